@@ -1,0 +1,20 @@
+// What every part of the addon shares: errors that carry errno, and argument access.
+#pragma once
+#include <napi.h>
+
+#include <cerrno>
+#include <string>
+
+namespace cfsbridge {
+
+// Throws a JavaScript Error with `errno`, `code` ("ENOENT") and `syscall`, like Node's own fs errors.
+[[noreturn]] void throwErrno(Napi::Env env, int error, const char* syscall, const std::string& path = "");
+Napi::Error errnoError(Napi::Env env, int error, const char* syscall, const std::string& path = "");
+
+// Names are byte strings: every UTF-16 unit of the JavaScript string is one byte.
+std::string byteString(const Napi::Value& value);
+int fdArgument(const Napi::CallbackInfo& info, size_t index);
+
+void initFiles(Napi::Env env, Napi::Object exports);
+
+}  // namespace cfsbridge

@@ -1,0 +1,91 @@
+import { constants } from 'node:fs';
+import type { ByteString } from '../bytes.js';
+import { files, type FileStat } from '../native.js';
+
+/** openat2(2) resolve flags. */
+export const RESOLVE_NO_XDEV = 0x01;
+export const RESOLVE_NO_MAGICLINKS = 0x02;
+export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
+
+const AT_FDCWD = -100;
+
+/**
+ * An open file descriptor with exactly one owner. Closing twice is harmless, using it after
+ * it was closed or taken is an error. `using fd = …` closes it on every path out of the block.
+ */
+export class Fd implements Disposable {
+  #number: number;
+
+  /** Takes ownership of `number`, an open descriptor that nobody else will close. */
+  constructor(number: number) {
+    if (!Number.isInteger(number) || number < 0) throw new TypeError(`not a file descriptor: ${number}`);
+    this.#number = number;
+  }
+
+  /** The descriptor number, for system calls. Throws when this object no longer owns one. */
+  get number(): number {
+    if (this.#number < 0) throw new Error('this descriptor was closed or given away');
+    return this.#number;
+  }
+
+  get closed(): boolean {
+    return this.#number < 0;
+  }
+
+  /** Gives the descriptor away: the caller owns the returned number, this object owns nothing. */
+  take(): number {
+    const { number } = this;
+    this.#number = -1;
+    return number;
+  }
+
+  /** Moves ownership into a new object, for handing on from a `using` block. */
+  move(): Fd {
+    return new Fd(this.take());
+  }
+
+  /** A second descriptor for the same open file, close-on-exec. */
+  duplicate(): Fd {
+    return new Fd(files.dupCloexec(this.number));
+  }
+
+  stat(): FileStat {
+    return files.fstatat(this.number, '');
+  }
+
+  close(): void {
+    if (this.#number >= 0) files.close(this.take());
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Opens a path the user named. Symlinks are followed.
+ * @param flags open(2) flags; close-on-exec is always added
+ * @throws an error with `code`, like Node's fs
+ */
+export function openPath(path: ByteString, flags: number = constants.O_RDONLY, mode = 0): Fd {
+  return new Fd(files.openat2(AT_FDCWD, path, flags, mode, 0));
+}
+
+/**
+ * Opens a name that came from outside, below a directory: it can neither leave the directory nor pass
+ * through a symlink. Extra `resolve` flags may be added.
+ */
+export function openBeneath(dir: Fd, name: ByteString, flags: number = constants.O_RDONLY, mode = 0, resolve = 0): Fd {
+  const guarded = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | resolve;
+  return new Fd(files.openat2(dir.number, name, flags, mode, guarded));
+}
+
+/** Opens a name below a directory, following symlinks only as long as they stay beneath it. */
+export function openIn(dir: Fd, name: ByteString, flags: number = constants.O_RDONLY, mode = 0): Fd {
+  return new Fd(files.openat2(dir.number, name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
+}
+
+export function isErrno(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(error.code as string);
+}

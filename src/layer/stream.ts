@@ -1,0 +1,37 @@
+import type { ByteString } from '../bytes.js';
+import type { Fd } from '../fd/fd.js';
+
+/** Tar bytes that travel as they are: headers, extension records, padding, and content nobody refers to. */
+export interface BytesChunk {
+  kind: 'bytes';
+  bytes: Buffer;
+}
+
+/** The whole content of one regular file, `size` bytes, in an open file. The consumer closes `fd`. */
+export interface FdChunk {
+  kind: 'fd';
+  fd: Fd;
+  size: number;
+}
+
+/**
+ * The whole content of one regular file, `size` bytes, as a name below a directory. The directory belongs
+ * to the stream and is open until the stream is disposed. The name is opened with openat2(2): beneath the
+ * directory, no symlinks.
+ */
+export interface NamedChunk {
+  kind: 'named';
+  dir: Fd;
+  name: ByteString;
+  size: number;
+}
+
+export type Chunk = BytesChunk | FdChunk | NamedChunk;
+
+/**
+ * One layer, as the pieces of its byte-exact tar in order. Chunks come in batches of up to a few hundred, so that
+ * a consumer's cost is per batch and not per file. It can be read once. Disposing releases whatever kept the
+ * content in place (locks, directories, descriptors of chunks not yet handed out); consumers dispose as soon as the
+ * content is safe, on every path.
+ */
+export interface LayerStream extends AsyncIterable<readonly Chunk[]>, AsyncDisposable {}
