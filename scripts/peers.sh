@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs the real programs that the interop tests and benchmarks compare with.
+#
+#   scripts/peers.sh [DIR]     run as root on Debian; DIR defaults to $CFSBRIDGE_PEERS, then /var/tmp/peers
+#
+# Leaves behind
+#   DIR/bin/cfsctl     composefs-rs 0.9.4, built with cargo; also as mkcomposefs and composefs-info
+#   DIR/sid/           a Debian sid tree with the container programs; run them with scripts/in-peers.sh
+#   DIR/share/         the folder both sides see, as /share inside the tree
+# What is already there is kept, so calling it again costs nothing. The first time takes about ten minutes.
+set -eu
+dir=${1:-${CFSBRIDGE_PEERS:-/var/tmp/peers}}
+mkdir -p "$dir/bin" "$dir/share"
+
+# have PROGRAM PACKAGE...: installs the packages unless the program is there
+have() {
+  program=$1
+  shift
+  command -v "$program" >/dev/null 2>&1 && return
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+if [ ! -x "$dir/bin/cfsctl" ]; then
+  have cargo cargo
+  have pkg-config pkg-config
+  have clang clang libclang-dev
+  [ -e /usr/include/openssl/ssl.h ] || have /nonexistent libssl-dev
+  echo "peers: cargo install composefs-ctl 0.9.4 (log: $dir/cargo.log)"
+  cargo install composefs-ctl --version 0.9.4 --locked --root "$dir" >"$dir/cargo.log" 2>&1
+fi
+# One binary, several programs: it looks at the name it was called by.
+ln -sf cfsctl "$dir/bin/mkcomposefs"
+ln -sf cfsctl "$dir/bin/composefs-info"
+
+if [ ! -x "$dir/sid/usr/bin/buildah" ]; then
+  have debootstrap debootstrap
+  echo "peers: debootstrap sid (log: $dir/debootstrap.log)"
+  rm -rf "$dir/sid"
+  packages=buildah,podman,skopeo,composefs,erofs-utils,fsverity,ostree,crun,containers-storage
+  packages=$packages,ca-certificates,python3,attr,libcap2-bin,zstd
+  debootstrap --variant=minbase --include="$packages" sid "$dir/sid" >"$dir/debootstrap.log" 2>&1
+fi
+echo "peers: ready in $dir"

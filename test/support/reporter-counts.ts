@@ -1,0 +1,14 @@
+import type { TestEvent } from 'node:test/reporters';
+import { isSkipped } from './reporter.js';
+
+/** Test reporter for programs: one JSON object `{"passed","failed","skipped"}` when the run is over. */
+export default async function* count(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for await (const event of events) {
+    if ((event.type !== 'test:pass' && event.type !== 'test:fail') || event.data.details.type === 'suite') continue;
+    if (event.type === 'test:fail') counts.failed++;
+    else if (isSkipped(event.data.skip)) counts.skipped++;
+    else counts.passed++;
+  }
+  yield JSON.stringify(counts);
+}
