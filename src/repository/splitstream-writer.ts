@@ -1,0 +1,169 @@
+import type { Algorithm, ObjectId } from './object-id.js';
+import { DIGEST_SIZE } from './object-id.js';
+import { encodeHead, encodeNamedRefs } from './splitstream-format.js';
+import { ZstdWriter } from './zstd.js';
+
+/** How much of the body is gathered before it is compressed, in bytes: a millisecond's worth. */
+const FLUSH_SIZE = 128 << 10;
+/** Longest single inline chunk. Only longer runs than this without any object are cut. */
+const RUN_LIMIT = 32 << 20;
+const BLOCK = 512;
+
+/**
+ * Builds one splitstream file. The same calls give the same bytes, equal to those of the reference: adjacent inline
+ * bytes become one chunk, objects are numbered in order of first use, names are sorted.
+ * Memory: the compressed body, the table of digests and the inline bytes since the last object (at most 32 MiB).
+ */
+export class SplitstreamWriter {
+  readonly #algorithm: Algorithm;
+  readonly #contentType: bigint;
+  readonly #zstd = new ZstdWriter();
+  readonly #objects: DigestTable;
+  readonly #streams: DigestTable;
+  readonly #named = new Map<string, number>();
+  #size = 0;
+  /** Body bytes not yet compressed; an open inline chunk starts at `#run` with room for its length. */
+  #pending = Buffer.allocUnsafe(2 * FLUSH_SIZE);
+  #length = 0;
+  #run = -1;
+
+  /**
+   * @param contentType one of CONTENT_TYPES
+   * @param algorithm the repository's, which fixes the length of object ids
+   */
+  constructor(contentType: bigint, algorithm: Algorithm) {
+    this.#contentType = contentType;
+    this.#algorithm = algorithm;
+    this.#objects = new DigestTable(algorithm);
+    this.#streams = new DigestTable(algorithm);
+  }
+
+  /** Bytes of the merged stream so far, inline and external. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds bytes that stay in the stream. They are copied. */
+  inline(bytes: Uint8Array): void {
+    for (let rest = bytes; rest.length > 0; ) {
+      const piece = rest.subarray(0, this.#roomInRun());
+      this.#append(piece);
+      rest = rest.subarray(piece.length);
+    }
+  }
+
+  /**
+   * Adds the content of an object.
+   * @param size its length in bytes, more than 0
+   */
+  external(id: ObjectId, size: number): void {
+    if (!Number.isSafeInteger(size) || size <= 0) throw new RangeError(`external chunk of ${size} bytes`);
+    this.#closeRun();
+    this.#reserve(8);
+    this.#length = this.#pending.writeBigInt64LE(BigInt(this.#objects.add(id)), this.#length);
+    this.#size += size;
+    this.#flush(FLUSH_SIZE);
+  }
+
+  /**
+   * Names another stream or image; the last call for a name wins.
+   * @param name text without NUL, such as a diff_id
+   */
+  addNamedRef(name: string, id: ObjectId): void {
+    if (name.includes('\0')) throw new RangeError('a named reference cannot contain NUL');
+    this.#named.set(name, this.#streams.add(id));
+  }
+
+  /** Ends the stream. @returns the whole file, to be stored as an object */
+  async finish(): Promise<Buffer> {
+    this.#closeRun();
+    this.#flush(0);
+    const stream = this.#zstd.finish();
+    const names = new ZstdWriter();
+    names.write(encodeNamedRefs(this.#named));
+    const sections = [this.#streams.bytes(), this.#objects.bytes(), names.finish(), stream] as const;
+    const [streamRefs, objectRefs, namedRefs] = sections;
+    const head = encodeHead(this.#algorithm, this.#contentType, BigInt(this.#size), {
+      streamRefs: streamRefs.length,
+      objectRefs: objectRefs.length,
+      namedRefs: namedRefs.length,
+      stream: stream.length,
+    });
+    return Buffer.concat([head, ...sections]);
+  }
+
+  #append(bytes: Uint8Array): void {
+    if (this.#run < 0) {
+      this.#reserve(8);
+      this.#run = this.#length;
+      this.#length += 8;
+    }
+    this.#reserve(bytes.length);
+    this.#pending.set(bytes, this.#length);
+    this.#length += bytes.length;
+    this.#size += bytes.length;
+  }
+
+  /** How many more bytes the open run may take; a run that is full is closed. */
+  #roomInRun(): number {
+    if (this.#run < 0) return RUN_LIMIT;
+    // Readers take a tar header or a small file in one piece: cut only between the tar's 512-byte blocks.
+    const over = this.#length - this.#run - 8 - RUN_LIMIT;
+    const toBlock = (BLOCK - (this.#size % BLOCK)) % BLOCK;
+    if (over < 0) return -over;
+    if (toBlock > 0) return toBlock;
+    this.#closeRun();
+    this.#flush(FLUSH_SIZE);
+    return RUN_LIMIT;
+  }
+
+  #closeRun(): void {
+    if (this.#run < 0) return;
+    this.#pending.writeBigInt64LE(BigInt(this.#run + 8 - this.#length), this.#run);
+    this.#run = -1;
+  }
+
+  #flush(threshold: number): void {
+    if (this.#length < threshold) return;
+    this.#zstd.write(this.#pending.subarray(0, this.#length));
+    this.#length = 0;
+  }
+
+  #reserve(bytes: number): void {
+    this.#pending = withRoom(this.#pending, this.#length, bytes);
+  }
+}
+
+/** Raw digests in order of first use. */
+class DigestTable {
+  readonly #size: number;
+  readonly #index = new Map<ObjectId, number>();
+  #buffer: Buffer<ArrayBuffer>;
+
+  constructor(algorithm: Algorithm) {
+    this.#size = DIGEST_SIZE[algorithm];
+    this.#buffer = Buffer.allocUnsafe(16 * this.#size);
+  }
+
+  add(id: ObjectId): number {
+    const known = this.#index.get(id);
+    if (known !== undefined) return known;
+    const index = this.#index.size;
+    const at = index * this.#size;
+    this.#buffer = withRoom(this.#buffer, at, this.#size);
+    if (id.length !== 2 * this.#size || this.#buffer.write(id, at, 'hex') !== this.#size) throw new RangeError(`not an object id of this repository: ${id}`);
+    this.#index.set(id, index);
+    return index;
+  }
+
+  bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#index.size * this.#size);
+  }
+}
+
+function withRoom(buffer: Buffer<ArrayBuffer>, used: number, more: number): Buffer<ArrayBuffer> {
+  if (used + more <= buffer.length) return buffer;
+  const larger = Buffer.allocUnsafe(Math.max(2 * buffer.length, used + more));
+  buffer.copy(larger, 0, 0, used);
+  return larger;
+}
