@@ -25,11 +25,14 @@ for (const folder of process.argv.slice(2)) {
   }
   console.log(`build: compiling the addon in ${folder} (headers: ${headers.dir}, ${jobs} jobs)`);
   const args = [nodeGyp, 'configure', 'build', '--loglevel=error', `--nodedir=${headers.dir}`, `--jobs=${jobs}`];
-  const { status } = spawnSync(process.execPath, args, {
+  const { status, stderr } = spawnSync(process.execPath, args, {
     cwd: resolve(root, folder),
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
     env: { ...process.env, npm_config_nodedir: headers.dir },
   });
+  // Warnings in our own sources matter, those of a package do not.
+  if (folder === '.' || status !== 0) process.stderr.write(stderr);
   if (status === 0) continue;
   if (!isOptional) process.exit(1);
   console.log(`build: ${folder} is optional and did not compile: left out`);
