@@ -35,3 +35,8 @@ export type Chunk = BytesChunk | FdChunk | NamedChunk;
  * content is safe, on every path.
  */
 export interface LayerStream extends AsyncIterable<readonly Chunk[]>, AsyncDisposable {}
+
+/** Closes what a chunk owns. For chunks that will not be consumed. */
+export function closeChunk(chunk: Chunk): void {
+  if (chunk.kind === 'fd') chunk.fd.close();
+}
