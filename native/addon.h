@@ -16,5 +16,6 @@ std::string byteString(const Napi::Value& value);
 int fdArgument(const Napi::CallbackInfo& info, size_t index);
 
 void initFiles(Napi::Env env, Napi::Object exports);
+void initHash(Napi::Env env, Napi::Object exports);
 
 }  // namespace cfsbridge

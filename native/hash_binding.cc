@@ -1,0 +1,201 @@
+// Hashing for JavaScript: fs-verity of bytes and of open files, SHA-256, and each kernel by name for tests and benchmarks.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "addon.h"
+#include "sha_kernels.h"
+
+namespace cfsbridge {
+namespace {
+
+constexpr size_t kReadStep = 1 << 20;
+
+struct ByteView {
+  const uint8_t* data;
+  size_t length;
+};
+
+ByteView byteView(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    throw Napi::TypeError::New(value.Env(), "expected a Uint8Array");
+  auto bytes = value.As<Napi::Uint8Array>();
+  return {bytes.Data(), bytes.ByteLength()};
+}
+
+Algorithm algorithmArgument(const Napi::CallbackInfo& info, size_t index) {
+  const std::string name = byteString(info[index]);
+  if (name == "sha256") return Algorithm::Sha256;
+  if (name == "sha512") return Algorithm::Sha512;
+  throw Napi::TypeError::New(info.Env(), "unknown digest algorithm '" + name + "', expected sha256 or sha512");
+}
+
+Napi::Value VerityDigest(const Napi::CallbackInfo& info) {
+  const ByteView bytes = byteView(info[0]);
+  const Algorithm algorithm = algorithmArgument(info, 1);
+  VerityJob job = {bytes.data, bytes.length, {}};
+  verityBatch(algorithm, &job, 1);
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), job.digest, digestSize(algorithm));
+}
+
+// Reads and hashes a whole file on a worker thread, through a descriptor of its own: the caller may close its
+// descriptor meanwhile without another file taking the number.
+class FileDigest : public Napi::AsyncWorker {
+ public:
+  FileDigest(Napi::Env env, int fd, Algorithm algorithm, Napi::Uint8Array cancelled)
+      : AsyncWorker(env), deferred_(env), fd_(fd), algorithm_(algorithm), cancelledFlag_(cancelled.Data()) {
+    cancelled_ = Napi::Persistent(cancelled.As<Napi::Object>());
+  }
+  ~FileDigest() override { close(fd_); }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    VerityHasher hasher(algorithm_);
+    std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadStep]);
+    for (off_t offset = 0;;) {
+      if (__atomic_load_n(cancelledFlag_, __ATOMIC_RELAXED)) {
+        error_ = ECANCELED;
+        return;
+      }
+      const ssize_t got = pread(fd_, buffer.get(), kReadStep, offset);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) error_ = errno;
+      if (got <= 0) break;
+      hasher.update(buffer.get(), static_cast<size_t>(got));
+      offset += got;
+    }
+    hasher.finish(digest_);
+  }
+
+  void OnOK() override {
+    if (error_) deferred_.Reject(errnoError(Env(), error_, "pread").Value());
+    else deferred_.Resolve(Napi::Buffer<uint8_t>::Copy(Env(), digest_, digestSize(algorithm_)));
+  }
+
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  Napi::ObjectReference cancelled_;  // keeps the flag's memory
+  const int fd_;
+  const Algorithm algorithm_;
+  const uint8_t* const cancelledFlag_;
+  int error_ = 0;
+  uint8_t digest_[64];
+};
+
+// (fd, algorithm, flag): the promise rejects with ECANCELED soon after the byte in `flag` becomes other than 0.
+Napi::Value VerityDigestOfFd(const Napi::CallbackInfo& info) {
+  const Algorithm algorithm = algorithmArgument(info, 1);
+  if (byteView(info[2]).length != 1) throw Napi::TypeError::New(info.Env(), "expected a flag of one byte");
+  const int fd = fcntl(fdArgument(info, 0), F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) throwErrno(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)");
+  auto* worker = new FileDigest(info.Env(), fd, algorithm, info[2].As<Napi::Uint8Array>());
+  Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
+}
+
+// Lengths of the pieces a test feeds to a streaming hash; whatever is left is the last piece.
+template <class Hash>
+void updateInPieces(Hash& hash, ByteView bytes, const Napi::Value& pieces) {
+  auto lengths = pieces.As<Napi::Uint32Array>();
+  for (size_t i = 0; i < lengths.ElementLength(); i++) {
+    const size_t length = std::min<size_t>(lengths[i], bytes.length);
+    hash.update(bytes.data, length);
+    bytes = {bytes.data + length, bytes.length - length};
+  }
+  hash.update(bytes.data, bytes.length);
+}
+
+struct NamedKernel {
+  std::string name;
+  const LaneKernel* found = nullptr;
+};
+
+HashPlan planOf(const Napi::CallbackInfo& info, size_t index) {
+  NamedKernel named = {byteString(info[index])};
+  forEachKernel(
+      [](const LaneKernel& kernel, void* context) {
+        auto* named = static_cast<NamedKernel*>(context);
+        if (named->name == kernel.name) named->found = &kernel;
+      },
+      &named);
+  if (!named.found) throw Napi::TypeError::New(info.Env(), "this CPU has no hash kernel '" + named.name + "'");
+  return {named.found->algorithm, {{named.found, 1}}};
+}
+
+Napi::Value HashKernels(const Napi::CallbackInfo& info) {
+  Napi::Array names = Napi::Array::New(info.Env());
+  forEachKernel(
+      [](const LaneKernel& kernel, void* context) {
+        auto* names = static_cast<Napi::Array*>(context);
+        names->Set(names->Length(), kernel.name);
+      },
+      &names);
+  return names;
+}
+
+// (kernel, bytes, pieces): streaming digest with one kernel.
+Napi::Value KernelDigest(const Napi::CallbackInfo& info) {
+  const HashPlan plan = planOf(info, 0);
+  uint8_t digest[64];
+  VerityHasher hasher(plan);
+  updateInPieces(hasher, byteView(info[1]), info[2]);
+  hasher.finish(digest);
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), digest, digestSize(plan.algorithm));
+}
+
+Napi::Value batchDigests(const Napi::CallbackInfo& info, const HashPlan& plan) {
+  auto files = info[1].As<Napi::Array>();
+  std::vector<VerityJob> jobs(files.Length());
+  for (uint32_t i = 0; i < jobs.size(); i++) {
+    const ByteView bytes = byteView(files[i]);
+    jobs[i] = {bytes.data, bytes.length, {}};
+  }
+  verityBatch(plan, jobs.data(), jobs.size());
+  Napi::Array digests = Napi::Array::New(info.Env(), jobs.size());
+  for (uint32_t i = 0; i < jobs.size(); i++)
+    digests.Set(i, Napi::Buffer<uint8_t>::Copy(info.Env(), jobs[i].digest, digestSize(plan.algorithm)));
+  return digests;
+}
+
+// (kernel, array of bytes): digests of many files at once with one kernel.
+Napi::Value KernelBatch(const Napi::CallbackInfo& info) { return batchDigests(info, planOf(info, 0)); }
+
+// (algorithm, array of bytes): digests of many files at once with the kernels this CPU does best with.
+Napi::Value VerityBatch(const Napi::CallbackInfo& info) { return batchDigests(info, bestPlan(algorithmArgument(info, 0))); }
+
+Napi::Value sha256Digest(const Napi::CallbackInfo& info, Sha256 hash) {
+  uint8_t digest[32];
+  updateInPieces(hash, byteView(info[0]), info[1]);
+  hash.finish(digest);
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), digest, sizeof digest);
+}
+
+// (bytes, pieces): streaming SHA-256.
+Napi::Value Sha256Of(const Napi::CallbackInfo& info) { return sha256Digest(info, Sha256()); }
+Napi::Value Sha256Portable(const Napi::CallbackInfo& info) { return sha256Digest(info, Sha256(sha256CompressPortable)); }
+
+}  // namespace
+
+void initHash(Napi::Env env, Napi::Object exports) {
+  const auto add = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, call, name));
+  };
+  add("verityDigest", VerityDigest);
+  add("verityDigestOfFd", VerityDigestOfFd);
+  add("verityBatch", VerityBatch);
+  add("hashKernels", HashKernels);
+  add("kernelDigest", KernelDigest);
+  add("kernelBatch", KernelBatch);
+  add("sha256", Sha256Of);
+  add("sha256Portable", Sha256Portable);
+}
+
+}  // namespace cfsbridge

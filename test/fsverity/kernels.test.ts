@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, test } from 'node:test';
+import type { Algorithm } from '../../src/fsverity/algorithm.js';
+import { algorithmOf, kernels } from './kernels.js';
+import { noise, Random } from './random.js';
+import { referenceDigest } from './reference.js';
+
+const pool = noise(700_000, 'content');
+
+interface Case {
+  content: Buffer;
+  pieces: Uint32Array;
+  expected: Record<Algorithm, Buffer>;
+}
+
+/** Contents of random length at random alignment, with what the definition of fs-verity makes of them. */
+const cases: Case[] = Array.from({ length: 60 }, (_, index) => {
+  const random = new Random(index + 1);
+  const start = random.upTo(200);
+  const content = pool.subarray(start, start + random.upTo([300, 5000, 40_000, 300_000, 600_000][index % 5]!));
+  const expected = { sha256: referenceDigest(content, 'sha256'), sha512: referenceDigest(content, 'sha512') };
+  return { content, pieces: random.pieces(content.length), expected };
+});
+
+for (const kernel of kernels.hashKernels()) {
+  const algorithm = algorithmOf(kernel);
+  describe(kernel, () => {
+    test('streams in random pieces', () => {
+      for (const { content, pieces, expected } of cases) {
+        assert.deepEqual(kernels.kernelDigest(kernel, content, pieces), expected[algorithm], `${content.length} bytes`);
+      }
+    });
+
+    for (const count of [1, 2, 15, 17, cases.length]) {
+      test(`hashes ${count} files side by side`, () => {
+        const some = cases.slice(0, count);
+        const digests = kernels.kernelBatch(kernel, some.map(({ content }) => content));
+        assert.deepEqual(digests, some.map(({ expected }) => expected[algorithm]));
+      });
+    }
+  });
+}
+
+for (const algorithm of ['sha256', 'sha512'] as const) {
+  test(`${algorithm}: hundreds of files with the kernels that are best here`, () => {
+    const many = [...cases, ...cases.toReversed(), ...cases, ...cases];
+    const digests = kernels.verityBatch(algorithm, many.map(({ content }) => content));
+    assert.deepEqual(digests, many.map(({ expected }) => expected[algorithm]));
+  });
+}
+
+test('plain SHA-256 in random pieces', () => {
+  for (const { content, pieces } of cases) {
+    const expected = createHash('sha256').update(content).digest();
+    assert.deepEqual(kernels.sha256(content, pieces), expected, `${content.length} bytes`);
+    assert.deepEqual(kernels.sha256Portable(content, pieces), expected, `${content.length} bytes, portable`);
+  }
+});
+
+test('plain SHA-256 of every length around its padding', () => {
+  for (let length = 0; length <= 200; length++) {
+    const content = pool.subarray(3, 3 + length);
+    const expected = createHash('sha256').update(content).digest();
+    assert.deepEqual(kernels.sha256(content, new Uint32Array()), expected, `${length} bytes`);
+    assert.deepEqual(kernels.sha256Portable(content, new Uint32Array()), expected, `${length} bytes, portable`);
+  }
+});
