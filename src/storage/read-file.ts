@@ -1,0 +1,62 @@
+import { constants, readSync } from 'node:fs';
+import { showBytes, type ByteString } from '../bytes.js';
+import { BridgeError, FormatError } from '../errors.js';
+import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
+import type { z } from 'zod';
+
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+
+/**
+ * Reads a small file of the store whole.
+ * @param limit most bytes it may have
+ * @returns undefined when it does not exist
+ * @throws FormatError `FILE_TOO_LARGE`, `NOT_A_FILE`; BridgeError `NO_PERMISSION`
+ */
+export function readSmallFile(dir: Fd, path: ByteString, limit: number): Buffer | undefined {
+  using fd = openIfThere(dir, path);
+  if (!fd) return undefined;
+  const { mode, size } = fd.stat();
+  if ((mode & S_IFMT) !== S_IFREG) throw new FormatError('NOT_A_FILE', `${showBytes(path)} is not a regular file`);
+  if (size > limit) throw new FormatError('FILE_TOO_LARGE', `${showBytes(path)} has ${size} bytes, more than ${limit}`);
+  const buffer = Buffer.allocUnsafe(size);
+  let length = 0;
+  while (length < size) {
+    const count = readSync(fd.number, buffer, length, size - length, length);
+    if (count === 0) break;
+    length += count;
+  }
+  return buffer.subarray(0, length);
+}
+
+/** Opens a file below `dir` for reading, without symlinks; undefined when it does not exist. */
+export function openIfThere(dir: Fd, path: ByteString, flags: number = constants.O_RDONLY): Fd | undefined {
+  try {
+    // Without O_NONBLOCK a planted fifo would block the process.
+    return openBeneath(dir, path, flags | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'EACCES', 'EPERM')) {
+      throw new BridgeError(
+        'NO_PERMISSION',
+        `not allowed to read ${showBytes(path)} of the store; run as the user who owns it, or inside "podman unshare"`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+/** Parses JSON text and checks its shape. @throws FormatError `BAD_JSON` naming `what` */
+export function parseJson<T extends z.ZodType>(bytes: Buffer, schema: T, what: string): z.output<T> {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw new FormatError('BAD_JSON', `${what} is not JSON`, { cause });
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new FormatError('BAD_JSON', `${what}: ${issue?.path.join('.')}: ${issue?.message}`, { cause: result.error });
+}

@@ -1,0 +1,229 @@
+import { z } from 'zod';
+import { bytesOf, type ByteString } from '../bytes.js';
+import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
+import type { Fd } from '../fd/fd.js';
+import type { NamedChunk } from '../layer/stream.js';
+import { CHUNKED_MANIFEST_KEY, CHUNKED_MANIFEST_LIMIT, flatNames } from './flat-names.js';
+import { StoredImage } from './image.js';
+import { TarSplitStream } from './layer-stream.js';
+import type { LockWait, StoreLock } from './lock.js';
+import { findImage } from './lookup.js';
+import { openIfThere, parseJson } from './read-file.js';
+import { digestSchema, type LayerRecord } from './records.js';
+import { parseImageReference } from './reference.js';
+import { openDirectory, StoreRoot, type Driver, type OpenDir } from './root.js';
+import { TarSplitParser, type ContentOf } from './tar-split.js';
+
+export interface StoreOptions {
+  /** absolute path */
+  graphroot: string;
+  /** told from the directories when left out */
+  driver?: Driver | undefined;
+  /** separate root for images and their layers */
+  imagestore?: string | undefined;
+  /** roots that are only read, searched in this order after the first */
+  additionalStores?: readonly string[] | undefined;
+  /** opens the directories that hold layers; a clone of the mount can be given here, so that links out of it work */
+  openDir?: OpenDir | undefined;
+}
+
+export interface StoredLayer {
+  id: string;
+  parent: string | undefined;
+  /** sha256:… of the tar as the store or the image's config claims it; unknown for some lazily pulled layers */
+  diffId: string | undefined;
+  /** length of the tar in bytes when the store knows it */
+  size: number | undefined;
+}
+
+export interface LayerStreamOptions extends LockWait {
+  /**
+   * `lock` keeps the layer from being removed until the stream is disposed, and delays other programs' pulls and
+   * commits as long; `descriptors` does not: a removal in between shows as a file that is not there.
+   */
+  lease?: 'lock' | 'descriptors';
+}
+
+const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(digestSchema).nullish() }).optional() });
+
+/** A containers-storage, opened for reading. Nothing in it is ever changed. */
+export class Store implements Disposable {
+  readonly #roots: readonly StoreRoot[];
+
+  private constructor(roots: readonly StoreRoot[]) {
+    this.#roots = roots;
+  }
+
+  /**
+   * Opens a store at known places; `discoverStore` tells them as podman would.
+   * @throws NotFoundError; BridgeError `UNKNOWN_DRIVER`, `NO_PERMISSION`
+   */
+  static open(options: StoreOptions): Store {
+    const roots: StoreRoot[] = [];
+    try {
+      const paths = [options.imagestore, options.graphroot, ...(options.additionalStores ?? [])].filter((path) => path !== undefined);
+      for (const path of paths) {
+        const driver = options.driver ?? roots[0]?.driver;
+        roots.push(StoreRoot.open(bytesOf(path), driver, options.openDir ?? openDirectory));
+      }
+      return new Store(roots);
+    } catch (error) {
+      for (const root of roots) root[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get driver(): Driver {
+    return this.#roots[0]!.driver;
+  }
+
+  /** Absolute paths of all roots, in the order they are searched. */
+  get paths(): readonly ByteString[] {
+    return this.#roots.map(({ path }) => path);
+  }
+
+  /** All images; of those with one ID in several roots only the first. */
+  async images(wait: LockWait = {}): Promise<StoredImage[]> {
+    const found = new Map<string, StoredImage>();
+    for (const root of this.#roots) {
+      for (const record of await root.images(wait)) {
+        if (!found.has(record.id)) found.set(record.id, new StoredImage(root, record));
+      }
+    }
+    return [...found.values()];
+  }
+
+  /**
+   * The image a reference names: ID, unique beginning of one, name, digest, `name@digest`, each also with the
+   * prefix `containers-storage:`. A store written in the reference is the caller's to open.
+   * @throws FormatError `BAD_REFERENCE`; NotFoundError
+   */
+  async image(reference: string, wait: LockWait = {}): Promise<StoredImage> {
+    return findImage(await this.images(wait), parseImageReference(reference));
+  }
+
+  /** A complete layer by its exact ID. @throws NotFoundError */
+  async layer(id: string, wait: LockWait = {}): Promise<StoredLayer> {
+    for (const root of this.#roots) {
+      const record = (await root.layers(wait)).get(id);
+      if (record) return describe(record);
+    }
+    throw new NotFoundError('no such layer in the store', { place: { layer: id } });
+  }
+
+  /**
+   * The layers of an image, base first, each with the diff_id of the config.
+   * @throws NotFoundError when a layer is missing or incomplete; DigestMismatchError, FormatError `LAYER_CHAIN` when the
+   * store's chain is not the config's
+   */
+  async layers(image: StoredImage, wait: LockWait = {}): Promise<StoredLayer[]> {
+    const chain: StoredLayer[] = [];
+    const seen = new Set<string>();
+    for (let id = image.topLayer; id !== undefined; id = chain[0]?.parent) {
+      if (seen.has(id)) throw new FormatError('LAYER_CHAIN', `the layers of image ${image.id} form a loop`, { place: { layer: id } });
+      seen.add(id);
+      chain.unshift(await this.layer(id, wait));
+    }
+    const { rootfs } = parseJson(image.config(), configSchema, `config of image ${image.id}`);
+    const diffIds = rootfs?.diff_ids ?? [];
+    if (diffIds.length !== chain.length) {
+      throw new FormatError('LAYER_CHAIN', `image ${image.id} has ${chain.length} layers in the store, its config lists ${diffIds.length}`);
+    }
+    return chain.map((layer, index) => {
+      const diffId = diffIds[index]!;
+      if (layer.diffId !== undefined && layer.diffId !== diffId) {
+        throw new DigestMismatchError(`layer ${index + 1} of image ${image.id}`, diffId, layer.diffId, { place: { layer: layer.id } });
+      }
+      return { ...layer, diffId };
+    });
+  }
+
+  /**
+   * The byte-exact tar of a layer. Its chunks name files below the layer's directory.
+   * @throws NotFoundError; BridgeError `NO_TAR_SPLIT`, `STORE_BUSY`; FormatError, also while it is read
+   */
+  async layerStream(layer: Pick<StoredLayer, 'id'>, options: LayerStreamOptions = {}): Promise<TarSplitStream> {
+    for (const root of this.#roots) {
+      const lock = await root.lockLayers(options);
+      try {
+        const record = root.layersUnder(lock).get(layer.id);
+        if (record) {
+          if (options.lease !== 'descriptors') return this.#openLayer(root, record, [lock], options.signal);
+          const stream = this.#openLayer(root, record, [], options.signal);
+          lock[Symbol.dispose]();
+          return stream;
+        }
+      } catch (error) {
+        lock[Symbol.dispose]();
+        throw error;
+      }
+      lock[Symbol.dispose]();
+    }
+    throw new NotFoundError('no such layer in the store', { place: { layer: layer.id } });
+  }
+
+  #openLayer(root: StoreRoot, record: LayerRecord, locks: readonly StoreLock[], signal: AbortSignal | undefined): TarSplitStream {
+    const { id } = record;
+    using recipe = openIfThere(root.layersDir, `${id}.tar-split.gz`);
+    if (!recipe) {
+      throw new BridgeError(
+        'NO_TAR_SPLIT',
+        'the store has no tar-split data, so the exact tar cannot be rebuilt: the layer belongs to a container that was not committed, or was not made from a tar',
+        { place: { layer: id } },
+      );
+    }
+    using tree = this.#openTree(root, id);
+    const { size } = describe(record);
+    const dir = tree.move();
+    try {
+      const contentOf = root.isFlat(id) ? flatContent(root, id, dir) : (name: ByteString, length: number): NamedChunk => ({ kind: 'named', dir, name, size: length });
+      return new TarSplitStream(id, recipe.move(), new TarSplitParser(id, contentOf, size), [dir, ...locks], signal);
+    } catch (error) {
+      dir.close();
+      throw error;
+    }
+  }
+
+  /** With a separate image store, the files may lie in the other root than the index. */
+  #openTree(root: StoreRoot, layer: string): Fd {
+    let missing: unknown;
+    for (const candidate of [root, ...this.#roots.filter((other) => other !== root)]) {
+      try {
+        return candidate.openTree(layer);
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
+        missing ??= error;
+      }
+    }
+    throw missing;
+  }
+
+  [Symbol.dispose](): void {
+    for (const root of this.#roots) root[Symbol.dispose]();
+  }
+}
+
+function flatContent(root: StoreRoot, layer: string, dir: Fd): ContentOf {
+  const table = root.layerData(layer, CHUNKED_MANIFEST_KEY, CHUNKED_MANIFEST_LIMIT);
+  if (!table) {
+    throw new BridgeError('NO_NAMES', 'the layer is stored for composefs, but its table of contents is missing', { place: { layer } });
+  }
+  const paths = flatNames(table, layer);
+  return (entry, size) => {
+    const name = paths.get(entry);
+    if (name === undefined) throw new FormatError('UNKNOWN_FILE', 'the table of contents has no such file', { place: { layer, entry } });
+    return { kind: 'named', dir, name, size };
+  };
+}
+
+function describe(record: LayerRecord): StoredLayer {
+  const size = record['diff-size'] ?? -1;
+  const claimed = digestSchema.safeParse(record.flags?.['expected-layer-diffid']);
+  return {
+    id: record.id,
+    parent: record.parent || undefined,
+    diffId: record['diff-digest'] || claimed.data,
+    // The size of layers pulled by their table of contents is not always that of the tar.
+    size: size >= 0 && !record['toc-digest'] ? size : undefined,
+  };
+}
