@@ -1,0 +1,174 @@
+// Scheduling: what of a layer can be done next, and what happens when something fails.
+#include "ingest.h"
+
+#include <algorithm>
+
+namespace cfsbridge {
+
+Ingest::Ingest(std::shared_ptr<ObjectStore> store, TakePolicy policy, BatchDone done)
+    : store_(std::move(store)), policy_(policy), done_(std::move(done)) {}
+
+void Ingest::submit(std::shared_ptr<Batch> batch) {
+  Pool& pool = Pool::shared();
+  pool.add(shared_from_this());
+  {
+    std::lock_guard lock(pool.mutex);
+    batches_.push_back(std::move(batch));
+    settle();
+  }
+  pool.wake();
+}
+
+void Ingest::abort(StoreError reason) {
+  Pool& pool = Pool::shared();
+  std::lock_guard lock(pool.mutex);
+  failLocked(std::move(reason), nullptr, -1);
+  settle();
+}
+
+bool Ingest::stopped() {
+  std::lock_guard lock(Pool::shared().mutex);
+  return failure_.has_value();
+}
+
+void Ingest::failLocked(StoreError error, Batch* batch, int64_t file) {
+  if (failure_) return;
+  failure_ = std::move(error);
+  if (batch) batch->failedFile = file;
+}
+
+Batch* Ingest::drainHead() {
+  while (drainBatch_ < batches_.size() && batches_[drainBatch_]->drained == batches_[drainBatch_]->items.size()) drainBatch_++;
+  return drainBatch_ < batches_.size() ? batches_[drainBatch_].get() : nullptr;
+}
+
+bool Ingest::drainable() {
+  const Batch* batch = drainHead();
+  if (!batch) return false;
+  const Item& item = batch->items[batch->drained];
+  if (!item.isFile()) return true;
+  if (!item.large) return item.ready;
+  return item.hashed < item.available || (item.ready && item.hashed == item.size);
+}
+
+bool Ingest::headOfLine(const Batch& batch, size_t item) {
+  if (drainHead() != &batch) return false;
+  for (size_t i = batch.drained; i < item; i++)
+    if (batch.items[i].isFile()) return false;
+  return true;
+}
+
+// Completes whatever can be completed: batches in order, or all of them after a failure. After a failure nothing is
+// reported before the last running job has let go of its batch.
+void Ingest::settle() {
+  if (failure_) {
+    if (running_ > 0) return;
+    while (!batches_.empty()) {
+      std::shared_ptr<Batch> batch = std::move(batches_.front());
+      batches_.pop_front();
+      for (Item& item : batch->items)
+        if (item.buffer) Pool::shared().inflight -= item.size;
+      done_(std::move(batch), failure_);
+    }
+    data_.reset();
+    return;
+  }
+  while (!batches_.empty() && batches_.front()->drained == batches_.front()->items.size() && batches_.front()->unstored == 0) {
+    std::shared_ptr<Batch> batch = std::move(batches_.front());
+    batches_.pop_front();
+    if (drainBatch_ > 0) drainBatch_--;
+    done_(std::move(batch), std::nullopt);
+  }
+}
+
+std::function<void()> Ingest::takeJob(uint64_t& inflight) {
+  if (failure_) return nullptr;
+  auto self = shared_from_this();
+  if (!draining_ && drainable()) {
+    draining_ = true;
+    running_++;
+    return [self] { self->runDrain(); };
+  }
+  for (auto& batch : batches_) {
+    auto& items = batch->items;
+    while (batch->started < items.size() && !items[batch->started].isFile()) batch->started++;
+    if (batch->started == items.size()) continue;
+    size_t first = batch->started;
+    if (items[first].large) {
+      batch->started++;
+      running_++;
+      return [self, batch, first] { self->runLarge(batch, first); };
+    }
+    Group group{batch, {}, 0};
+    size_t next = first;
+    for (; next < items.size() && group.items.size() < kGroupFiles; next++) {
+      const Item& item = items[next];
+      if (!item.isFile()) continue;
+      if (item.large || (!group.items.empty() && group.bytes + item.size > kGroupBytes)) break;
+      group.items.push_back(next);
+      if (item.kind != Item::Kind::Memory) group.bytes += item.size;
+    }
+    if (inflight + group.bytes > kInflightLimit && !headOfLine(*batch, first)) return nullptr;
+    batch->started = next;
+    inflight += group.bytes;
+    running_++;
+    return [self, group = std::move(group)]() mutable { self->runGroup(std::move(group)); };
+  }
+  return nullptr;
+}
+
+Pool& Pool::shared() {
+  static Pool pool;
+  return pool;
+}
+
+Pool::~Pool() { stop(); }
+
+void Pool::start() {
+  if (!threads_.empty()) return;
+  unsigned count = std::clamp(std::thread::hardware_concurrency(), 2u, 16u);
+  for (unsigned i = 0; i < count; i++) threads_.emplace_back([this] { work(); });
+}
+
+void Pool::stop() {
+  {
+    std::lock_guard lock(mutex);
+    stop_ = true;
+    for (auto& ingest : ingests_) ingest->failLocked({"ABORTED", "the process is ending"}, nullptr, -1);
+  }
+  wake();
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void Pool::add(std::shared_ptr<Ingest> ingest) {
+  std::lock_guard lock(mutex);
+  start();
+  if (std::find(ingests_.begin(), ingests_.end(), ingest) == ingests_.end()) ingests_.push_back(std::move(ingest));
+}
+
+void Pool::work() {
+  std::unique_lock lock(mutex);
+  while (!stop_) {
+    std::function<void()> job;
+    for (auto ingest = ingests_.begin(); ingest != ingests_.end() && !job;) {
+      if ((*ingest)->batches_.empty() && (*ingest)->running_ == 0) {
+        ingest = ingests_.erase(ingest);
+        continue;
+      }
+      job = (*ingest)->takeJob(inflight);
+      if (job) ingests_.splice(ingests_.end(), ingests_, ingest);  // layers take turns
+      else ++ingest;
+    }
+    if (!job) {
+      wake_.wait(lock);
+      continue;
+    }
+    lock.unlock();
+    job();
+    job = nullptr;
+    lock.lock();
+  }
+}
+
+}  // namespace cfsbridge

@@ -1,0 +1,116 @@
+import type { ByteString } from '../bytes.js';
+import type { Fd } from '../fd/fd.js';
+
+const BYTES = 0;
+const NAMED = 1;
+const OPEN = 2;
+const MEMORY = 3;
+const DATA_BEGIN = 4;
+const DATA = 5;
+const DATA_END = 6;
+
+/**
+ * Operations on one layer, collected for a single call into the native pool. Everything is in tar order.
+ * Each `named`, `open`, `memory` and `dataEnd` yields one result, in the same order.
+ */
+export class Batch {
+  #buffer = Buffer.allocUnsafe(256 * 1024);
+  #length = 0;
+  #files = 0;
+  #descriptors: Fd[] = [];
+
+  /** Encoded size so far, in bytes; a batch is worth sending from a few hundred kilobytes or files on. */
+  get length(): number {
+    return this.#length;
+  }
+
+  get files(): number {
+    return this.#files;
+  }
+
+  /** Tar bytes that are no file's content, or content that stays inline. */
+  bytes(bytes: Buffer): void {
+    const at = this.#reserve(5 + bytes.length);
+    this.#buffer[at] = BYTES;
+    this.#buffer.writeUInt32LE(bytes.length, at + 1);
+    this.#buffer.set(bytes, at + 5);
+  }
+
+  /** A file of `size` bytes (> 0) called `name` below `dir`; `dir` must stay open until the batch is done. */
+  named(dir: Fd, name: ByteString, size: number): void {
+    const at = this.#reserve(15 + name.length);
+    this.#buffer[at] = NAMED;
+    this.#buffer.writeInt32LE(dir.number, at + 1);
+    writeSize(this.#buffer, size, at + 5);
+    this.#buffer.writeUInt16LE(name.length, at + 13);
+    this.#buffer.write(name, at + 15, 'latin1');
+    this.#files++;
+  }
+
+  /** An open file of `size` bytes (> 0); the batch owns `fd` from here on. */
+  open(fd: Fd, size: number): void {
+    const at = this.#reserve(13);
+    this.#buffer[at] = OPEN;
+    this.#buffer.writeInt32LE(fd.number, at + 1);
+    writeSize(this.#buffer, size, at + 5);
+    this.#descriptors.push(fd);
+    this.#files++;
+  }
+
+  /** The whole content of one file, of more than INLINE_LIMIT bytes. */
+  memory(content: Buffer): void {
+    const at = this.#reserve(5 + content.length);
+    this.#buffer[at] = MEMORY;
+    this.#buffer.writeUInt32LE(content.length, at + 1);
+    this.#buffer.set(content, at + 5);
+    this.#files++;
+  }
+
+  /** Starts one file's content that comes in pieces: `data` calls adding up to `size`, then `dataEnd`. */
+  dataBegin(size: number): void {
+    const at = this.#reserve(9);
+    this.#buffer[at] = DATA_BEGIN;
+    writeSize(this.#buffer, size, at + 1);
+  }
+
+  data(piece: Buffer): void {
+    const at = this.#reserve(5 + piece.length);
+    this.#buffer[at] = DATA;
+    this.#buffer.writeUInt32LE(piece.length, at + 1);
+    this.#buffer.set(piece, at + 5);
+  }
+
+  dataEnd(): void {
+    this.#buffer[this.#reserve(1)] = DATA_END;
+    this.#files++;
+  }
+
+  /** Hands the encoded operations and the descriptors in them over to the pool. */
+  take(): Buffer {
+    for (const fd of this.#descriptors) fd.take();
+    this.#descriptors = [];
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Closes the descriptors of a batch that is not going to be sent. */
+  discard(): void {
+    for (const fd of this.#descriptors) fd.close();
+    this.#descriptors = [];
+  }
+
+  #reserve(size: number): number {
+    const at = this.#length;
+    this.#length += size;
+    if (this.#length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(this.#length, this.#buffer.length * 2));
+      larger.set(this.#buffer.subarray(0, at));
+      this.#buffer = larger;
+    }
+    return at;
+  }
+}
+
+function writeSize(buffer: Buffer, size: number, at: number): void {
+  buffer.writeUInt32LE(size >>> 0, at);
+  buffer.writeUInt32LE(Math.floor(size / 2 ** 32), at + 4);
+}

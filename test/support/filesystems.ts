@@ -1,0 +1,62 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A folder that is removed, with all in it, when disposed. */
+export class TemporaryFolder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), 'cfsbridge-test-'));
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+export type FilesystemType = 'ext4' | 'btrfs' | 'xfs';
+
+/** A filesystem of its own in a sparse file, mounted through a loop device until disposed. */
+export class LoopFilesystem implements Disposable {
+  readonly #folder = new TemporaryFolder();
+  readonly path = join(this.#folder.path, 'mnt');
+
+  /** @param megabytes size of the filesystem; xfs needs 300, btrfs 110 */
+  constructor(type: FilesystemType, megabytes = 400) {
+    const image = join(this.#folder.path, 'image');
+    writeFileSync(image, '');
+    truncateSync(image, megabytes * 2 ** 20);
+    mkdirSync(this.path);
+    try {
+      execFileSync(`mkfs.${type}`, [type === 'ext4' ? '-Fq' : type === 'xfs' ? '-fq' : '-fq', image], { stdio: 'pipe' });
+      execFileSync('mount', ['-o', 'loop', image, this.path], { stdio: 'pipe' });
+    } catch (error) {
+      this.#folder[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    execFileSync('umount', ['-l', this.path], { stdio: 'pipe' });
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** Why loop-mounted filesystems of this type cannot be had here, or false. */
+export function whyNoLoop(type: FilesystemType): string | false {
+  if (process.getuid?.() !== 0) return 'loop mounts need root';
+  try {
+    execFileSync('sh', ['-c', `command -v mkfs.${type}`], { stdio: 'pipe' });
+  } catch {
+    return `mkfs.${type} is not installed`;
+  }
+  try {
+    using probe = new LoopFilesystem(type);
+    return probe.path === '' ? 'no mount' : false;
+  } catch (error) {
+    return `a ${type} filesystem cannot be loop-mounted here: ${(error as Error).message.split('\n')[0]}`;
+  }
+}
+
+/** How many descriptors this process has open. */
+export function openDescriptors(): number {
+  return Number(execFileSync('sh', ['-c', `ls /proc/${process.pid}/fd | wc -l`]).toString());
+}
