@@ -1,0 +1,35 @@
+import type { CommandGrammar } from './grammar.js';
+
+/** A fish completion script: one `complete` line per word, valid where the words before it lead to its command. */
+export function fishCompletion(commands: readonly CommandGrammar[]): string {
+  const known = commands.slice(1).map(({ path }) => quote(path));
+  return `# fish completion for cfsbridge
+function __cfsbridge_at
+    set -l at cfsbridge
+    for word in (commandline -opc)[2..-1]
+        switch "$at $word"
+            case ${known.join(' ')}
+                set at "$at $word"
+        end
+    end
+    test "$at" = "$argv"
+end
+${commands.flatMap(lines).join('\n')}
+`;
+}
+
+function lines({ path, subcommands, options, values }: CommandGrammar): string[] {
+  const here = `complete -c cfsbridge -n ${quote(`__cfsbridge_at ${path}`)}`;
+  return [
+    ...subcommands.map(({ name, description }) => `${here} -f -a ${name} -d ${quote(description)}`),
+    ...values.map((value) => `${here} -f -a ${value}`),
+    ...options.map(({ name, description, takesValue, choices }) => {
+      const value = choices.length > 0 ? ` -x -a ${quote(choices.join(' '))}` : takesValue ? ' -r' : '';
+      return `${here} -l ${name.slice(2)}${value} -d ${quote(description)}`;
+    }),
+  ];
+}
+
+function quote(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`;
+}

@@ -1,0 +1,24 @@
+import { CommanderError } from 'commander';
+import { describeError } from './errors.js';
+import { Interruption, watchInterruptions } from './interruption.js';
+import { Output } from './output.js';
+import { createProgram } from './program.js';
+
+const USAGE_ERROR = 2;
+
+/** Runs the command line and returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
+async function main(): Promise<number> {
+  const signal = watchInterruptions();
+  try {
+    await createProgram({ signal, out: new Output(process.stdout, signal) }).parseAsync();
+    return 0;
+  } catch (error) {
+    // commander has already printed what is wrong, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
+    if (signal.aborted && signal.reason instanceof Interruption) return signal.reason.exitCode;
+    process.stderr.write(`${describeError(error)}\n`);
+    return 1;
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,41 @@
+import { createRequire } from 'node:module';
+import { Argument, Command, Option } from 'commander';
+import { lazily } from './lazily.js';
+import { erofsVersion } from './option-values.js';
+import type { Session } from './session.js';
+
+const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
+
+/**
+ * The grammar of the command line: that of cfsctl where both have a command. The commands themselves are
+ * loaded only when they run, so that `--help` and shell completion are quick.
+ */
+export function createProgram(session: Session): Command {
+  const program = new Command('cfsbridge')
+    .description('Turns container images into a composefs repository, and works on such repositories')
+    .version(version, '-V, --version', 'Print version')
+    .helpOption('-h, --help', 'Print help')
+    .helpCommand('help [command]', 'Print the help of a command')
+    .showHelpAfterError("\nFor more information, try '--help'.")
+    .exitOverride();
+
+  program
+    .addOption(new Option('--repo <path>', 'Repository to work on').conflicts(['user', 'system']))
+    .addOption(new Option('--user', "Repository at the user's standard place, ~/.var/lib/composefs").conflicts('system'))
+    .option('--system', "Repository at the system's standard place, /sysroot/composefs")
+    .addOption(new Option('--hash <algorithm>', 'Digest algorithm the repository must have').choices(['sha256', 'sha512']))
+    .addOption(erofsVersion('EROFS format of images made by this call; default: what the repository says'))
+    .option('--require-verity', 'Fail if the repository does not require fs-verity')
+    .addOption(new Option('--insecure', 'Do not require fs-verity in this call').hideHelp())
+    .addOption(new Option('--no-upgrade', 'Fail on a repository of the old kind without meta.json').hideHelp());
+
+  program
+    .command('completion')
+    .description('Print a completion script for a shell')
+    .addArgument(new Argument('<shell>', 'Shell the script is for').choices(['bash', 'zsh', 'fish']))
+    .addHelpText('after', '\nExample:\n  $ source <(cfsbridge completion bash)')
+    .action(lazily(session, () => import('./commands/completion.js')));
+
+  program.addHelpText('after', '\nExample:\n  $ cfsbridge --repo /srv/images oci images');
+  return program;
+}

@@ -1,0 +1,30 @@
+import type { Algorithm } from '../repository/object-id.js';
+import type { Output } from './output.js';
+
+/** What every command gets beside its own arguments. */
+export interface Session {
+  /** Aborted on Ctrl-C, SIGTERM, and when whoever reads standard output went away. */
+  signal: AbortSignal;
+  /** Results; everything that is talk goes to standard error. */
+  out: Output;
+}
+
+/** Options that stand before or after any command. */
+export interface GlobalOptions {
+  repo?: string;
+  user?: true;
+  system?: true;
+  hash?: Algorithm;
+  erofsVersion?: 0 | 1 | 2;
+  requireVerity?: true;
+  insecure?: true;
+  upgrade: boolean;
+}
+
+/**
+ * A command's module: `run` is called with the positional arguments (left out ones undefined) and the
+ * options, global ones included. It throws to end with exit status 1.
+ */
+export interface CommandModule<Arguments extends readonly unknown[], Options> {
+  run(session: Session, args: Arguments, options: Options): Promise<void> | void;
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { cfsbridge, runCli } from './run-cli.js';
+
+const usage: [string[], number, RegExp][] = [
+  [[], 2, /Usage: cfsbridge/],
+  [['nonsense'], 2, /unknown command 'nonsense'/],
+  [['completion'], 2, /missing required argument 'shell'/],
+  [['completion', 'csh'], 2, /Allowed choices are bash, zsh, fish/],
+  [['--hash', 'md5', 'completion', 'bash'], 2, /Allowed choices are sha256, sha512/],
+  [['--erofs-version', '3', 'completion', 'bash'], 2, /Allowed choices are 0, 1, 2/],
+  [['--repo', '/x', '--user', 'completion', 'bash'], 2, /cannot be used with/],
+];
+
+for (const [args, status, message] of usage)
+  test(`wrong usage ends with status 2: cfsbridge ${args.join(' ')}`, () => {
+    const result = runCli(args);
+    assert.equal(result.status, status);
+    assert.match(result.stderr, message);
+    assert.equal(result.stdout, '');
+  });
+
+test('help and version go to standard output with status 0', () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const printed = runCli(['--version']);
+  assert.deepEqual([printed.status, printed.stdout, printed.stderr], [0, `${version}\n`, '']);
+  for (const args of [['--help'], ['help', 'completion']]) {
+    const { status, stdout } = runCli(args);
+    assert.equal(status, 0);
+    assert.match(stdout, /Usage: cfsbridge[^]*Example/);
+  }
+});
+
+test('the command works through a symlink and from another folder', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'cfsbridge-bin-'));
+  try {
+    symlinkSync(cfsbridge, join(dir, 'linked'));
+    const { status, stdout } = spawnSync(join(dir, 'linked'), ['--version'], { encoding: 'utf8', cwd: dir });
+    assert.equal(status, 0);
+    assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test('a reader that goes away ends the command quietly', () => {
+  const { status, stderr } = spawnSync('bash', ['-c', `"$0" "$1" completion fish | true; exit "\${PIPESTATUS[0]}"`, process.execPath, cfsbridge], {
+    encoding: 'utf8',
+  });
+  assert.equal(stderr, '');
+  assert.equal(status, 0);
+});
