@@ -43,6 +43,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initFiles(env, exports);
   cfsbridge::initHash(env, exports);
   cfsbridge::initPool(env, exports);
+  cfsbridge::initSocket(env, exports);
+  cfsbridge::initSocketPoll(env, exports);
   return exports;
 }
 

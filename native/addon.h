@@ -18,5 +18,7 @@ int fdArgument(const Napi::CallbackInfo& info, size_t index);
 void initFiles(Napi::Env env, Napi::Object exports);
 void initHash(Napi::Env env, Napi::Object exports);
 void initPool(Napi::Env env, Napi::Object exports);
+void initSocket(Napi::Env env, Napi::Object exports);
+void initSocketPoll(Napi::Env env, Napi::Object exports);
 
 }  // namespace cfsbridge

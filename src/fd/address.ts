@@ -1,0 +1,20 @@
+import { constants } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { bytesOf, type ByteString } from '../bytes.js';
+import { openPath } from './fd.js';
+
+/** `sun_path` holds 108 bytes with the final NUL. */
+const MAX_SUN_PATH = 107;
+
+const O_PATH = 0o10000000;
+
+/**
+ * Calls `use` with a form of `path` that fits into a socket address. Longer paths go through the open parent
+ * directory in /proc.
+ */
+export function withSocketAddress<T>(path: string, use: (address: ByteString) => T): T {
+  const bytes = bytesOf(path);
+  if (bytes.length <= MAX_SUN_PATH) return use(bytes);
+  using parent = openPath(bytesOf(dirname(path)), constants.O_DIRECTORY | O_PATH);
+  return use(`/proc/self/fd/${parent.number}/${bytesOf(basename(path))}`);
+}

@@ -1,0 +1,230 @@
+import { Fd, isErrno } from './fd.js';
+import {
+  CONTROL_TRUNCATED,
+  MAX_FDS_PER_SEND,
+  PACKET_TRUNCATED,
+  READ,
+  sockets,
+  TOO_MANY_IN_FLIGHT,
+  WOULD_BLOCK,
+  WRITE,
+  type PeerCredentials,
+  type SocketType,
+} from './native-socket.js';
+import { idle, pause, Readiness } from './readiness.js';
+import { SocketError } from './socket-error.js';
+
+/** What one receive brought: bytes, and the descriptors that came with the last part of them. The receiver owns them. */
+export interface Segment {
+  bytes: Buffer;
+  fds: Fd[];
+}
+
+export interface ConnectionOptions {
+  /** Aborting closes the connection; whatever waits on it ends with the signal's reason. */
+  signal?: AbortSignal;
+  /** Milliseconds a receive, or a send the peer does not drain, may wait. Default: for ever. */
+  idleTimeout?: number;
+  /** Longest packet accepted on a `seqpacket` connection, in bytes. Default: 65536. */
+  maxPacket?: number;
+}
+
+export interface OperationOptions {
+  /** Ends this operation only, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+const RECEIVE_BUFFER = 64 * 1024;
+/** A stream receive is not worth a system call with less room than this. */
+const LEAST_ROOM = 16 * 1024;
+/** How often to look whether descriptors in flight (a limit per user, not per socket) have been taken. */
+const IN_FLIGHT_PAUSE = 10;
+const NO_FDS: readonly number[] = [];
+
+/**
+ * One end of a connected Unix socket. Data is read only when asked for, so the socket's buffer throttles the sender.
+ * Close it (or `using`) when done; what the kernel still holds is delivered.
+ */
+export class Connection implements Disposable {
+  readonly type: SocketType;
+  readonly #socket: Fd;
+  readonly #readiness: Readiness;
+  readonly #idleTimeout: number | undefined;
+  readonly #packetRoom: number;
+  readonly #unlisten: () => void;
+  #buffer: Buffer = Buffer.alloc(0);
+  #used = 0;
+  #sending: Promise<void> = Promise.resolve();
+  #receiving = false;
+  /** Why nothing more can be sent or received. */
+  #broken: unknown;
+
+  /**
+   * Takes ownership of `socket`, a connected Unix socket of this type. Use `connect`, `fromFd`, `socketpair` or a
+   * listener to get one.
+   */
+  constructor(socket: Fd, type: SocketType, options: ConnectionOptions = {}) {
+    this.#socket = socket;
+    this.type = type;
+    this.#idleTimeout = options.idleTimeout;
+    this.#packetRoom = options.maxPacket ?? RECEIVE_BUFFER;
+    this.#readiness = new Readiness(socket.number);
+    const { signal } = options;
+    const onAbort = (): void => this.#end(signal!.reason);
+    this.#unlisten = () => signal?.removeEventListener('abort', onAbort);
+    if (signal?.aborted) this.#end(signal.reason);
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  }
+
+  get closed(): boolean {
+    return this.#socket.closed;
+  }
+
+  /** The process at the other end when the connection was made. */
+  get peer(): PeerCredentials {
+    return sockets.socketPeer(this.#socket.number);
+  }
+
+  /**
+   * Sends bytes, with descriptors on the first of them. Sends leave in the order of the calls; the promise resolves
+   * when the kernel has taken everything. `bytes` and `fds` are borrowed until then: the caller keeps the descriptors
+   * and closes them afterwards.
+   * @param bytes on `seqpacket` one packet; at least one byte when descriptors are sent
+   * @param fds at most 253
+   * @throws SocketError PEER_GONE, IDLE_TIMEOUT, TOO_MANY_FDS, CONNECTION_CLOSED; SEND_INTERRUPTED once an earlier
+   * send was given up halfway; the system's error (EINVAL, EMSGSIZE, …) otherwise
+   */
+  async send(bytes: Uint8Array, fds: readonly Fd[] = [], options: OperationOptions = {}): Promise<void> {
+    if (fds.length > MAX_FDS_PER_SEND)
+      throw new SocketError('TOO_MANY_FDS', `${fds.length} descriptors in one segment, the kernel takes ${MAX_FDS_PER_SEND}`);
+    if (bytes.length === 0 && (fds.length > 0 || this.type === 'seqpacket'))
+      throw new RangeError('a packet, or a segment with descriptors, needs at least one byte');
+    const turn = this.#sending.then(() => this.#sendNow(bytes, fds, options.signal));
+    this.#sending = turn.catch(() => {});
+    await (options.signal ? untilAborted(turn, options.signal) : turn);
+  }
+
+  async #sendNow(bytes: Uint8Array, fds: readonly Fd[], signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    const wait = { signal, timeout: this.#idleTimeout };
+    let offset = 0;
+    let paused = 0;
+    try {
+      while (offset < bytes.length) {
+        await this.#readiness.yieldTurn();
+        this.#check();
+        const numbers = offset === 0 && fds.length > 0 ? fds.map((fd) => fd.number) : NO_FDS;
+        const sent = sockets.socketSend(this.#socket.number, bytes, offset, numbers);
+        if (sent === WOULD_BLOCK) await this.#readiness.wait(WRITE, wait);
+        else if (sent === TOO_MANY_IN_FLIGHT) {
+          if (paused >= (this.#idleTimeout ?? Infinity)) throw idle(paused);
+          await pause(IN_FLIGHT_PAUSE, signal);
+          paused += IN_FLIGHT_PAUSE;
+        }
+        else offset += sent;
+      }
+    } catch (error) {
+      if (offset > 0)
+        this.#broken ??= new SocketError('SEND_INTERRUPTED', `a send ended after ${offset} of ${bytes.length} bytes`, { cause: error });
+      throw peerGone(error);
+    }
+  }
+
+  /**
+   * Waits for the next bytes: on `seqpacket` one packet, on `stream` whatever is there. Descriptors come with the
+   * bytes they were attached to; those of two sends never come together.
+   * @returns the segment, or undefined at the end of the peer's data
+   * @throws SocketError CONTROL_TRUNCATED, PACKET_TRUNCATED (nothing leaks; the connection is of no more use),
+   * PEER_GONE, IDLE_TIMEOUT (which may be retried), CONNECTION_CLOSED
+   */
+  async receive(options: OperationOptions = {}): Promise<Segment | undefined> {
+    if (this.#receiving) throw new Error('receive: the previous receive has not ended');
+    this.#receiving = true;
+    try {
+      options.signal?.throwIfAborted();
+      for (;;) {
+        await this.#readiness.yieldTurn();
+        this.#check();
+        const segment = this.#receiveNow();
+        if (segment !== 'wait') return segment;
+        await this.#readiness.wait(READ, { signal: options.signal, timeout: this.#idleTimeout });
+      }
+    } catch (error) {
+      throw peerGone(error);
+    } finally {
+      this.#receiving = false;
+    }
+  }
+
+  #receiveNow(): Segment | undefined | 'wait' {
+    const room = this.type === 'stream' ? LEAST_ROOM : this.#packetRoom;
+    if (this.#buffer.length - this.#used < room) {
+      this.#buffer = Buffer.allocUnsafeSlow(Math.max(RECEIVE_BUFFER, room));
+      this.#used = 0;
+    }
+    const limit = this.type === 'stream' ? this.#buffer.length - this.#used : this.#packetRoom;
+    const numbers: number[] = [];
+    const received = sockets.socketReceive(this.#socket.number, this.#buffer, this.#used, limit, numbers);
+    if (received === WOULD_BLOCK) return 'wait';
+    if (received === CONTROL_TRUNCATED)
+      throw this.#break('CONTROL_TRUNCATED', 'descriptors were lost on arrival: raise the limit of open files (RLIMIT_NOFILE)');
+    if (received === PACKET_TRUNCATED) throw this.#break('PACKET_TRUNCATED', `a packet is longer than ${room} bytes`);
+    if (received === 0 && numbers.length === 0) return undefined;
+    const bytes = this.#buffer.subarray(this.#used, this.#used + received);
+    this.#used += received;
+    return { bytes, fds: numbers.map((number) => new Fd(number)) };
+  }
+
+  /** Segments until the end of the peer's data. Leaving the loop early leaves the connection open. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Segment, void, undefined> {
+    for (let segment; (segment = await this.receive()); ) yield segment;
+  }
+
+  /** Half close: after what was sent so far, the peer sees the end of data. Receiving goes on. */
+  async shutdown(): Promise<void> {
+    await this.#sending;
+    this.#check();
+    sockets.socketShutdownWrite(this.#socket.number);
+  }
+
+  /** Ends whatever waits (`CONNECTION_CLOSED`) and closes the socket. Harmless when repeated. */
+  close(): void {
+    this.#end(new SocketError('CONNECTION_CLOSED', 'the connection was closed'));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #end(reason: unknown): void {
+    if (this.#socket.closed) return;
+    this.#broken = reason;
+    this.#unlisten();
+    this.#readiness.close(reason);
+    this.#socket.close();
+  }
+
+  #break(code: 'CONTROL_TRUNCATED' | 'PACKET_TRUNCATED', message: string): SocketError {
+    const error = new SocketError(code, message);
+    this.#broken ??= error;
+    return error;
+  }
+
+  #check(): void {
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+}
+
+function peerGone(error: unknown): unknown {
+  if (!isErrno(error, 'EPIPE', 'ECONNRESET')) return error;
+  return new SocketError('PEER_GONE', 'the peer closed the connection', { cause: error });
+}
+
+async function untilAborted(turn: Promise<void>, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    turn.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

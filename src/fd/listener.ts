@@ -1,0 +1,172 @@
+import { chmodSync, constants } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { bytesOf, type ByteString } from '../bytes.js';
+import { files, type FileStat } from '../native.js';
+import { withSocketAddress } from './address.js';
+import { Connection, type ConnectionOptions, type OperationOptions } from './connection.js';
+import { Fd, isErrno, openPath } from './fd.js';
+import { READ, sockets, WOULD_BLOCK, type SocketType } from './native-socket.js';
+import { pause, Readiness } from './readiness.js';
+import { SocketError } from './socket-error.js';
+
+export interface ListenOptions extends ConnectionOptions {
+  type?: SocketType;
+  /** Permission bits of the socket file. Default: 0o600, its owner only. */
+  mode?: number;
+  /** Connections the kernel queues. Default: 128. */
+  backlog?: number;
+}
+
+/** Pause after the process or system ran out of descriptors: the connection stays queued meanwhile. */
+const EXHAUSTED_PAUSE = 100;
+const LOCK_PAUSE = 10;
+const LOCK_ATTEMPTS = 200;
+
+/** A listening Unix socket: `for await (const connection of listener)`. Closing removes the socket file it made. */
+export class Listener implements Disposable {
+  readonly type: SocketType;
+  readonly #socket: Fd;
+  readonly #readiness: Readiness;
+  readonly #options: ConnectionOptions;
+  readonly #removeFile: () => void;
+  readonly #unlisten: () => void;
+  #ended: unknown;
+
+  /** Takes ownership of `socket`, which listens. Use `listen` or `listenFd` to get one. */
+  constructor(socket: Fd, type: SocketType, options: ConnectionOptions, removeFile: () => void) {
+    this.#socket = socket;
+    this.type = type;
+    this.#options = options;
+    this.#removeFile = removeFile;
+    this.#readiness = new Readiness(socket.number);
+    const { signal } = options;
+    const onAbort = (): void => this.#end(signal!.reason);
+    this.#unlisten = () => signal?.removeEventListener('abort', onAbort);
+    if (signal?.aborted) this.#end(signal.reason);
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  }
+
+  /**
+   * The next connection; it gets the listener's idle timeout, packet limit and signal.
+   * @throws SocketError CONNECTION_CLOSED once the listener is closed
+   */
+  async accept(options: OperationOptions = {}): Promise<Connection> {
+    for (;;) {
+      if (this.#ended !== undefined) throw this.#ended;
+      const socket = this.#acceptNow();
+      if (socket === 'exhausted') await pause(EXHAUSTED_PAUSE, options.signal);
+      else if (socket) return new Connection(socket, this.type, this.#options);
+      else await this.#readiness.wait(READ, { signal: options.signal });
+    }
+  }
+
+  #acceptNow(): Fd | 'exhausted' | undefined {
+    try {
+      const socket = sockets.socketAccept(this.#socket.number);
+      return socket === WOULD_BLOCK ? undefined : new Fd(socket);
+    } catch (error) {
+      if (isErrno(error, 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM')) return 'exhausted';
+      throw error;
+    }
+  }
+
+  /** Connections until the listener is closed; an aborted signal ends the loop with its reason. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Connection, void, undefined> {
+    for (;;) {
+      let connection: Connection;
+      try {
+        connection = await this.accept();
+      } catch (error) {
+        if (error instanceof SocketError && error.code === 'CONNECTION_CLOSED') return;
+        throw error;
+      }
+      yield connection;
+    }
+  }
+
+  /** Stops listening and removes the socket file if it is still this listener's. Accepted connections live on. */
+  close(): void {
+    this.#end(new SocketError('CONNECTION_CLOSED', 'the listener was closed'));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #end(reason: unknown): void {
+    if (this.#socket.closed) return;
+    this.#ended = reason;
+    this.#unlisten();
+    this.#readiness.close(reason);
+    this.#removeFile();
+    this.#socket.close();
+  }
+}
+
+/**
+ * Listens on a new socket file. A socket file that nobody listens on any more is replaced when this user owns it; any
+ * other file stays.
+ * @throws SocketError ADDRESS_IN_USE; the system's error otherwise
+ */
+export async function listen(path: string, options: ListenOptions = {}): Promise<Listener> {
+  options.signal?.throwIfAborted();
+  const type = options.type ?? 'stream';
+  const name = bytesOf(basename(path));
+  const parent = openPath(bytesOf(dirname(path)), constants.O_DIRECTORY);
+  const socket = new Fd(sockets.socket(type));
+  try {
+    await lock(parent, options.signal);
+    const mode = options.mode ?? 0o600;
+    if (isStale(parent, name, path)) files.unlinkat(parent.number, name, 0);
+    withSocketAddress(path, (address) => sockets.socketBind(socket.number, address, mode));
+    const bound = files.fstatat(parent.number, name);
+    // bind(2) applies the umask, which may have taken bits that were asked for.
+    if ((bound.mode & 0o777) !== (mode & 0o777)) chmodSync(path, mode);
+    sockets.socketListen(socket.number, options.backlog ?? 128);
+    files.flock(parent.number, 'none');
+    return new Listener(socket, type, options, () => {
+      removeOwn(parent, name, bound);
+      parent.close();
+    });
+  } catch (error) {
+    socket.close();
+    parent.close();
+    if (!isErrno(error, 'EADDRINUSE')) throw error;
+    throw new SocketError('ADDRESS_IN_USE', `${path} is in use`, { cause: error });
+  }
+}
+
+/** Between bind and listen a socket looks stale to others; the directory's lock keeps them from replacing it. */
+async function lock(parent: Fd, signal: AbortSignal | undefined): Promise<void> {
+  for (let attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+    if (files.flock(parent.number, 'exclusive')) return;
+    await pause(LOCK_PAUSE, signal);
+  }
+  throw new SocketError('ADDRESS_IN_USE', 'another process keeps the lock of the socket directory');
+}
+
+function isStale(parent: Fd, name: ByteString, path: string): boolean {
+  const found = statOrUndefined(parent, name);
+  if (!found || (found.mode & constants.S_IFMT) !== constants.S_IFSOCK || found.uid !== process.geteuid!()) return false;
+  using probe = new Fd(sockets.socket('stream'));
+  try {
+    withSocketAddress(path, (address) => sockets.socketConnect(probe.number, address));
+    return false;
+  } catch (error) {
+    return isErrno(error, 'ECONNREFUSED');
+  }
+}
+
+function removeOwn(parent: Fd, name: ByteString, bound: FileStat): void {
+  const found = statOrUndefined(parent, name);
+  if (found?.dev === bound.dev && found.ino === bound.ino) files.unlinkat(parent.number, name, 0);
+}
+
+function statOrUndefined(parent: Fd, name: ByteString): FileStat | undefined {
+  try {
+    return files.fstatat(parent.number, name);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}

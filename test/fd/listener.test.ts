@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { connect, Fd, listen, listenFd, type Connection } from '../../src/fd/fd-passing.js';
+import { withoutLeak } from './open-fds.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'listener-'));
+after(() => rmSync(folder, { recursive: true }));
+
+test('the socket file has the mode asked for, whatever the umask, and goes with the listener', async () => {
+  await withoutLeak(async () => {
+    for (const mode of [0o600, 0o660, 0o777]) {
+      const path = join(folder, `mode-${mode}`);
+      const old = process.umask(0o027);
+      try {
+        using listener = await listen(path, { mode });
+        assert.equal(statSync(path).mode & 0o777, mode);
+        assert.equal(listener.type, 'stream');
+      } finally {
+        process.umask(old);
+      }
+      assert.equal(existsSync(path), false);
+    }
+  });
+});
+
+test('a stale socket file is replaced, a live one and other files are not', async () => {
+  const path = join(folder, 'stale');
+  const child = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`]);
+  await once(child, 'exit');
+  assert.ok(existsSync(path));
+  await withoutLeak(async () => {
+    using listener = await listen(path, { type: 'seqpacket' });
+    await assert.rejects(listen(path), { code: 'ADDRESS_IN_USE' });
+    using client = await connect(path, { type: 'seqpacket' });
+    using server = await listener.accept();
+    await client.send(Buffer.from('x'));
+    assert.equal((await server.receive())!.bytes.toString(), 'x');
+    await assert.rejects(connect(path), { code: 'EPROTOTYPE' });
+  });
+  const plain = join(folder, 'plain');
+  writeFileSync(plain, 'mine');
+  await assert.rejects(listen(plain), { code: 'ADDRESS_IN_USE' });
+  assert.equal(statSync(plain).size, 4);
+});
+
+test('closing does not remove the file of a successor', async () => {
+  const path = join(folder, 'successor');
+  const first = await listen(path);
+  rmSync(path);
+  using second = await listen(path);
+  first.close();
+  assert.ok(existsSync(path));
+  assert.equal(second.type, 'stream');
+});
+
+test('paths longer than a socket address work on both ends', async () => {
+  const long = mkdtempSync(join(folder, 'd'.repeat(120)));
+  const path = join(long, 'socket');
+  await withoutLeak(async () => {
+    using listener = await listen(path);
+    using client = await connect(path);
+    using server = await listener.accept();
+    assert.equal(server.peer.pid, process.pid);
+    assert.equal(client.type, 'stream');
+  });
+  assert.equal(existsSync(path), false);
+});
+
+test('iteration serves connections until close; a full queue makes clients wait, not fail', async () => {
+  await withoutLeak(async () => {
+    const path = join(folder, 'many');
+    const listener = await listen(path, { backlog: 1 });
+    const clients = Promise.all(Array.from({ length: 20 }, async () => {
+      using client = await connect(path);
+      return (await client.receive())!.bytes.toString();
+    }));
+    let served = 0;
+    for await (const connection of listener) {
+      await greet(connection, served);
+      if (++served === 20) listener.close();
+    }
+    assert.equal(new Set(await clients).size, 20);
+  });
+});
+
+async function greet(connection: Connection, number: number): Promise<void> {
+  using open = connection;
+  await open.send(Buffer.from(`hello ${number}`));
+}
+
+test('an abort signal ends accept, and connect to a queue nobody serves', async () => {
+  await withoutLeak(async () => {
+    const path = join(folder, 'abort');
+    using listener = await listen(path, { backlog: 0 });
+    using first = await connect(path);
+    await assert.rejects(connect(path, { signal: AbortSignal.timeout(30) }), { name: 'TimeoutError' });
+    await assert.rejects(connect(path, { idleTimeout: 30 }), { code: 'IDLE_TIMEOUT' });
+    using accepted = await listener.accept();
+    assert.equal(accepted.closed || first.closed, false);
+    await assert.rejects(listener.accept({ signal: AbortSignal.timeout(20) }), { name: 'TimeoutError' });
+    await assert.rejects(connect(join(folder, 'nobody')), { code: 'ENOENT' });
+  });
+});
+
+test('a listening socket made by somebody else is taken over', async () => {
+  const path = join(folder, 'inherited');
+  const server = createServer();
+  server.listen(path);
+  await once(server, 'listening');
+  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+  using original = new Fd(fd);
+  using listener = listenFd(original.duplicate());
+  original.take();
+  server.unref();
+  using client = await connect(path);
+  using accepted = await listener.accept();
+  await client.send(Buffer.from('to either'));
+  assert.equal((await accepted.receive())!.bytes.toString(), 'to either');
+  server.close();
+});

@@ -1,0 +1,40 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { fromFd, socketpair } from '../../src/fd/fd-passing.js';
+
+/** The process's open descriptors and what they refer to, without the one that lists them. */
+export function openFds(): Map<number, string> {
+  const result = new Map<number, string>();
+  for (const name of readdirSync('/proc/self/fd')) {
+    try {
+      result.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
+    } catch {
+      // the descriptor of the listing itself
+    }
+  }
+  return result;
+}
+
+/** Runs `body` and throws unless it closed every descriptor it opened. */
+export async function withoutLeak<T>(body: () => Promise<T>): Promise<T> {
+  await startPoller();
+  const before = openFds();
+  const result = await body();
+  await turn();
+  const leaked = [...openFds()].filter(([fd, target]) => before.get(fd) !== target);
+  if (leaked.length > 0) throw new Error(`leaked ${leaked.map(([fd, target]) => `${fd} → ${target}`).join(', ')}`);
+  return result;
+}
+
+let poller: Promise<void> | undefined;
+
+/** The epoll thread's two descriptors live as long as the process. */
+async function startPoller(): Promise<void> {
+  poller ??= (async () => {
+    const [one, other] = socketpair();
+    other.close();
+    using connection = fromFd(one);
+    await connection.receive();
+  })();
+  await poller;
+}
