@@ -1,0 +1,112 @@
+import { constants, fchmodSync, fsyncSync, mkdirSync, rmSync, writeSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { bytesOf } from '../bytes.js';
+import { BridgeError, NotFoundError } from '../errors.js';
+import { isErrno, openPath, type Fd } from '../fd/fd.js';
+import { files } from '../native.js';
+import { algorithmName, newMeta, printMeta, type ErofsVersion, type Meta } from './meta.js';
+import type { Algorithm } from './object-id.js';
+import { readMeta } from './repository.js';
+
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+const KERNEL_HASH: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
+
+export interface InitOptions {
+  /** Default `sha512`, like the reference's command. */
+  algorithm?: Algorithm;
+  /** Default 1: images as the C tools make them. */
+  erofsVersion?: ErofsVersion;
+  /** Make a repository that works without fs-verity. */
+  insecure?: boolean;
+  /** Be content with whatever repository is there, as long as it has the algorithm. */
+  ensure?: boolean;
+  /** Drop meta.json and all names of an existing repository and keep its objects. */
+  resetMetadata?: boolean;
+}
+
+/**
+ * Makes a repository: the directory (mode 0700, parents as needed) and meta.json, which appears complete or not at all.
+ * @returns `existing` when there already was one like this
+ * @throws BridgeError `REPOSITORY_EXISTS` when there is a different one, `REPOSITORY_BUSY` when metadata is to be reset while
+ *   somebody uses it, `VERITY_UNSUPPORTED` when the file system cannot protect it
+ */
+export function initRepository(path: string, options: InitOptions = {}): 'created' | 'existing' {
+  const meta = newMeta(options.algorithm ?? 'sha512', options.erofsVersion ?? 1);
+  mkdirSync(dirname(resolve(path)), { recursive: true });
+  makeRoot(path);
+  using root = openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  if (options.resetMetadata === true) resetMetadata(root, path);
+  const existing = findMeta(root, path);
+  if (existing !== undefined) {
+    checkSame(path, existing, meta, options);
+    return 'existing';
+  }
+  writeMeta(root, path, meta, options.insecure !== true);
+  return 'created';
+}
+
+function makeRoot(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+}
+
+function findMeta(root: Fd, path: string): ReturnType<typeof readMeta> | undefined {
+  try {
+    return readMeta(root, path);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+function checkSame(path: string, existing: { meta: Meta; verity: boolean }, wanted: Meta, options: InitOptions): void {
+  const found = existing.meta;
+  const sameAlgorithm = found.algorithm === wanted.algorithm;
+  if (options.ensure === true ? sameAlgorithm || options.algorithm === undefined : printMeta(found) === printMeta(wanted)) {
+    // Saying "already there" to someone who asked for protection would be a promise nobody keeps.
+    if (options.ensure === true || options.insecure === true || existing.verity) return;
+    throw new BridgeError('REPOSITORY_EXISTS', `${path} is already initialized, without fs-verity`);
+  }
+  throw new BridgeError(
+    'REPOSITORY_EXISTS',
+    `${path} is already initialized differently: ${describe(found)}, not ${describe(wanted)}`,
+  );
+}
+
+function describe(meta: Meta): string {
+  return `${algorithmName(meta.algorithm)}, EROFS format ${meta.erofsFormats?.default ?? 'unset'}`;
+}
+
+function resetMetadata(root: Fd, path: string): void {
+  if (!files.flock(root.number, 'exclusive')) throw new BridgeError('REPOSITORY_BUSY', `${path} is in use`);
+  // meta.json first: without it nobody opens what is half removed.
+  for (const name of ['meta.json', 'streams', 'images', 'verified']) {
+    rmSync(`/proc/self/fd/${root.number}/${name}`, { recursive: true, force: true });
+  }
+}
+
+function writeMeta(root: Fd, path: string, meta: Meta, secure: boolean): void {
+  using file = sealedFile(root, printMeta(meta));
+  if (secure && !files.enableVerity(file.number, KERNEL_HASH[meta.algorithm])) {
+    throw new BridgeError('VERITY_UNSUPPORTED', `the file system of ${path} has no fs-verity; an insecure repository works without`);
+  }
+  try {
+    files.linkFd(file.number, root.number, 'meta.json');
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    throw new BridgeError('REPOSITORY_EXISTS', `${path} was initialized by somebody else just now`, { cause: error });
+  }
+  fsyncSync(root.number);
+}
+
+/** An unnamed file with this content, on the disk and with nobody left who could write to it. */
+function sealedFile(root: Fd, content: string): Fd {
+  using writer = openPath(bytesOf(`/proc/self/fd/${root.number}`), O_TMPFILE | constants.O_RDWR, 0o644);
+  fchmodSync(writer.number, 0o644);
+  writeSync(writer.number, content);
+  fsyncSync(writer.number);
+  return openPath(bytesOf(`/proc/self/fd/${writer.number}`), constants.O_RDONLY);
+}

@@ -1,0 +1,111 @@
+// meta.json: which hash a repository uses, which features a program must know, which EROFS versions images get.
+import { z } from 'zod';
+import { BridgeError, FormatError } from '../errors.js';
+import type { Algorithm } from './object-id.js';
+
+export type ErofsVersion = 0 | 1 | 2;
+
+export interface Meta {
+  version: number;
+  algorithm: Algorithm;
+  features: { compatible: string[]; readOnlyCompatible: string[]; incompatible: string[] };
+  /** As the file says it; `undefined` when it says nothing. See `erofsVersions`. */
+  erofsFormats: { default: ErofsVersion; extra: ErofsVersion[] } | undefined;
+}
+
+/** Largest meta.json that is read, in bytes. */
+export const META_LIMIT = 1 << 20;
+
+const NEWEST_VERSION = 1;
+const V1_EROFS = 'v1_erofs';
+const KNOWN_READ_ONLY_COMPATIBLE: readonly string[] = [V1_EROFS];
+
+const erofsVersion = z.literal([0, 1, 2]);
+const flags = z.array(z.string()).default([]);
+const schema = z.object({
+  version: z.number().int().nonnegative(),
+  algorithm: z.string(),
+  features: z.object({ compatible: flags, 'read-only-compatible': flags, incompatible: flags }).prefault({}),
+  erofs_formats: z.object({ default: erofsVersion, extra: z.array(erofsVersion).default([]) }).optional(),
+});
+
+/**
+ * Reads meta.json.
+ * @throws FormatError when it is not JSON of this shape, or names another hash or block size
+ */
+export function parseMeta(text: string): Meta {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError('META_INVALID', 'meta.json is not JSON', { cause });
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw new FormatError('META_INVALID', `meta.json: ${z.prettifyError(parsed.error)}`, { cause: parsed.error });
+  const { version, algorithm, features, erofs_formats } = parsed.data;
+  return {
+    version,
+    algorithm: parseAlgorithm(algorithm),
+    features: { compatible: features.compatible, readOnlyCompatible: features['read-only-compatible'], incompatible: features.incompatible },
+    erofsFormats: erofs_formats,
+  };
+}
+
+/** meta.json as the reference prints it: two spaces, a newline at the end. */
+export function printMeta(meta: Meta): string {
+  const { compatible, readOnlyCompatible, incompatible } = meta.features;
+  const formats = meta.erofsFormats;
+  const json = {
+    version: meta.version,
+    algorithm: algorithmName(meta.algorithm),
+    features: { compatible, 'read-only-compatible': readOnlyCompatible, incompatible },
+    ...(formats && { erofs_formats: { default: formats.default, ...(formats.extra.length > 0 && { extra: formats.extra }) } }),
+  };
+  return `${JSON.stringify(json, undefined, 2)}\n`;
+}
+
+/** The metadata of a new repository whose images have `version`. */
+export function newMeta(algorithm: Algorithm, version: ErofsVersion): Meta {
+  return {
+    version: NEWEST_VERSION,
+    algorithm,
+    features: { compatible: [], readOnlyCompatible: version === 1 ? [V1_EROFS] : [], incompatible: [] },
+    erofsFormats: { default: version, extra: [] },
+  };
+}
+
+/** EROFS versions that every image of the repository gets, the default one first. */
+export function erofsVersions(meta: Meta): readonly ErofsVersion[] {
+  const { default: chosen, extra } = meta.erofsFormats ?? { default: 2, extra: [] };
+  // Version 2 without extras is also what files from before this member existed stand for; there the flag decides.
+  if (chosen === 2 && extra.length === 0) return [meta.features.readOnlyCompatible.includes(V1_EROFS) ? 1 : 2];
+  return [...new Set([chosen, ...extra])];
+}
+
+/** @throws BridgeError `REPOSITORY_INCOMPATIBLE` when this program is too old to read the repository */
+export function checkReadable(meta: Meta): void {
+  if (meta.version > NEWEST_VERSION) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository format ${meta.version} is newer than ${NEWEST_VERSION}`);
+  const { incompatible } = meta.features;
+  if (incompatible.length > 0) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository requires features that are not known: ${incompatible.join(', ')}`);
+}
+
+/** @throws BridgeError `REPOSITORY_READ_ONLY` when only a newer program may write to the repository */
+export function checkWritable(meta: Meta): void {
+  const unknown = meta.features.readOnlyCompatible.filter((flag) => !KNOWN_READ_ONLY_COMPATIBLE.includes(flag));
+  if (unknown.length > 0) throw new BridgeError('REPOSITORY_READ_ONLY', `repository has features that are not known, so it can only be read: ${unknown.join(', ')}`);
+}
+
+/** The name of an algorithm with its block size of 2^12 bytes: `fsverity-sha512-12`. */
+export function algorithmName(algorithm: Algorithm): string {
+  return `fsverity-${algorithm}-12`;
+}
+
+/**
+ * Reads the name of an algorithm.
+ * @throws FormatError for another hash or block size
+ */
+export function parseAlgorithm(name: string): Algorithm {
+  const match = /^fsverity-(sha256|sha512)-12$/.exec(name);
+  if (match === null) throw new FormatError('META_ALGORITHM', `algorithm "${name}" is not supported, only fsverity-sha256-12 and fsverity-sha512-12`);
+  return match[1] as Algorithm;
+}

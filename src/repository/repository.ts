@@ -1,0 +1,229 @@
+import { constants } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { bytesOf, showBytes, type ByteString } from '../bytes.js';
+import { BridgeError, FormatError, NotFoundError } from '../errors.js';
+import { isErrno, openBeneath, openPath, type Fd } from '../fd/fd.js';
+import { files } from '../native.js';
+import { checkName, checkPath, listDirectory, makeDirectories, objectTarget, openDirectory, parseObjectTarget, readLink, removeLink, walkLinks, writeLink } from './links.js';
+import { checkReadable, checkWritable, META_LIMIT, parseMeta, type Meta } from './meta.js';
+import type { Algorithm, ObjectId } from './object-id.js';
+import { ObjectStore } from './objects.js';
+import { readSmallFile } from './read-file.js';
+import { SplitstreamReader } from './splitstream-reader.js';
+
+const LOCK_INTERVAL_MS = 50;
+
+/** The two kinds of things a repository has names for. */
+export type Area = 'streams' | 'images';
+
+export interface OpenOptions {
+  /** Refuse repositories that this program may only read. Default false: nothing can be written. */
+  write?: boolean;
+  /** Refuse repositories without fs-verity. */
+  requireVerity?: boolean;
+  /** Do not ask for fs-verity although the repository has it. */
+  insecure?: boolean;
+  /** Ends the wait for a garbage collection that holds the repository. */
+  signal?: AbortSignal;
+}
+
+/**
+ * An open composefs repository: `meta.json`, `objects/`, and the names in `streams/` and `images/`.
+ * It holds a shared lock until it is disposed, so that no garbage collection runs meanwhile. Names are bytes.
+ */
+export class Repository implements Disposable {
+  readonly meta: Meta;
+  readonly algorithm: Algorithm;
+  /** Objects without their fs-verity digest are refused. */
+  readonly verityRequired: boolean;
+  readonly writable: boolean;
+  readonly root: Fd;
+  #objects: ObjectStore | undefined;
+
+  /**
+   * Opens a repository. Waits while another process collects garbage in it.
+   * @param path its directory
+   * @throws NotFoundError when there is none; BridgeError `REPOSITORY_INCOMPATIBLE`, `REPOSITORY_READ_ONLY`,
+   *   `VERITY_REQUIRED`; FormatError for a damaged meta.json
+   */
+  static async open(path: string, options: OpenOptions = {}): Promise<Repository> {
+    const root = openRoot(path);
+    try {
+      while (!files.flock(root.number, 'shared')) await setTimeout(LOCK_INTERVAL_MS, undefined, options.signal && { signal: options.signal });
+      const { meta, verity } = readMeta(root, path);
+      checkReadable(meta);
+      if (options.write === true) checkWritable(meta);
+      if (options.requireVerity === true && !verity) throw new BridgeError('VERITY_REQUIRED', `${path} was made without fs-verity`);
+      return new Repository(root, meta, verity && options.insecure !== true, options.write === true);
+    } catch (error) {
+      root.close();
+      throw error;
+    }
+  }
+
+  private constructor(root: Fd, meta: Meta, verityRequired: boolean, writable: boolean) {
+    this.root = root;
+    this.meta = meta;
+    this.algorithm = meta.algorithm;
+    this.verityRequired = verityRequired;
+    this.writable = writable;
+  }
+
+  /** The object store. @throws NotFoundError when a repository opened for reading has no objects at all */
+  get objects(): ObjectStore {
+    this.#objects ??= new ObjectStore(this.#openObjects(), this.algorithm, this.verityRequired);
+    return this.#objects;
+  }
+
+  /** Waits until everything written so far would survive a power failure. */
+  async sync(): Promise<void> {
+    await files.syncfs(this.root.number);
+  }
+
+  /** The object behind a name, or undefined. @throws FormatError when the link points elsewhere */
+  lookup(area: Area, name: ByteString): ObjectId | undefined {
+    checkName(name);
+    const target = readLink(this.root, `${area}/${name}`);
+    return target === undefined ? undefined : parseObjectTarget(target, this.algorithm);
+  }
+
+  /** The splitstream with this content id (`oci-layer-sha256:…`), or undefined. */
+  streamObject(contentId: ByteString): ObjectId | undefined {
+    return this.lookup('streams', contentId);
+  }
+
+  /**
+   * Opens a splitstream by its object.
+   * @throws NotFoundError, FormatError
+   */
+  openStream(id: ObjectId): SplitstreamReader {
+    return SplitstreamReader.open(this.objects.open(id), this.algorithm);
+  }
+
+  /** Names a splitstream, after making sure that it is on the disk. */
+  async linkStream(contentId: ByteString, id: ObjectId): Promise<void> {
+    await this.#link('streams', contentId, id);
+  }
+
+  /** Names an EROFS image by its digest, after making sure that it is on the disk. */
+  async linkImage(id: ObjectId): Promise<void> {
+    await this.#link('images', id, id);
+  }
+
+  hasImage(id: ObjectId): boolean {
+    return this.lookup('images', id) === id;
+  }
+
+  /** Digests of all EROFS images, sorted. */
+  listImages(): ObjectId[] {
+    return this.listNames('images');
+  }
+
+  /** Content ids of all splitstreams, sorted. */
+  listStreams(): ByteString[] {
+    return this.listNames('streams');
+  }
+
+  /** Names in an area, without its refs; sorted as bytes. */
+  listNames(area: Area): ByteString[] {
+    return listDirectory(this.root, area).filter((name) => name !== 'refs');
+  }
+
+  /** All refs of an area, as paths below its `refs/`; sorted as bytes within each directory. */
+  listRefs(area: Area, below: ByteString = ''): ByteString[] {
+    if (below !== '') checkPath(below);
+    return walkLinks(this.root, below === '' ? `${area}/refs` : `${area}/refs/${below}`);
+  }
+
+  /** The name (content id or image digest) that a ref stands for, or undefined. */
+  readRef(area: Area, ref: ByteString): ByteString | undefined {
+    checkPath(ref);
+    return readLink(this.root, `${area}/refs/${ref}`)?.split('/').at(-1);
+  }
+
+  /**
+   * Makes a ref, which keeps the named thing from garbage collection. Parts of `ref` between slashes become directories.
+   * @throws NotFoundError when `name` does not exist: a ref to nothing would make garbage collections fail
+   */
+  writeRef(area: Area, ref: ByteString, name: ByteString): void {
+    this.#checkWritable();
+    checkPath(ref);
+    if (this.lookup(area, name) === undefined) throw new NotFoundError(`there is no "${showBytes(name)}" in ${area} to refer to`);
+    writeLink(this.root, `${area}/refs/${ref}`, `${'../'.repeat(ref.split('/').length)}${name}`);
+  }
+
+  /** Removes a ref. @returns false when there was none */
+  removeRef(area: Area, ref: ByteString): boolean {
+    this.#checkWritable();
+    checkPath(ref);
+    return removeLink(this.root, `${area}/refs/${ref}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#objects?.[Symbol.dispose]();
+    this.root.close();
+  }
+
+  async #link(area: Area, name: ByteString, id: ObjectId): Promise<void> {
+    this.#checkWritable();
+    if (this.lookup(area, name) === id) return;
+    await this.sync();
+    writeLink(this.root, `${area}/${name}`, objectTarget(id));
+  }
+
+  #openObjects(): Fd {
+    if (this.writable) return makeDirectories(this.root, 'objects');
+    try {
+      return openDirectory(this.root, 'objects');
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) throw new NotFoundError('the repository has no objects yet', { cause: error });
+      throw error;
+    }
+  }
+
+  #checkWritable(): void {
+    if (!this.writable) throw new BridgeError('REPOSITORY_READ_ONLY', 'the repository was opened for reading only');
+  }
+}
+
+/** Where a repository is when nobody says: the system's for root, one in the home directory for everyone else. */
+export function defaultRepositoryPath(kind: 'system' | 'user' = process.getuid?.() === 0 ? 'system' : 'user'): string {
+  return kind === 'system' ? '/sysroot/composefs' : join(homedir(), '.var/lib/composefs');
+}
+
+/**
+ * Reads meta.json, and whether it has fs-verity, which is what makes a repository a secure one.
+ * @param path of the repository, for messages
+ * @throws NotFoundError, FormatError
+ */
+export function readMeta(root: Fd, path: string): { meta: Meta; verity: boolean } {
+  let file: Fd;
+  try {
+    file = openBeneath(root, 'meta.json', constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) throw new NotFoundError(`${path} has no meta.json; initialize the repository first`, { cause: error });
+    throw error;
+  }
+  using owned = file;
+  return { meta: parseMetaFile(owned, path), verity: files.measureVerity(owned.number) !== null };
+}
+
+function parseMetaFile(file: Fd, path: string): Meta {
+  try {
+    return parseMeta(readSmallFile(file, META_LIMIT).toString('utf8'));
+  } catch (error) {
+    if (error instanceof FormatError) throw new FormatError(error.code, `${path}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+function openRoot(path: string): Fd {
+  try {
+    return openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) throw new NotFoundError(`there is no repository at ${path}`, { cause: error });
+    throw error;
+  }
+}

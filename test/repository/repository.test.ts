@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { BridgeError, NotFoundError } from '../../src/errors.js';
+import { initRepository } from '../../src/repository/init.js';
+import { Repository } from '../../src/repository/repository.js';
+import { decodeTag, encodeTag, listTags, readTag, removeTag, writeTag } from '../../src/repository/tags.js';
+
+function temporary(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'repository-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  return join(dir, 'a/repo');
+}
+
+test('init makes a private directory and is content with itself', (t) => {
+  const path = temporary(t);
+  assert.equal(initRepository(path, { insecure: true }), 'created');
+  assert.equal(statSync(path).mode & 0o777, 0o700);
+  assert.equal(statSync(join(path, 'meta.json')).mode & 0o777, 0o644);
+  assert.deepEqual(readdirSync(path), ['meta.json']);
+  assert.equal(initRepository(path, { insecure: true }), 'existing');
+  assert.throws(() => initRepository(path, { insecure: true, erofsVersion: 2 }), code('REPOSITORY_EXISTS'));
+  assert.throws(() => initRepository(path), code('REPOSITORY_EXISTS'));
+  assert.equal(initRepository(path, { ensure: true, erofsVersion: 2 }), 'existing');
+  assert.throws(() => initRepository(path, { ensure: true, algorithm: 'sha256' }), code('REPOSITORY_EXISTS'));
+});
+
+test('resetting metadata keeps the objects', async (t) => {
+  const path = temporary(t);
+  initRepository(path, { insecure: true });
+  mkdirSync(join(path, 'objects'));
+  mkdirSync(join(path, 'streams/refs/oci'), { recursive: true });
+  {
+    using reader = await Repository.open(path);
+    assert.throws(() => initRepository(path, { insecure: true, resetMetadata: true }), code('REPOSITORY_BUSY'), `${reader.algorithm}`);
+  }
+  assert.equal(initRepository(path, { insecure: true, algorithm: 'sha256', resetMetadata: true }), 'created');
+  assert.deepEqual(readdirSync(path).sort(), ['meta.json', 'objects']);
+});
+
+test('opening waits for an exclusive lock and can be called off', async (t) => {
+  const path = temporary(t);
+  initRepository(path, { insecure: true });
+  const holder = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo locked; read line'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  await assert.rejects(Repository.open(path, { signal: AbortSignal.timeout(120) }), { name: 'AbortError' });
+  const opening = Repository.open(path);
+  holder.stdin.end();
+  using repository = await opening;
+  assert.equal(repository.algorithm, 'sha512');
+});
+
+test('a repository that needs more than we have is refused', async (t) => {
+  const path = temporary(t);
+  await assert.rejects(Repository.open(path), NotFoundError);
+  initRepository(path, { insecure: true });
+  await assert.rejects(Repository.open(path, { requireVerity: true }), code('VERITY_REQUIRED'));
+  const meta = readFileSync(join(path, 'meta.json'), 'utf8');
+  writeFileSync(join(path, 'meta.json'), meta.replace('"v1_erofs"', '"v9"'));
+  using readable = await Repository.open(path);
+  assert.equal(readable.writable, false);
+  await assert.rejects(Repository.open(path, { write: true }), code('REPOSITORY_READ_ONLY'));
+});
+
+test('streams, images, refs and tags are links as cfsctl makes them', async (t) => {
+  const path = temporary(t);
+  initRepository(path, { insecure: true, algorithm: 'sha256' });
+  using repository = await Repository.open(path, { write: true });
+  const [first, second] = ['12'.repeat(32), 'ab'.repeat(32)] as const;
+  await repository.linkStream('oci-manifest-sha256:aa', first);
+  assert.equal(readlinkSync(join(path, 'streams/oci-manifest-sha256:aa')), `../objects/12/${'12'.repeat(31)}`);
+  await repository.linkStream('oci-manifest-sha256:aa', second);
+  assert.equal(repository.streamObject('oci-manifest-sha256:aa'), second);
+  assert.equal(repository.streamObject('other'), undefined);
+  await repository.linkImage(first);
+  assert.deepEqual(repository.listImages(), [first]);
+  repository.writeRef('images', 'deep/name', first);
+  assert.equal(readlinkSync(join(path, 'images/refs/deep/name')), `../../${first}`);
+
+  writeTag(repository, 'quay.io/a:b%', 'sha256:aa');
+  assert.equal(readlinkSync(join(path, 'streams/refs/oci/quay.io%2Fa:b%25')), '../../oci-manifest-sha256:aa');
+  assert.deepEqual(listTags(repository), [{ name: 'quay.io/a:b%', manifestDigest: 'sha256:aa' }]);
+  assert.equal(readTag(repository, 'quay.io/a:b%'), 'sha256:aa');
+  assert.throws(() => writeTag(repository, 'dangling', 'sha256:bb'), NotFoundError);
+  assert.equal(removeTag(repository, 'quay.io/a:b%'), true);
+  assert.equal(removeTag(repository, 'quay.io/a:b%'), false);
+  assert.deepEqual(readdirSync(path).sort(), ['images', 'meta.json', 'streams']);
+});
+
+test('names cannot lead out of the repository', async (t) => {
+  const path = temporary(t);
+  initRepository(path, { insecure: true });
+  using repository = await Repository.open(path, { write: true });
+  for (const name of ['', '.', '..', 'a/b', 'a\0b', 'x'.repeat(256)]) {
+    assert.throws(() => repository.lookup('streams', name), code('INVALID_NAME'), name);
+    await assert.rejects(repository.linkStream(name, 'ab'.repeat(64)), code('INVALID_NAME'), name);
+  }
+  for (const ref of ['../x', 'a//b', '/a', 'a/..']) assert.throws(() => repository.readRef('images', ref), code('INVALID_NAME'), ref);
+  // A directory that somebody replaced by a symlink is not followed.
+  mkdirSync(join(path, '../elsewhere'));
+  symlinkSync('../elsewhere', join(path, 'streams'));
+  await assert.rejects(repository.linkStream('x', 'ab'.repeat(64)), { code: 'ELOOP' });
+});
+
+test('tags are escaped the way cfsctl does', () => {
+  const cases = [['a/b', 'a%2Fb'], ['50%', '50%25'], ['%2F', '%252F'], ['ü a@b', Buffer.from('ü a@b').toString('latin1')], ['.x', '.x']] as const;
+  for (const [tag, name] of cases) {
+    assert.equal(encodeTag(tag), name);
+    assert.equal(decodeTag(name), tag);
+  }
+  assert.equal(decodeTag('a%2fb'), 'a%2fb');
+  for (const tag of ['@sha256:aa', '', '.', '..', 'a\0', 'x/'.repeat(100)]) assert.throws(() => encodeTag(tag), code('INVALID_NAME'), tag);
+});
+
+function code(expected: string): (error: unknown) => boolean {
+  return (error) => error instanceof BridgeError && error.code === expected;
+}
