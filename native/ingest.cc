@@ -66,8 +66,12 @@ void Ingest::settle() {
     while (!batches_.empty()) {
       std::shared_ptr<Batch> batch = std::move(batches_.front());
       batches_.pop_front();
-      for (Item& item : batch->items)
+      for (Item& item : batch->items) {
         if (item.buffer) Pool::shared().inflight -= item.size;
+        item.buffer.reset();
+        item.fd.reset();
+        item.copy.reset();
+      }
       done_(std::move(batch), failure_);
     }
     data_.reset();

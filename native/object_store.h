@@ -61,6 +61,9 @@ class ObjectStore {
  public:
   ObjectStore(int objectsFd, Algorithm algorithm, bool verityRequired);
 
+  // Nothing may be under way; afterwards every call fails with EBADF.
+  void close() { objects_.reset(); }
+
   Algorithm algorithm() const { return algorithm_; }
   // The name below objects/: "ab/cdef…".
   std::string nameOf(const Digest& digest) const;

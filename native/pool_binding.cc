@@ -229,6 +229,7 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
     auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
     return NativeIngest::constructor.New({external, info[0]});
   }
+  void Close(const Napi::CallbackInfo&) { store_->close(); }
 
  private:
   std::shared_ptr<ObjectStore> store_;
@@ -247,6 +248,7 @@ void initPool(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeStore", NativeStore::DefineClass(env, "NativeStore", {
     NativeStore::InstanceMethod("put", &NativeStore::Put),
     NativeStore::InstanceMethod("ingest", &NativeStore::MakeIngest),
+    NativeStore::InstanceMethod("close", &NativeStore::Close),
   }));
   env.AddCleanupHook([] { Pool::shared().stop(); });
 }

@@ -81,7 +81,8 @@ export class Batch {
   }
 
   dataEnd(): void {
-    this.#buffer[this.#reserve(1)] = DATA_END;
+    const at = this.#reserve(1);
+    this.#buffer[at] = DATA_END;
     this.#files++;
   }
 

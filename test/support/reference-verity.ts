@@ -5,8 +5,8 @@ const BLOCK = 4096;
 /** The fs-verity digest of `content` in hex, computed the obvious way with node:crypto to check the fast one against. */
 export function referenceVerity(content: Buffer, algorithm: 'sha256' | 'sha512'): string {
   const hash = (data: Buffer): Buffer => createHash(algorithm).update(data).digest();
-  let level = content;
-  let root = Buffer.alloc(0);
+  let level: Buffer = content;
+  let root: Buffer = Buffer.alloc(0);
   while (content.length > 0) {
     const hashes: Buffer[] = [];
     for (let at = 0; at < level.length; at += BLOCK) {
