@@ -1,0 +1,42 @@
+import type { ByteString } from '../bytes.js';
+import { FormatError } from '../errors.js';
+
+const NAMED: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+const SIMPLE: Record<string, string> = { '\\': '\\', n: '\n', r: '\r', t: '\t' };
+
+/** Writes a path as a dumpfile has it. */
+export function escapePath(bytes: ByteString): string {
+  return /[^\x21-\x5b\x5d-\x7e]/.test(bytes) ? bytes.replace(/[^\x21-\x5b\x5d-\x7e]/g, escapeByte) : bytes;
+}
+
+/** Writes a field that may be unset, which is `-`. */
+export function escapeField(bytes: ByteString): string {
+  return bytes === '-' ? '\\x2d' : escapePath(bytes);
+}
+
+/** Writes the name or value of an xattr, which have `=` between them. */
+export function escapeXattr(bytes: ByteString): string {
+  return escapePath(bytes).replaceAll('=', '\\x3d');
+}
+
+/**
+ * Reads a field back.
+ * @throws FormatError DUMPFILE: unknown or incomplete escape
+ */
+export function unescapeField(text: ByteString): ByteString {
+  return text.includes('\\') ? text.replace(/\\(x[0-9a-fA-F]{2}|[^]|$)/g, unescapeOne) : text;
+}
+
+function escapeByte(byte: string): string {
+  return NAMED[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
+}
+
+function unescapeOne(_: string, code: string): string {
+  if (code.length === 3) return String.fromCharCode(parseInt(code.slice(1), 16));
+  const byte = SIMPLE[code];
+  if (byte === undefined) {
+    const problem = code === '' ? 'no character after "\\"' : code === 'x' ? 'two hex digits have to follow "\\x"' : `unknown escape "\\${code}"`;
+    throw new FormatError('DUMPFILE', problem);
+  }
+  return byte;
+}

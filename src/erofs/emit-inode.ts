@@ -1,0 +1,158 @@
+import { TYPE_BITS } from '../tree/tree.js';
+import { packDirectory } from './directory-blocks.js';
+import {
+  BLOCK,
+  BLOCK_BITS,
+  COMPACT_INODE_SIZE,
+  DIRENT_SIZE,
+  DIRENT_TYPE,
+  EXTENDED_INODE_SIZE,
+  LAYOUT_CHUNKED,
+  LAYOUT_INLINE,
+  NULL_CHUNK,
+  SLOT,
+  XATTR_HEADER_SIZE,
+} from './format.js';
+import type { Layout } from './layout.js';
+import type { FormatVersion } from './options.js';
+import type { Plan } from './plan.js';
+import { ROLE_WHITEOUT } from './scan.js';
+
+export interface Output {
+  image: Buffer;
+  /** The same bytes. */
+  view: DataView;
+  plan: Plan;
+  layout: Layout;
+  /** What is added to offsets into the table of shared xattrs. */
+  tableBase: number;
+  version: FormatVersion;
+}
+
+/** Writes one inode with its xattrs, its tail and its data blocks. */
+export function emitInode(out: Output, inode: number, number: number): void {
+  const { view, plan, layout, version } = out;
+  const node = plan.scan.nodes[inode]!;
+  const kind = plan.scan.roles[inode] === ROLE_WHITEOUT ? 'regular' : node.kind;
+  const extended = layout.extended[inode]!;
+  const size = plan.xattrSize[inode]!;
+  const at = layout.position[inode]!;
+  view.setUint16(at, (layout.dataLayout[inode]! << 1) | extended, true);
+  view.setUint16(at + 2, size === 0 ? 0 : (size - XATTR_HEADER_SIZE) / 4 + 1, true);
+  view.setUint16(at + 4, TYPE_BITS[kind] | (node.mode & 0o7777), true);
+  if (extended === 1) {
+    view.setUint32(at + 16, dataField(out, inode), true);
+    view.setUint32(at + 20, number, true);
+    view.setUint32(at + 24, node.uid, true);
+    view.setUint32(at + 28, node.gid, true);
+    view.setBigInt64(at + 32, node.mtimeSec, true);
+    view.setUint32(at + 40, version === 2 ? 0 : node.mtimeNsec, true);
+    view.setUint32(at + 44, plan.scan.links[inode]!, true);
+    const backing = plan.backings[inode]!;
+    if (backing !== null) view.setBigUint64(at + 8, backing.size, true);
+    else view.setUint32(at + 8, storedSize(out, inode), true);
+  } else {
+    view.setUint16(at + 6, plan.scan.links[inode]!, true);
+    view.setUint32(at + 8, storedSize(out, inode), true);
+    view.setUint32(at + 16, dataField(out, inode), true);
+    view.setUint32(at + 20, number, true);
+    view.setUint16(at + 24, node.uid, true);
+    view.setUint16(at + 26, node.gid, true);
+  }
+  const body = at + (extended === 1 ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE);
+  if (size > 0) emitXattrs(out, inode, body);
+  emitBody(out, inode, body + size);
+}
+
+function storedSize({ plan, layout }: Output, inode: number): number {
+  const node = plan.scan.nodes[inode]!;
+  switch (node.kind) {
+    case 'directory':
+      return layout.blocks[inode]! * BLOCK + layout.tail[inode]!;
+    case 'symlink':
+      return node.target.length;
+    case 'regular': {
+      const backing = plan.backings[inode]!;
+      if (backing !== null) return Number(backing.size);
+      return node.content.kind === 'inline' ? node.content.bytes.length : 0;
+    }
+    default:
+      return 0;
+  }
+}
+
+/** The header's field whose meaning depends on the inode: first block, chunk format or device number. */
+function dataField({ plan, layout }: Output, inode: number): number {
+  const node = plan.scan.nodes[inode]!;
+  if (node.kind === 'char' || node.kind === 'block') return node.rdev;
+  const block = layout.firstBlock[inode]!;
+  if (layout.dataLayout[inode] !== LAYOUT_CHUNKED) return block;
+  return ((block & 0xffff0000) | (layout.chunkBits[inode]! - BLOCK_BITS)) >>> 0;
+}
+
+function emitXattrs({ image, view, plan, tableBase }: Output, inode: number, start: number): void {
+  let filter = 0;
+  let at = start + XATTR_HEADER_SIZE;
+  let refs = plan.sharedRefs[inode]!;
+  view.setUint8(start + 4, refs);
+  let local = at + 4 * refs;
+  for (const pair of plan.xattrs[inode]!) {
+    filter |= pair.name.filterBit;
+    if (pair.tableOffset >= 0 && refs > 0) {
+      view.setUint32(at, (tableBase + pair.tableOffset) / 4, true);
+      at += 4;
+      refs -= 1;
+    } else {
+      pair.write(image, local);
+      local += pair.size;
+    }
+  }
+  view.setUint32(start, ~filter >>> 0, true);
+}
+
+function emitBody(out: Output, inode: number, tailAt: number): void {
+  const { image, plan, layout } = out;
+  const node = plan.scan.nodes[inode]!;
+  const blocksAt = layout.firstBlock[inode]! * BLOCK;
+  const tail = layout.tail[inode]!;
+  if (node.kind === 'directory') {
+    emitDirectory(out, inode, blocksAt, tailAt);
+  } else if (node.kind === 'symlink') {
+    image.write(node.target, tail > 0 ? tailAt : blocksAt, 'latin1');
+  } else if (plan.backings[inode] != null) {
+    if (tail > 0) image.fill(NULL_CHUNK & 0xff, tailAt, tailAt + tail);
+    else image.fill(NULL_CHUNK & 0xff, blocksAt, blocksAt + layout.blocks[inode]! * BLOCK);
+  } else if (node.kind === 'regular' && node.content.kind === 'inline') {
+    const { bytes } = node.content;
+    bytes.copy(image, blocksAt, 0, bytes.length - tail);
+    bytes.copy(image, tailAt, bytes.length - tail);
+  }
+}
+
+function emitDirectory(out: Output, inode: number, blocksAt: number, tailAt: number): void {
+  let block = out.layout.blocks[inode]!;
+  let at = blocksAt;
+  const inline = out.layout.dataLayout[inode] === LAYOUT_INLINE;
+  packDirectory(out.plan.scan, inode, (first, end) => {
+    emitDirents(out, first, end, block === 0 && inline ? tailAt : at);
+    block -= 1;
+    at += BLOCK;
+  });
+}
+
+/** A block of a directory: fixed-size entries, then their names. */
+function emitDirents({ image, view, plan, layout }: Output, first: number, end: number, start: number): void {
+  const { nodes, roles, slotNames, slotTargets } = plan.scan;
+  let at = start;
+  let nameAt = start + (end - first) * DIRENT_SIZE;
+  for (let slot = first; slot < end; slot += 1) {
+    const target = slotTargets[slot]!;
+    const name = slotNames[slot]!;
+    view.setUint32(at, layout.position[target]! / SLOT, true);
+    view.setUint16(at + 8, nameAt - start, true);
+    view.setUint8(at + 10, DIRENT_TYPE[roles[target] === ROLE_WHITEOUT ? 'regular' : nodes[target]!.kind]);
+    image.write(name, nameAt, 'latin1');
+    at += DIRENT_SIZE;
+    nameAt += name.length;
+  }
+}

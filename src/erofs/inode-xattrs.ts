@@ -1,0 +1,78 @@
+import type { ByteString } from '../bytes.js';
+import { FormatError } from '../errors.js';
+import type { Node } from '../tree/tree.js';
+import type { Backing } from './backing.js';
+import type { FormatVersion, Peer } from './options.js';
+import { ESCAPED, OPAQUE, OVERLAY, METACOPY, REDIRECT, WHITEOUT_MARKS, WHITEOUT_OPAQUE_MARKS, WHITEOUT_PARENT_MARKS } from './overlay-names.js';
+import { ROLE_STUB, ROLE_WHITEOUT, type Scan } from './scan.js';
+import { byName, type XattrPair, type XattrTable } from './xattr-table.js';
+
+const NONE: readonly XattrPair[] = [];
+
+/**
+ * The xattrs the image has for an inode, in the image's order: the inode's own with overlayfs's names escaped, those
+ * that lead to an object, and the marks of whiteouts.
+ */
+export function inodeXattrs(
+  scan: Scan,
+  inode: number,
+  backing: Backing | null,
+  table: XattrTable,
+  options: { version: FormatVersion; peer: Peer },
+): readonly XattrPair[] {
+  const node = scan.nodes[inode]!;
+  const role = scan.roles[inode]!;
+  if (options.version === 2) return [...overlayPairs(backing, table), ...ownSorted(node, table)];
+
+  const marks = marksOf(scan, inode, options.version);
+  if (node.xattrs.size === 0 && marks.length === 0) {
+    return backing === null ? NONE : overlayPairs(backing, table);
+  }
+  const own = new Map<ByteString, ByteString>();
+  for (const [name, value] of node.xattrs) own.set(role === ROLE_STUB ? name : escaped(name), value);
+  if (options.peer === 'composefs') for (const [name] of marks) own.delete(name);
+  const pairs = overlayPairs(backing, table);
+  for (const [name, value] of own) pairs.push(checkedPair(table, name, value));
+  for (const [name, value] of marks) pairs.push(table.pair(name, value));
+  return pairs.sort(byName);
+}
+
+type Mark = readonly [ByteString, ByteString];
+
+function marksOf(scan: Scan, inode: number, version: FormatVersion): readonly Mark[] {
+  const marks: Mark[] = [];
+  if (inode === 0) marks.push([OPAQUE, 'y']);
+  if (scan.roles[inode] === ROLE_WHITEOUT) marks.push(...WHITEOUT_MARKS.map((name): Mark => [name, '']));
+  if (scan.hasWhiteout[inode] === 1) {
+    marks.push(...WHITEOUT_PARENT_MARKS.map((name): Mark => [name, '']));
+    if (version === 1) marks.push(...WHITEOUT_OPAQUE_MARKS.map((name): Mark => [name, 'x']));
+  }
+  return marks;
+}
+
+function overlayPairs(backing: Backing | null, table: XattrTable): XattrPair[] {
+  if (backing === null) return [];
+  const { digest, redirect } = backing;
+  const metacopy = digest === null ? table.pair(METACOPY, '') : table.metacopy(digest);
+  if (redirect === null) return [metacopy];
+  return [metacopy, 'id' in redirect ? table.redirect(redirect.id) : table.pair(REDIRECT, `/${redirect.path}`)];
+}
+
+/** Format 2 sorts by the names before escaping. */
+function ownSorted(node: Node, table: XattrTable): XattrPair[] {
+  if (node.xattrs.size === 0) return [];
+  const names = [...node.xattrs.keys()].sort();
+  return names.map((name) => checkedPair(table, escaped(name), node.xattrs.get(name)!));
+}
+
+function escaped(name: ByteString): ByteString {
+  return name.startsWith(OVERLAY) ? ESCAPED + name.slice(OVERLAY.length) : name;
+}
+
+function checkedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
+  const pair = table.pair(name, value);
+  if (pair.name.suffix.length > 255 || value.length > 65535) {
+    throw new FormatError('EROFS_XATTR', `an image cannot hold an xattr with ${name.length} bytes of name and ${value.length} of value`);
+  }
+  return pair;
+}

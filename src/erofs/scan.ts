@@ -1,0 +1,183 @@
+import type { ByteString } from '../bytes.js';
+import { FormatError } from '../errors.js';
+import { DEPTH_MAX, Device, isWhiteout, NO_XATTRS, type Directory, type Node } from '../tree/tree.js';
+import type { Peer } from './options.js';
+import { SELINUX } from './overlay-names.js';
+
+/** What an inode is in the image apart from its type. */
+export const ROLE_PLAIN = 0;
+/** One of the 256 whiteouts in the root that hide the object store's directories. */
+export const ROLE_STUB = 1;
+/** A whiteout of the input, written as a marked file. */
+export const ROLE_WHITEOUT = 2;
+
+/**
+ * A tree as flat lists. An inode is known by its place in a depth-first walk with names in byte order; a directory's
+ * entries (with `.` and `..`) are the slots `firstSlot[inode]` to `firstSlot[inode] + slotCount[inode]`.
+ */
+export interface Scan {
+  nodes: Node[];
+  roles: number[];
+  /** Number of links. */
+  links: number[];
+  /** The slot that decides where a leaf's inode is placed. */
+  ownerSlot: number[];
+  /** 1 for directories that hold a whiteout of the input. */
+  hasWhiteout: number[];
+  /** 0 for leaves. */
+  slotCount: number[];
+  firstSlot: number[];
+  slotNames: ByteString[];
+  slotTargets: number[];
+}
+
+/**
+ * Flattens a tree.
+ * @param options.stubs whether the root gets the 256 whiteouts and whiteouts of the input are escaped (formats 0 and 1)
+ * @param options.peer whose idea of hardlink owners, link counts and stubs to follow
+ * @throws FormatError EROFS_DEPTH
+ */
+export function scanTree(root: Directory, options: { stubs: boolean; peer: Peer }): Scan {
+  const scan = new Scanner(options.stubs, options.peer === 'composefs');
+  scan.walk(root);
+  return scan;
+}
+
+class Scanner implements Scan {
+  readonly nodes: Node[] = [];
+  readonly roles: number[] = [];
+  readonly links: number[] = [];
+  readonly ownerSlot: number[] = [];
+  readonly hasWhiteout: number[] = [];
+  readonly slotCount: number[] = [];
+  readonly firstSlot: number[] = [];
+  readonly slotNames: ByteString[] = [];
+  readonly slotTargets: number[] = [];
+  private readonly leaves = new Map<Node, number>();
+
+  constructor(
+    private readonly stubs: boolean,
+    private readonly declared: boolean,
+  ) {}
+
+  walk(root: Directory): void {
+    const rootNames = [...root.entries.keys()];
+    const stub = this.stubs ? stubOf(root) : undefined;
+    if (stub !== undefined) for (const name of STUB_NAMES) if (!root.entries.has(name)) rootNames.push(name);
+    const path = [this.addDirectory(root, 0, rootNames)];
+    const next = [this.firstSlot[0]!];
+    while (path.length > 0) {
+      const depth = path.length - 1;
+      const inode = path[depth]!;
+      const slot = next[depth]!;
+      if (slot === this.firstSlot[inode]! + this.slotCount[inode]!) {
+        path.pop();
+        next.pop();
+        continue;
+      }
+      next[depth] = slot + 1;
+      if (this.slotTargets[slot] !== UNKNOWN) continue;
+      const directory = this.nodes[inode] as Directory;
+      const child = directory.entries.get(this.slotNames[slot]!);
+      if (child?.kind !== 'directory') {
+        this.slotTargets[slot] = this.addLeaf(child ?? stub!, slot, inode, stub);
+        continue;
+      }
+      if (depth >= DEPTH_MAX) throw new FormatError('EROFS_DEPTH', `directories are nested deeper than ${DEPTH_MAX}`);
+      const target = this.addDirectory(child, inode, [...child.entries.keys()]);
+      this.slotTargets[slot] = target;
+      this.links[inode]! += 1;
+      path.push(target);
+      next.push(this.firstSlot[target]!);
+    }
+  }
+
+  private addDirectory(directory: Directory, parent: number, names: ByteString[]): number {
+    const inode = this.add(directory, ROLE_PLAIN, 2, UNKNOWN);
+    names.push('.', '..');
+    names.sort();
+    this.firstSlot[inode] = this.slotNames.length;
+    this.slotCount[inode] = names.length;
+    for (const name of names) {
+      this.slotNames.push(name);
+      this.slotTargets.push(name === '.' ? inode : name === '..' ? parent : UNKNOWN);
+    }
+    return inode;
+  }
+
+  private addLeaf(leaf: Exclude<Node, Directory>, slot: number, parent: number, stub: Device | undefined): number {
+    if (leaf === stub) return this.add(leaf, ROLE_STUB, 1, slot);
+    let inode = this.leaves.get(leaf);
+    const known = inode !== undefined;
+    if (inode === undefined) {
+      inode = this.add(leaf, this.roleOf(leaf, slot, parent, stub), this.declared ? (leaf.nlink ?? 0) : 0, slot);
+      this.leaves.set(leaf, inode);
+    }
+    if (!this.declared || leaf.nlink === null) this.links[inode]! += 1;
+    const owner = this.declared ? leaf.owner : null;
+    const owned = owner === null ? !known : owner.directory === this.nodes[parent] && owner.name === this.slotNames[slot];
+    if (owned) {
+      this.ownerSlot[inode] = slot;
+      if (this.roles[inode] === ROLE_WHITEOUT) this.hasWhiteout[parent] = 1;
+    }
+    return inode;
+  }
+
+  private add(node: Node, role: number, links: number, slot: number): number {
+    this.roles.push(role);
+    this.links.push(links);
+    this.ownerSlot.push(slot);
+    this.hasWhiteout.push(0);
+    this.slotCount.push(0);
+    this.firstSlot.push(0);
+    return this.nodes.push(node) - 1;
+  }
+
+  /** composefs-rs adds its stubs to the tree first and then knows them by their looks. */
+  private roleOf(leaf: Node, slot: number, parent: number, stub: Device | undefined): number {
+    if (!this.stubs || !isWhiteout(leaf)) return ROLE_PLAIN;
+    if (this.declared || parent !== 0 || stub === undefined || !STUB_NAMES.has(this.slotNames[slot]!)) return ROLE_WHITEOUT;
+    return looksLike(leaf, stub) ? ROLE_STUB : ROLE_WHITEOUT;
+  }
+}
+
+const UNKNOWN = -1;
+
+const STUB_NAMES: ReadonlySet<ByteString> = new Set(
+  Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0')),
+);
+
+function stubOf(root: Directory): Device {
+  const label = root.xattrs.get(SELINUX);
+  const xattrs = label === undefined ? NO_XATTRS : new Map([[SELINUX, label]]);
+  return new Device({ ...root, mode: 0o644, xattrs }, 'char', 0);
+}
+
+function looksLike(leaf: Node, stub: Device): boolean {
+  return (
+    leaf.mode === stub.mode &&
+    leaf.uid === stub.uid &&
+    leaf.gid === stub.gid &&
+    leaf.mtimeSec === stub.mtimeSec &&
+    leaf.mtimeNsec === stub.mtimeNsec &&
+    leaf.xattrs.size === stub.xattrs.size &&
+    leaf.xattrs.get(SELINUX) === stub.xattrs.get(SELINUX)
+  );
+}
+
+/** Breadth-first order of the inodes, a leaf where its owning name is: the order of formats 0 and 1. */
+export function breadthFirst(scan: Scan): Int32Array {
+  const order = new Int32Array(scan.nodes.length);
+  let count = 1;
+  for (let at = 0; at < count; at += 1) {
+    const inode = order[at]!;
+    const end = scan.firstSlot[inode]! + scan.slotCount[inode]!;
+    for (let slot = scan.firstSlot[inode]!; slot < end; slot += 1) {
+      const target = scan.slotTargets[slot]!;
+      const name = scan.slotNames[slot]!;
+      if (name === '.' || name === '..') continue;
+      if (scan.slotCount[target] !== 0 || scan.ownerSlot[target] === slot) order[count++] = target;
+    }
+  }
+  return order;
+}
