@@ -41,6 +41,7 @@ int fdArgument(const Napi::CallbackInfo& info, size_t index) {
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initFiles(env, exports);
+  cfsbridge::initMount(env, exports);
   cfsbridge::initHash(env, exports);
   cfsbridge::initPool(env, exports);
   cfsbridge::initSocket(env, exports);

@@ -16,6 +16,7 @@ std::string byteString(const Napi::Value& value);
 int fdArgument(const Napi::CallbackInfo& info, size_t index);
 
 void initFiles(Napi::Env env, Napi::Object exports);
+void initMount(Napi::Env env, Napi::Object exports);
 void initHash(Napi::Env env, Napi::Object exports);
 void initPool(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);

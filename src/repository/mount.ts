@@ -1,0 +1,104 @@
+import { constants, mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bytesOf, type ByteString } from '../bytes.js';
+import { isErrno, openPath, type Fd } from '../fd/fd.js';
+import { FsContext, mountError, mounts } from './fs-context.js';
+
+/** Directories that take what is written to a mounted image; both on one filesystem. */
+export interface WritableLayer {
+  upper: Fd;
+  work: Fd;
+}
+
+export interface MountOptions {
+  /** What /proc/self/mountinfo shows after `composefs:`; usually the image's digest. */
+  name: string;
+  /** Let the kernel refuse every file whose object does not have the fs-verity digest the image records. */
+  requireVerity: boolean;
+  /** Without it the mount is read-only. */
+  writable?: WritableLayer | undefined;
+}
+
+const O_PATH = 0x200000;
+
+/**
+ * Mounts a composefs image, attached nowhere yet: the EROFS image as an overlay layer, with the repository's
+ * `objects` folder as the data-only layer beneath it.
+ *
+ * Neither a loop device nor a path is involved, except on kernels before 6.15, where overlay takes only layers that are
+ * attached: there the EROFS mount passes through a temporary directory.
+ * @param image the EROFS image, open for reading
+ * @param objects the repository's `objects` folder
+ * @returns the mount; it goes away when this is closed without `attachMount`
+ * @throws MountError
+ */
+export function mountImage(image: Fd, objects: Fd, options: MountOptions): Fd {
+  using lower = mountErofs(image);
+  try {
+    return mountOverlay(procPath(lower), objects, options);
+  } catch (error) {
+    if (!(error instanceof Error && isErrno(error.cause, 'EINVAL'))) throw error;
+    return whileAttached(lower, (path) => mountOverlay(path, objects, options));
+  }
+}
+
+/** Attaches a mount to a directory. The path is the user's; symlinks are followed. */
+export function attachMount(mount: Fd, mountpoint: ByteString): void {
+  using target = openPath(mountpoint, O_PATH | constants.O_DIRECTORY);
+  try {
+    mounts.moveMount(mount.number, target.number);
+  } catch (error) {
+    throw mountError(`attaching to ${mountpoint}`, error, [], {});
+  }
+}
+
+/** Mounts an EROFS image straight from its file, read-only and attached nowhere. */
+export function mountErofs(image: Fd): Fd {
+  using context = new FsContext('erofs', 'the kernel has no EROFS (CONFIG_EROFS_FS; try modprobe erofs)');
+  context.set('ro', null);
+  context.set('source', procPath(image));
+  return context.mount(true, {
+    ENOTBLK: 'the kernel cannot mount EROFS from a file (needs Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE)',
+    EINVAL: 'this is no EROFS image the kernel knows, or its filesystem cannot back a mount',
+  });
+}
+
+/** Calls `use` with a path at which the mount is attached for that long. */
+export function whileAttached<T>(mount: Fd, use: (path: ByteString) => T): T {
+  const dir = mkdtempSync(join(tmpdir(), 'cfsbridge-mount-'));
+  try {
+    attachMount(mount, bytesOf(dir));
+    try {
+      return use(bytesOf(dir));
+    } finally {
+      mounts.detachMount(bytesOf(dir));
+    }
+  } finally {
+    rmdirSync(dir);
+  }
+}
+
+function mountOverlay(lower: ByteString, objects: Fd, { name, requireVerity, writable }: MountOptions): Fd {
+  using context = new FsContext('overlay', 'the kernel has no overlayfs (CONFIG_OVERLAY_FS; try modprobe overlay)');
+  context.set('source', bytesOf(`composefs:${name}`));
+  context.set('metacopy', 'on');
+  context.set('redirect_dir', 'on');
+  if (requireVerity)
+    context.set('verity', 'require', { EINVAL: 'overlayfs cannot check fs-verity (needs Linux 6.6 with CONFIG_FS_VERITY)' });
+  context.set('lowerdir', `${lower}::${procPath(objects)}`, { EINVAL: 'this needs overlayfs with data-only layers (Linux 6.5)' });
+  if (writable) {
+    context.set('upperdir', procPath(writable.upper));
+    context.set('workdir', procPath(writable.work));
+  }
+  return context.mount(!writable, {
+    EINVAL: writable
+      ? 'upper and work directory must be empty of other mounts, on one filesystem that has trusted xattrs, and no overlay themselves'
+      : 'overlayfs does not take these layers',
+    ELOOP: 'the repository lies on too many stacked overlays',
+  });
+}
+
+function procPath(fd: Fd): ByteString {
+  return `/proc/self/fd/${fd.number}`;
+}
