@@ -130,6 +130,7 @@ Pool::~Pool() { stop(); }
 
 void Pool::start() {
   if (!threads_.empty()) return;
+  stop_ = false;
   unsigned count = std::clamp(std::thread::hardware_concurrency(), 2u, 16u);
   for (unsigned i = 0; i < count; i++) threads_.emplace_back([this] { work(); });
 }

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <map>
 
@@ -95,27 +96,32 @@ Napi::Value packResults(Napi::Env env, const Batch& batch) {
   return packed;
 }
 
+// The way from the pool's threads into one JavaScript environment. It lives as long as the environment, and keeps the
+// event loop alive only while something is awaited.
+struct Environment {
+  Napi::ThreadSafeFunction tell;
+  Napi::FunctionReference ingest;
+  size_t awaited = 0;
+};
+
+std::atomic<int> environments{0};
+
 class NativeIngest : public Napi::ObjectWrap<NativeIngest> {
  public:
-  static Napi::FunctionReference constructor;
 
   explicit NativeIngest(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     auto store = *info[0].As<Napi::External<std::shared_ptr<ObjectStore>>>().Data();
     Napi::Object options = info[1].As<Napi::Object>();
     const auto flag = [&](const char* name) { return options.Get(name).ToBoolean().Value(); };
     TakePolicy policy{flag("store"), flag("reflink"), flag("hardlink"), flag("copy"), flag("sealSource"), flag("trusted")};
-    tell_ = Napi::ThreadSafeFunction::New(info.Env(), Napi::Function(), "cfsbridge ingest", 0, 1);
-    tell_.Unref(info.Env());
-    ingest_ = std::make_shared<Ingest>(std::move(store), policy, [this, tell = tell_](std::shared_ptr<Batch> batch, std::optional<StoreError> error) {
+    environment_ = info.Env().GetInstanceData<Environment>();
+    ingest_ = std::make_shared<Ingest>(std::move(store), policy, [this, tell = environment_->tell](std::shared_ptr<Batch> batch, std::optional<StoreError> error) {
       // The wrapper is kept alive by its own reference while batches are out.
       tell.NonBlockingCall([this, batch, error](Napi::Env env, Napi::Function) { finished(env, *batch, error); });
     });
   }
 
-  ~NativeIngest() override {
-    ingest_->abort({"ABORTED", "the ingest was dropped"});
-    tell_.Release();
-  }
+  ~NativeIngest() override { ingest_->abort({"ABORTED", "the ingest was dropped"}); }
 
   Napi::Value Submit(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
@@ -132,10 +138,8 @@ class NativeIngest : public Napi::ObjectWrap<NativeIngest> {
       deferred.Reject(toError(env, error));
       return deferred.Promise();
     }
-    if (pending_.empty()) {
-      tell_.Ref(env);
-      Ref();
-    }
+    if (environment_->awaited++ == 0) environment_->tell.Ref(env);
+    if (pending_.empty()) Ref();
     pending_.emplace(batch->id, deferred);
     ingest_->submit(std::move(batch));
     return deferred.Promise();
@@ -162,19 +166,15 @@ class NativeIngest : public Napi::ObjectWrap<NativeIngest> {
     } else {
       deferred.Resolve(packResults(env, batch));
     }
-    if (pending_.empty()) {
-      tell_.Unref(env);
-      Unref();
-    }
+    if (--environment_->awaited == 0) environment_->tell.Unref(env);
+    if (pending_.empty()) Unref();
   }
 
   std::shared_ptr<Ingest> ingest_;
-  Napi::ThreadSafeFunction tell_;
+  Environment* environment_;
   std::map<uint64_t, Napi::Promise::Deferred> pending_;
   uint64_t nextId_ = 1;
 };
-
-Napi::FunctionReference NativeIngest::constructor;
 
 struct PutWorker : Napi::AsyncWorker {
   PutWorker(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array bytes)
@@ -227,7 +227,7 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
   }
   Napi::Value MakeIngest(const Napi::CallbackInfo& info) {
     auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
-    return NativeIngest::constructor.New({external, info[0]});
+    return info.Env().GetInstanceData<Environment>()->ingest.New({external, info[0]});
   }
   void Close(const Napi::CallbackInfo&) { store_->close(); }
 
@@ -243,14 +243,18 @@ void initPool(Napi::Env env, Napi::Object exports) {
     NativeIngest::InstanceMethod("digest", &NativeIngest::Digest),
     NativeIngest::InstanceMethod("abort", &NativeIngest::Abort),
   });
-  NativeIngest::constructor = Napi::Persistent(ingest);
-  NativeIngest::constructor.SuppressDestruct();
+  auto* environment = new Environment{Napi::ThreadSafeFunction::New(env, Napi::Function(), "cfsbridge ingest", 0, 1), Napi::Persistent(ingest)};
+  environment->tell.Unref(env);
+  env.SetInstanceData(environment);
   exports.Set("NativeStore", NativeStore::DefineClass(env, "NativeStore", {
     NativeStore::InstanceMethod("put", &NativeStore::Put),
     NativeStore::InstanceMethod("ingest", &NativeStore::MakeIngest),
     NativeStore::InstanceMethod("close", &NativeStore::Close),
   }));
-  env.AddCleanupHook([] { Pool::shared().stop(); });
+  environments++;
+  env.AddCleanupHook([] {
+    if (--environments == 0) Pool::shared().stop();
+  });
 }
 
 }  // namespace cfsbridge
