@@ -49,14 +49,15 @@ export class StoreRoot implements Disposable {
    * @param path absolute path of the graph root
    * @param driver taken from the directories that exist when left out
    * @param openTrees opens the directory that holds the layers' files
+   * @returns undefined when the root exists, but holds nothing of this driver
    * @throws NotFoundError, BridgeError `NO_PERMISSION`, `UNKNOWN_DRIVER`
    */
-  static open(path: ByteString, driver: Driver | undefined, openTrees: OpenDir): StoreRoot {
+  static open(path: ByteString, driver: Driver | undefined, openTrees: OpenDir): StoreRoot | undefined {
     using root = openRoot(path);
     const chosen = driver ?? detectDriver(root, path);
     using layersDir = openIfThere(root, `${chosen}-layers`, DIRECTORY);
     using imagesDir = openIfThere(root, `${chosen}-images`, DIRECTORY);
-    if (!layersDir || !imagesDir) throw new NotFoundError(`${showBytes(path)} is not a containers-storage of the ${chosen} driver`);
+    if (!layersDir || !imagesDir) return undefined;
     const treesDir = openTrees(`${path}/${chosen}${chosen === 'vfs' ? '/dir' : ''}`);
     return new StoreRoot(path, chosen, layersDir.move(), imagesDir.move(), treesDir);
   }

@@ -64,8 +64,10 @@ export class Store implements Disposable {
       const paths = [options.imagestore, options.graphroot, ...(options.additionalStores ?? [])].filter((path) => path !== undefined);
       for (const path of paths) {
         const driver = options.driver ?? roots[0]?.driver;
-        roots.push(StoreRoot.open(bytesOf(path), driver, options.openDir ?? openDirectory));
+        const root = StoreRoot.open(bytesOf(path), driver, options.openDir ?? openDirectory);
+        if (root) roots.push(root);
       }
+      if (roots.length === 0) throw new NotFoundError(`${options.graphroot} is not a containers-storage of the ${options.driver} driver`);
       return new Store(roots);
     } catch (error) {
       for (const root of roots) root[Symbol.dispose]();

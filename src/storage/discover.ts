@@ -1,0 +1,66 @@
+import { homedir } from 'node:os';
+import { join, normalize } from 'node:path';
+import { BridgeError, FormatError } from '../errors.js';
+import { readStorageConfig, type Surroundings } from './config.js';
+import type { StoreChoice } from './reference.js';
+import type { Driver } from './root.js';
+import type { StoreOptions } from './store.js';
+
+const ROOT_GRAPHROOT = '/var/lib/containers/storage';
+
+/** The process's own surroundings. Inside `podman unshare` the user still is the one who called it. */
+export function ownSurroundings(env: NodeJS.ProcessEnv = process.env): Surroundings {
+  const outside = Number(env['_CONTAINERS_ROOTLESS_UID']);
+  const inNamespace = Boolean(env['_CONTAINERS_USERNS_CONFIGURED']) && Number.isInteger(outside);
+  return { env, uid: inNamespace ? outside : (process.getuid?.() ?? 0), home: env['HOME'] || homedir() };
+}
+
+/**
+ * Where podman, run by the same user in the same environment, has its store. `CONTAINERS_STORAGE_ROOT`, which
+ * cfsctl knows, wins over every file.
+ * Source: containers/storage types/options.go.
+ * @param choice the store an image reference names; with a graph root in it no configuration is read
+ * @throws FormatError `BAD_CONFIG`; NotFoundError; BridgeError `UNKNOWN_DRIVER`
+ */
+export function discoverStore(choice?: StoreChoice, surroundings: Surroundings = ownSurroundings()): StoreOptions {
+  if (choice?.graphroot !== undefined) {
+    return { graphroot: choice.graphroot, driver: checkDriver(choice.driver), additionalStores: storesIn(choice.options) };
+  }
+  const { env } = surroundings;
+  const config = readStorageConfig(surroundings);
+  const options = choice?.options.length ? choice.options : env['STORAGE_OPTS']?.split(',');
+  return {
+    graphroot: env['CONTAINERS_STORAGE_ROOT'] || graphroot(surroundings, config.graphroot, config.rootlessStoragePath),
+    driver: checkDriver(choice?.driver || env['STORAGE_DRIVER'] || config.driver),
+    imagestore: config.imagestore || undefined,
+    additionalStores: options ? storesIn(options) : config.additionalImageStores,
+  };
+}
+
+function graphroot(surroundings: Surroundings, configured?: string, rootlessPath?: string): string {
+  const { env, uid, home } = surroundings;
+  if (uid === 0) return configured ? expand(configured, surroundings) : ROOT_GRAPHROOT;
+  // System-wide files of older releases spell out root's own store; users never could use that one.
+  if (configured && normalize(configured) !== ROOT_GRAPHROOT) return expand(configured, surroundings);
+  if (rootlessPath) return expand(rootlessPath, surroundings);
+  return join(env['XDG_DATA_HOME'] || join(home, '.local/share'), 'containers/storage');
+}
+
+function expand(path: string, { env, uid, home }: Surroundings): string {
+  const known: NodeJS.ProcessEnv = { ...env, HOME: home, UID: String(uid) };
+  const expanded = path.replace(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, plain?: string) => known[braced ?? plain ?? ''] ?? '');
+  if (!expanded.startsWith('/')) throw new FormatError('BAD_CONFIG', `storage.conf: "${path}" is not an absolute path`);
+  return normalize(expanded);
+}
+
+/** Read-only stores among driver options such as `overlay.imagestore=/a`. */
+function storesIn(options: readonly string[]): string[] {
+  return options.flatMap((option) => /^(?:\w+\.)?(?:additional)?imagestore=(.*)$/i.exec(option.trim())?.[1] ?? []);
+}
+
+function checkDriver(name: string | undefined): Driver | undefined {
+  if (!name) return undefined;
+  if (name === 'overlay' || name === 'overlay2') return 'overlay';
+  if (name === 'vfs') return 'vfs';
+  throw new BridgeError('UNKNOWN_DRIVER', `layers of the ${name} driver cannot be read; overlay and vfs can`);
+}
