@@ -1,0 +1,101 @@
+import { showBytes, type ByteString } from '../bytes.js';
+import { FormatError } from '../errors.js';
+import type { Fd } from '../fd/fd.js';
+import type { ByteSource } from './byte-source.js';
+import { layerFrom, type ChunkStep } from './layer-pipe.js';
+import { BYTES_HEADER_SIZE, FILE_BACKED_DATA, FILE_HEADER_SIZE, INLINE_DATA, MAX_BODY_LENGTH, MAX_NAME_LENGTH, METADATA } from './splitdirfdstream-format.js';
+import type { Chunk, LayerStream } from './stream.js';
+
+const EMPTY = Buffer.alloc(0);
+const TWO_32 = 0x1_0000_0000;
+const MAX_SAFE_HIGH = 0x1f_ffff;
+
+/**
+ * Reads a splitdirfdstream. Its end can be a failed producer's end: only the diff_id tells whether it was complete.
+ * @param dirs what came in the directory slots; some may be no directories, which shows when a chunk's name is opened. The
+ *   stream closes them when it is disposed
+ * @param lease further resources (the lifetime descriptors) to release, after everything else, when the stream is disposed
+ * @returns a stream that throws FormatError, with the offset in the splitdirfdstream, while it is read
+ */
+export function decodeSplitdirfdstream(source: ByteSource, dirs: readonly Fd[], lease: readonly Disposable[] = []): LayerStream {
+  return layerFrom(source, new Decoder(dirs), [...dirs, ...lease]);
+}
+
+class Decoder implements ChunkStep<Buffer> {
+  readonly #dirs: readonly Fd[];
+  /** The beginning of a chunk whose header or name is cut by the end of the piece. */
+  #rest: Buffer = EMPTY;
+  #bodyDue = 0;
+  #offset = 0;
+
+  constructor(dirs: readonly Fd[]) {
+    this.#dirs = dirs;
+  }
+
+  push(piece: Buffer, out: Chunk[]): void {
+    const buffer = this.#rest.length > 0 ? Buffer.concat([this.#rest, piece]) : piece;
+    this.#rest = EMPTY;
+    let pos = 0;
+    while (pos < buffer.length) {
+      const start = pos;
+      if (this.#bodyDue > 0) {
+        pos = Math.min(buffer.length, pos + this.#bodyDue);
+        this.#bodyDue -= pos - start;
+        out.push({ kind: 'bytes', bytes: buffer.subarray(start, pos) });
+      } else {
+        pos = this.#chunk(buffer, pos, out);
+        if (pos === start) {
+          this.#rest = buffer.subarray(start);
+          return;
+        }
+      }
+      this.#offset += pos - start;
+    }
+  }
+
+  end(): void {
+    if (this.#rest.length > 0 || this.#bodyDue > 0) throw this.#error('the stream ends in the middle of a chunk');
+  }
+
+  /** Reads the header of a chunk; returns the position after it, or `at` when not all of it is there. */
+  #chunk(buffer: Buffer, at: number, out: Chunk[]): number {
+    const type = buffer[at]!;
+    const available = buffer.length - at;
+    if (type === METADATA || type === INLINE_DATA) {
+      if (available < BYTES_HEADER_SIZE) return at;
+      this.#bodyDue = buffer.readUInt32LE(at + 1);
+      if (this.#bodyDue > MAX_BODY_LENGTH) throw this.#error(`chunk of ${this.#bodyDue} bytes, the limit is ${MAX_BODY_LENGTH}`);
+      return at + BYTES_HEADER_SIZE;
+    }
+    if (type !== FILE_BACKED_DATA) throw this.#error(`unknown chunk type ${type}`);
+    if (available < FILE_HEADER_SIZE) return at;
+    const high = buffer.readUInt32LE(at + 5);
+    const size = high * TWO_32 + buffer.readUInt32LE(at + 1);
+    const slot = buffer.readUInt32LE(at + 9);
+    const nameLength = buffer.readUInt32LE(at + 13);
+    if (high > MAX_SAFE_HIGH) throw this.#error('content length out of range');
+    const dir = this.#dirs[slot];
+    if (dir === undefined) throw this.#error(`directory ${slot} of ${this.#dirs.length}`);
+    if (nameLength > MAX_NAME_LENGTH) throw this.#error(`file name of ${nameLength} bytes, the limit is ${MAX_NAME_LENGTH}`);
+    const nameStart = at + FILE_HEADER_SIZE;
+    const end = nameStart + nameLength;
+    if (end > buffer.length) return at;
+    const name = buffer.toString('latin1', nameStart, end);
+    this.#checkName(name);
+    // An empty file has no bytes in a tar.
+    if (size > 0) out.push({ kind: 'named', dir, name, size });
+    return end;
+  }
+
+  /** openat2 would refuse these too; a NUL would silently shorten the name. */
+  #checkName(name: ByteString): void {
+    const leaves = name.includes('..') && name.split('/').includes('..');
+    if (name === '' || leaves || name.startsWith('/') || name.includes('\0')) {
+      throw this.#error(`file name "${showBytes(name)}" is not allowed`);
+    }
+  }
+
+  #error(message: string): FormatError {
+    return new FormatError('SPLITDIRFDSTREAM', message, { place: { offset: this.#offset } });
+  }
+}
