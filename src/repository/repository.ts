@@ -104,12 +104,34 @@ export class Repository implements Disposable {
 
   /** Names a splitstream, after making sure that it is on the disk. */
   async linkStream(contentId: ByteString, id: ObjectId): Promise<void> {
-    await this.#link('streams', contentId, id);
+    await this.linkStreams([[contentId, id]]);
+  }
+
+  /**
+   * Names splitstreams, in order, after making sure that all of them are on the disk.
+   *
+   * A stream that loses its name to another one gets the name `replaced-<object>`: garbage collectors follow references
+   * only to streams that have a name, so whoever still refers to the old one would lose its objects. The extra
+   * name keeps nothing alive by itself and goes with the stream.
+   */
+  async linkStreams(streams: readonly (readonly [contentId: ByteString, id: ObjectId])[]): Promise<void> {
+    this.#checkWritable();
+    const changed = streams.filter(([contentId, id]) => this.streamObject(contentId) !== id);
+    if (changed.length === 0) return;
+    await this.sync();
+    for (const [contentId, id] of changed) {
+      const old = this.streamObject(contentId);
+      if (old !== undefined) writeLink(this.root, `streams/replaced-${old}`, objectTarget(old));
+      writeLink(this.root, `streams/${contentId}`, objectTarget(id));
+    }
   }
 
   /** Names an EROFS image by its digest, after making sure that it is on the disk. */
   async linkImage(id: ObjectId): Promise<void> {
-    await this.#link('images', id, id);
+    this.#checkWritable();
+    if (this.hasImage(id)) return;
+    await this.sync();
+    writeLink(this.root, `images/${id}`, objectTarget(id));
   }
 
   hasImage(id: ObjectId): boolean {
@@ -164,13 +186,6 @@ export class Repository implements Disposable {
   [Symbol.dispose](): void {
     this.#objects?.[Symbol.dispose]();
     this.root.close();
-  }
-
-  async #link(area: Area, name: ByteString, id: ObjectId): Promise<void> {
-    this.#checkWritable();
-    if (this.lookup(area, name) === id) return;
-    await this.sync();
-    writeLink(this.root, `${area}/${name}`, objectTarget(id));
   }
 
   #openObjects(): Fd {
