@@ -113,31 +113,23 @@ void updateInPieces(Hash& hash, ByteView bytes, const Napi::Value& pieces) {
   hash.update(bytes.data, bytes.length);
 }
 
-struct NamedKernel {
-  std::string name;
-  const LaneKernel* found = nullptr;
-};
-
 HashPlan planOf(const Napi::CallbackInfo& info, size_t index) {
-  NamedKernel named = {byteString(info[index])};
-  forEachKernel(
-      [](const LaneKernel& kernel, void* context) {
-        auto* named = static_cast<NamedKernel*>(context);
-        if (named->name == kernel.name) named->found = &kernel;
-      },
-      &named);
-  if (!named.found) throw Napi::TypeError::New(info.Env(), "this CPU has no hash kernel '" + named.name + "'");
-  return {named.found->algorithm, {{named.found, 1}}};
+  const std::string name = byteString(info[index]);
+  for (const LaneKernel* kernel : laneKernels()) {
+    if (name == kernel->name) return {kernel->algorithm, {{kernel, 1}}};
+  }
+  throw Napi::TypeError::New(info.Env(), "this CPU has no hash kernel '" + name + "'");
 }
 
 Napi::Value HashKernels(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
-  forEachKernel(
-      [](const LaneKernel& kernel, void* context) {
-        auto* names = static_cast<Napi::Array*>(context);
-        names->Set(names->Length(), kernel.name);
-      },
-      &names);
+  for (const LaneKernel* kernel : laneKernels()) names.Set(names.Length(), kernel->name);
+  return names;
+}
+
+Napi::Value StreamKernels(const Napi::CallbackInfo& info) {
+  Napi::Array names = Napi::Array::New(info.Env());
+  for (const StreamKernel& kernel : streamKernels()) names.Set(names.Length(), kernel.name);
   return names;
 }
 
@@ -171,16 +163,19 @@ Napi::Value KernelBatch(const Napi::CallbackInfo& info) { return batchDigests(in
 // (algorithm, array of bytes): digests of many files at once with the kernels this CPU does best with.
 Napi::Value VerityBatch(const Napi::CallbackInfo& info) { return batchDigests(info, bestPlan(algorithmArgument(info, 0))); }
 
-Napi::Value sha256Digest(const Napi::CallbackInfo& info, Sha256 hash) {
-  uint8_t digest[32];
-  updateInPieces(hash, byteView(info[0]), info[1]);
-  hash.finish(digest);
-  return Napi::Buffer<uint8_t>::Copy(info.Env(), digest, sizeof digest);
+// (stream kernel, bytes, pieces): streaming SHA-256.
+Napi::Value StreamDigest(const Napi::CallbackInfo& info) {
+  const std::string name = byteString(info[0]);
+  for (const StreamKernel& kernel : streamKernels()) {
+    if (name != kernel.name) continue;
+    Sha256 hash(kernel.compress);
+    uint8_t digest[32];
+    updateInPieces(hash, byteView(info[1]), info[2]);
+    hash.finish(digest);
+    return Napi::Buffer<uint8_t>::Copy(info.Env(), digest, sizeof digest);
+  }
+  throw Napi::TypeError::New(info.Env(), "this CPU has no SHA-256 kernel '" + name + "'");
 }
-
-// (bytes, pieces): streaming SHA-256.
-Napi::Value Sha256Of(const Napi::CallbackInfo& info) { return sha256Digest(info, Sha256()); }
-Napi::Value Sha256Portable(const Napi::CallbackInfo& info) { return sha256Digest(info, Sha256(sha256CompressPortable)); }
 
 }  // namespace
 
@@ -194,8 +189,8 @@ void initHash(Napi::Env env, Napi::Object exports) {
   add("hashKernels", HashKernels);
   add("kernelDigest", KernelDigest);
   add("kernelBatch", KernelBatch);
-  add("sha256", Sha256Of);
-  add("sha256Portable", Sha256Portable);
+  add("streamKernels", StreamKernels);
+  add("streamDigest", StreamDigest);
 }
 
 }  // namespace cfsbridge

@@ -6,7 +6,7 @@
 
 namespace cfsbridge {
 
-Sha256::Sha256() : Sha256(bestSha256Compress()) {}
+Sha256::Sha256() : Sha256(streamKernels().front().compress) {}
 
 Sha256::Sha256(Sha256Compress compress) : compress_(compress) { reset(); }
 

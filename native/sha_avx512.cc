@@ -1,6 +1,12 @@
 // AVX-512: 32 registers hold state and schedule of all lanes, rotations and three-input logic are one instruction.
 #if defined(__x86_64__)
 #define LANES_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi2")))
+// The compiler finds this instruction for two operations, not for the four of the majority function.
+#define LANES_IF_TERNARY(table, x, y, z)                                                     \
+  if constexpr (sizeof(V) == 64) return (V)_mm512_ternarylogic_epi64((__m512i)x, (__m512i)y, (__m512i)z, table); \
+  else return (V)_mm256_ternarylogic_epi64((__m256i)x, (__m256i)y, (__m256i)z, table);
+#include <immintrin.h>
+
 #include "sha_lanes.h"
 
 namespace cfsbridge {

@@ -9,14 +9,6 @@ const LaneKernel kSha512Lanes2 = {"sha512-128bit-x2", Algorithm::Sha512, 2, hash
 const LaneKernel kSha256Scalar = {"sha256-portable", Algorithm::Sha256, 1, hashLanes<uint32_t, 1>};
 const LaneKernel kSha512Scalar = {"sha512-portable", Algorithm::Sha512, 1, hashLanes<uint64_t, 1>};
 
-void sha256CompressPortable(uint32_t state[8], const uint8_t* blocks, size_t count) {
-  uint32_t s[8], w[16];
-  memcpy(s, state, sizeof s);
-  for (; count > 0; count--, blocks += 64) {
-    loadBlock<uint32_t, 1>(&blocks, 0, w);
-    compress<uint32_t>(s, w);
-  }
-  memcpy(state, s, sizeof s);
-}
+void sha256CompressPortable(uint32_t state[8], const uint8_t* blocks, size_t count) { compressBlocks(state, blocks, count); }
 
 }  // namespace cfsbridge

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "verity.h"
 
@@ -36,20 +37,29 @@ struct HashPlan {
 // The quickest plan on this CPU.
 const HashPlan& bestPlan(Algorithm algorithm);
 
-// Every kernel this CPU can run, for tests and benchmarks. `visit` is called once for each.
-void forEachKernel(void (*visit)(const LaneKernel& kernel, void* context), void* context);
+// Every kernel this CPU can run.
+const std::vector<const LaneKernel*>& laneKernels();
 
 // Hashes any number of messages of `length` bytes; digests are written one after the other.
 void hashMessages(const HashPlan& plan, const uint8_t* const* messages, size_t count, size_t length, uint8_t* digests);
 
-Sha256Compress bestSha256Compress();
-void sha256CompressPortable(uint32_t state[8], const uint8_t* blocks, size_t count);
+// A way to take blocks into a streaming SHA-256.
+struct StreamKernel {
+  const char* name;
+  Sha256Compress compress;
+};
 
+// Those this CPU can run, the quickest first.
+const std::vector<StreamKernel>& streamKernels();
+
+// The kernels themselves, one file per instruction set. Only sha_plan.cc picks from them.
 extern const LaneKernel kSha256Lanes4, kSha512Lanes2, kSha256Scalar, kSha512Scalar;
+void sha256CompressPortable(uint32_t state[8], const uint8_t* blocks, size_t count);
 #if defined(__x86_64__)
-extern const LaneKernel kSha256Avx2, kSha512Avx2, kSha512Bmi2;
+extern const LaneKernel kSha256Avx2, kSha512Avx2, kSha256Bmi2, kSha512Bmi2;
 extern const LaneKernel kSha256Avx512, kSha512Avx512, kSha512Avx512Half;
 extern const LaneKernel kSha256Ni, kSha256NiTwice;
+void sha256CompressBmi2(uint32_t state[8], const uint8_t* blocks, size_t count);
 void sha256CompressNi(uint32_t state[8], const uint8_t* blocks, size_t count);
 #endif
 

@@ -8,6 +8,9 @@
 #include "sha_kernels.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors are only ever passed to inlined functions
+#ifndef LANES_IF_TERNARY
+#define LANES_IF_TERNARY(table, x, y, z)
+#endif
 #define LANES_INLINE LANES_TARGET __attribute__((always_inline)) static inline
 
 namespace cfsbridge {
@@ -43,20 +46,21 @@ LANES_INLINE V rotateRight(V x, int n) {
   return (x >> n) | (x << (8 * static_cast<int>(sizeof(Word)) - n));
 }
 
-#ifndef LANES_TERNARY
 template <class V>
 LANES_INLINE V xor3(V x, V y, V z) {
+  LANES_IF_TERNARY(0x96, x, y, z)
   return x ^ y ^ z;
 }
 template <class V>
 LANES_INLINE V choose(V x, V y, V z) {
+  LANES_IF_TERNARY(0xca, x, y, z)
   return z ^ (x & (y ^ z));
 }
 template <class V>
 LANES_INLINE V majority(V x, V y, V z) {
-  return (x & y) | (z & (x | y));
+  LANES_IF_TERNARY(0xe8, x, y, z)
+  return ((x ^ y) & (y ^ z)) ^ y;  // y ^ z is x ^ y of the round before
 }
-#endif
 
 template <class Word, class V>
 LANES_INLINE V big(const int (&by)[3], V x) {
@@ -193,6 +197,18 @@ LANES_TARGET void hashLanes(const uint8_t* const* messages, size_t length, uint8
       digests += sizeof word;
     }
   }
+}
+
+// Consecutive blocks of one message, for streaming.
+template <class Word>
+LANES_TARGET void compressBlocks(Word state[8], const uint8_t* blocks, size_t count) {
+  Word s[8], w[16];
+  memcpy(s, state, sizeof s);
+  for (; count > 0; count--, blocks += sizeof w) {
+    loadBlock<Word, 1>(&blocks, 0, w);
+    compress<Word>(s, w);
+  }
+  memcpy(state, s, sizeof s);
 }
 
 }  // namespace

@@ -1,6 +1,10 @@
-// Which kernels this CPU can run and which to use for how many messages. The thresholds were measured with
+// Which kernels this CPU can run and which to use for how many messages. The thresholds come from
 // bench/hash.ts: a wide call costs the same however few of its lanes carry a message.
 #include <cstring>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "sha_kernels.h"
 
@@ -10,24 +14,17 @@ namespace {
 #if defined(__x86_64__)
 struct Cpu {
   bool avx2, avx512, shaNi;
+
   Cpu() {
     __builtin_cpu_init();
     avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    shaNi = hasShaExtensions() && __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("ssse3");
-  }
-
- private:
-  // Older compilers do not know "sha" as a name for __builtin_cpu_supports.
-  static bool hasShaExtensions() {
-    uint32_t highest, eax = 7, ebx, ecx = 0, edx;
-    uint32_t b, c = 0, d;
-    highest = 0;
-    asm volatile("cpuid" : "+a"(highest), "=b"(b), "+c"(c), "=d"(d));
-    if (highest < 7) return false;
-    asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-    return ebx & (1u << 29);
+    // Not every compiler in use knows the SHA extensions by name here.
+    unsigned eax, ebx = 0, ecx, edx;
+    constexpr unsigned shaBit = 1u << 29;
+    shaNi = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & shaBit) != 0 &&
+            __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("ssse3");
   }
 };
 
@@ -39,10 +36,10 @@ const Cpu& cpu() {
 
 HashPlan planSha256() {
 #if defined(__x86_64__)
-  if (cpu().avx512 && cpu().shaNi) return {Algorithm::Sha256, {{&kSha256Avx512, 12}, {&kSha256NiTwice, 2}, {&kSha256Ni, 1}}};
-  if (cpu().avx512) return {Algorithm::Sha256, {{&kSha256Avx512, 6}, {&kSha256Avx2, 2}, {&kSha256Scalar, 1}}};
+  if (cpu().avx512 && cpu().shaNi) return {Algorithm::Sha256, {{&kSha256Avx512, 9}, {&kSha256NiTwice, 2}, {&kSha256Ni, 1}}};
+  if (cpu().avx512) return {Algorithm::Sha256, {{&kSha256Avx512, 2}, {&kSha256Bmi2, 1}}};
   if (cpu().shaNi) return {Algorithm::Sha256, {{&kSha256NiTwice, 2}, {&kSha256Ni, 1}}};
-  if (cpu().avx2) return {Algorithm::Sha256, {{&kSha256Avx2, 3}, {&kSha256Lanes4, 2}, {&kSha256Scalar, 1}}};
+  if (cpu().avx2) return {Algorithm::Sha256, {{&kSha256Avx2, 3}, {&kSha256Bmi2, 1}}};
 #endif
   return {Algorithm::Sha256, {{&kSha256Lanes4, 2}, {&kSha256Scalar, 1}}};
 }
@@ -50,9 +47,29 @@ HashPlan planSha256() {
 HashPlan planSha512() {
 #if defined(__x86_64__)
   if (cpu().avx512) return {Algorithm::Sha512, {{&kSha512Avx512, 5}, {&kSha512Avx512Half, 2}, {&kSha512Bmi2, 1}}};
-  if (cpu().avx2) return {Algorithm::Sha512, {{&kSha512Avx2, 2}, {&kSha512Bmi2, 1}}};
+  if (cpu().avx2) return {Algorithm::Sha512, {{&kSha512Avx2, 3}, {&kSha512Bmi2, 1}}};
 #endif
   return {Algorithm::Sha512, {{&kSha512Lanes2, 2}, {&kSha512Scalar, 1}}};
+}
+
+std::vector<const LaneKernel*> findLaneKernels() {
+  std::vector<const LaneKernel*> found = {&kSha256Scalar, &kSha512Scalar, &kSha256Lanes4, &kSha512Lanes2};
+#if defined(__x86_64__)
+  if (cpu().avx2) found.insert(found.end(), {&kSha256Bmi2, &kSha512Bmi2, &kSha256Avx2, &kSha512Avx2});
+  if (cpu().avx512) found.insert(found.end(), {&kSha256Avx512, &kSha512Avx512Half, &kSha512Avx512});
+  if (cpu().shaNi) found.insert(found.end(), {&kSha256Ni, &kSha256NiTwice});
+#endif
+  return found;
+}
+
+std::vector<StreamKernel> findStreamKernels() {
+  std::vector<StreamKernel> found;
+#if defined(__x86_64__)
+  if (cpu().shaNi) found.push_back({"ni", sha256CompressNi});
+  if (cpu().avx2) found.push_back({"bmi2", sha256CompressBmi2});
+#endif
+  found.push_back({"portable", sha256CompressPortable});
+  return found;
 }
 
 }  // namespace
@@ -62,19 +79,14 @@ const HashPlan& bestPlan(Algorithm algorithm) {
   return algorithm == Algorithm::Sha256 ? sha256 : sha512;
 }
 
-void forEachKernel(void (*visit)(const LaneKernel& kernel, void* context), void* context) {
-  for (const LaneKernel* kernel : {&kSha256Lanes4, &kSha512Lanes2, &kSha256Scalar, &kSha512Scalar}) visit(*kernel, context);
-#if defined(__x86_64__)
-  if (cpu().avx2) {
-    for (const LaneKernel* kernel : {&kSha256Avx2, &kSha512Avx2, &kSha512Bmi2}) visit(*kernel, context);
-  }
-  if (cpu().avx512) {
-    for (const LaneKernel* kernel : {&kSha256Avx512, &kSha512Avx512, &kSha512Avx512Half}) visit(*kernel, context);
-  }
-  if (cpu().shaNi) {
-    for (const LaneKernel* kernel : {&kSha256Ni, &kSha256NiTwice}) visit(*kernel, context);
-  }
-#endif
+const std::vector<const LaneKernel*>& laneKernels() {
+  static const std::vector<const LaneKernel*> found = findLaneKernels();
+  return found;
+}
+
+const std::vector<StreamKernel>& streamKernels() {
+  static const std::vector<StreamKernel> found = findStreamKernels();
+  return found;
 }
 
 void hashMessages(const HashPlan& plan, const uint8_t* const* messages, size_t count, size_t length, uint8_t* digests) {
@@ -98,13 +110,6 @@ void hashMessages(const HashPlan& plan, const uint8_t* const* messages, size_t c
     digests += taken * size;
     count -= taken;
   }
-}
-
-Sha256Compress bestSha256Compress() {
-#if defined(__x86_64__)
-  if (cpu().shaNi) return sha256CompressNi;
-#endif
-  return sha256CompressPortable;
 }
 
 }  // namespace cfsbridge

@@ -50,19 +50,21 @@ for (const algorithm of ['sha256', 'sha512'] as const) {
   });
 }
 
-test('plain SHA-256 in random pieces', () => {
-  for (const { content, pieces } of cases) {
-    const expected = createHash('sha256').update(content).digest();
-    assert.deepEqual(kernels.sha256(content, pieces), expected, `${content.length} bytes`);
-    assert.deepEqual(kernels.sha256Portable(content, pieces), expected, `${content.length} bytes, portable`);
-  }
-});
+for (const kernel of kernels.streamKernels()) {
+  describe(`plain SHA-256 by ${kernel}`, () => {
+    test('in random pieces', () => {
+      for (const { content, pieces } of cases) {
+        const expected = createHash('sha256').update(content).digest();
+        assert.deepEqual(kernels.streamDigest(kernel, content, pieces), expected, `${content.length} bytes`);
+      }
+    });
 
-test('plain SHA-256 of every length around its padding', () => {
-  for (let length = 0; length <= 200; length++) {
-    const content = pool.subarray(3, 3 + length);
-    const expected = createHash('sha256').update(content).digest();
-    assert.deepEqual(kernels.sha256(content, new Uint32Array()), expected, `${length} bytes`);
-    assert.deepEqual(kernels.sha256Portable(content, new Uint32Array()), expected, `${length} bytes, portable`);
-  }
-});
+    test('of every length around the padding', () => {
+      for (let length = 0; length <= 200; length++) {
+        const content = pool.subarray(3, 3 + length);
+        const expected = createHash('sha256').update(content).digest();
+        assert.deepEqual(kernels.streamDigest(kernel, content, new Uint32Array()), expected, `${length} bytes`);
+      }
+    });
+  });
+}

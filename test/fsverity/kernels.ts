@@ -8,8 +8,9 @@ interface NativeKernels {
   kernelDigest(kernel: string, bytes: Uint8Array, pieces: Uint32Array): Buffer;
   kernelBatch(kernel: string, files: readonly Uint8Array[]): Buffer[];
   verityBatch(algorithm: Algorithm, files: readonly Uint8Array[]): Buffer[];
-  sha256(bytes: Uint8Array, pieces: Uint32Array): Buffer;
-  sha256Portable(bytes: Uint8Array, pieces: Uint32Array): Buffer;
+  /** Names of the ways to stream plain SHA-256, the one in use first. */
+  streamKernels(): string[];
+  streamDigest(streamKernel: string, bytes: Uint8Array, pieces: Uint32Array): Buffer;
 }
 
 export const kernels = loadNative<NativeKernels>();
