@@ -13,10 +13,10 @@ const GO_ARCHITECTURE: Record<string, string> = { x64: 'amd64', ia32: '386', ppc
  * @throws NotFoundError, also when several images fit
  */
 export function findImage(images: readonly StoredImage[], reference: ImageReference): StoredImage {
-  const { text, digest, idPrefix } = reference;
+  const { text, digest } = reference;
   if (digest !== undefined) return byDigest(images, reference, digest);
   const found =
-    images.find(({ id }) => id === idPrefix) ??
+    byExactId(images, reference) ??
     withName(images, text) ??
     byIdPrefix(images, reference) ??
     (text.includes('@') ? undefined : byName(images, reference));
@@ -43,11 +43,20 @@ function ofThisPlatform(images: readonly StoredImage[], digest: string): StoredI
   return instances && images.find((image) => instances.some((instance) => image.manifestDigests.includes(instance.digest)));
 }
 
+function byExactId(images: readonly StoredImage[], { idPrefix, repository, text }: ImageReference): StoredImage | undefined {
+  const image = images.find(({ id }) => id === idPrefix);
+  return image && belongs(image, text, repository) ? image : undefined;
+}
+
 function byIdPrefix(images: readonly StoredImage[], { idPrefix, repository, text }: ImageReference): StoredImage | undefined {
   if (idPrefix === undefined) return undefined;
   const fitting = images.filter(({ id }) => id.startsWith(idPrefix));
-  if (fitting.length !== 1) return undefined;
-  return text.includes('@') && !hasRepository(fitting[0]!, repository) ? undefined : fitting[0];
+  return fitting.length === 1 && belongs(fitting[0]!, text, repository) ? fitting[0] : undefined;
+}
+
+/** A name written before the ID, `name@id`, must be one of the image's. */
+function belongs(image: StoredImage, text: string, repository: string | undefined): boolean {
+  return !text.includes('@') || hasRepository(image, repository);
 }
 
 function hasRepository(image: StoredImage, repository: string | undefined): boolean {

@@ -14,10 +14,9 @@ const S_IFREG = 0o100000;
  * @throws FormatError `FILE_TOO_LARGE`, `NOT_A_FILE`; BridgeError `NO_PERMISSION`
  */
 export function readSmallFile(dir: Fd, path: ByteString, limit: number): Buffer | undefined {
-  using fd = openIfThere(dir, path);
+  using fd = openFile(dir, path);
   if (!fd) return undefined;
-  const { mode, size } = fd.stat();
-  if ((mode & S_IFMT) !== S_IFREG) throw new FormatError('NOT_A_FILE', `${showBytes(path)} is not a regular file`);
+  const { size } = fd.stat();
   if (size > limit) throw new FormatError('FILE_TOO_LARGE', `${showBytes(path)} has ${size} bytes, more than ${limit}`);
   const buffer = Buffer.allocUnsafe(size);
   let length = 0;
@@ -29,21 +28,30 @@ export function readSmallFile(dir: Fd, path: ByteString, limit: number): Buffer 
   return buffer.subarray(0, length);
 }
 
-/** Opens a file below `dir` for reading, without symlinks; undefined when it does not exist. */
-export function openIfThere(dir: Fd, path: ByteString, flags: number = constants.O_RDONLY): Fd | undefined {
+/**
+ * Opens a regular file below `dir` for reading, without symlinks; undefined when it does not exist.
+ * @throws FormatError `NOT_A_FILE`; BridgeError `NO_PERMISSION`
+ */
+export function openFile(dir: Fd, path: ByteString): Fd | undefined {
+  // Without O_NONBLOCK a planted fifo would block the process.
+  using fd = openIfThere(dir, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  if (!fd) return undefined;
+  if ((fd.stat().mode & S_IFMT) !== S_IFREG) throw new FormatError('NOT_A_FILE', `${showBytes(path)} is not a regular file`);
+  return fd.move();
+}
+
+export function openDirectoryIn(dir: Fd, path: ByteString): Fd | undefined {
+  return openIfThere(dir, path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+function openIfThere(dir: Fd, path: ByteString, flags: number): Fd | undefined {
   try {
-    // Without O_NONBLOCK a planted fifo would block the process.
-    return openBeneath(dir, path, flags | constants.O_NONBLOCK | constants.O_NOCTTY);
+    return openBeneath(dir, path, flags);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
-    if (isErrno(error, 'EACCES', 'EPERM')) {
-      throw new BridgeError(
-        'NO_PERMISSION',
-        `not allowed to read ${showBytes(path)} of the store; run as the user who owns it, or inside "podman unshare"`,
-        { cause: error },
-      );
-    }
-    throw error;
+    if (!isErrno(error, 'EACCES', 'EPERM')) throw error;
+    const advice = 'run as the user who owns it, or inside "podman unshare"';
+    throw new BridgeError('NO_PERMISSION', `not allowed to read ${showBytes(path)} of the store; ${advice}`, { cause: error });
   }
 }
 

@@ -5,7 +5,7 @@ import { BridgeError, NotFoundError } from '../errors.js';
 import { isErrno, openBeneath, openPath, type Fd } from '../fd/fd.js';
 import { files } from '../native.js';
 import { lockShared, type LockWait, type StoreLock } from './lock.js';
-import { openIfThere, parseJson, readSmallFile } from './read-file.js';
+import { openDirectoryIn, openFile, parseJson, readSmallFile } from './read-file.js';
 import { bigDataFile, imageRecordSchema, isIncomplete, layerRecordSchema, type ImageRecord, type LayerRecord } from './records.js';
 
 export type Driver = 'overlay' | 'vfs';
@@ -55,8 +55,8 @@ export class StoreRoot implements Disposable {
   static open(path: ByteString, driver: Driver | undefined, openTrees: OpenDir): StoreRoot | undefined {
     using root = openRoot(path);
     const chosen = driver ?? detectDriver(root, path);
-    using layersDir = openIfThere(root, `${chosen}-layers`, DIRECTORY);
-    using imagesDir = openIfThere(root, `${chosen}-images`, DIRECTORY);
+    using layersDir = openDirectoryIn(root, `${chosen}-layers`);
+    using imagesDir = openDirectoryIn(root, `${chosen}-images`);
     if (!layersDir || !imagesDir) return undefined;
     const treesDir = openTrees(`${path}/${chosen}${chosen === 'vfs' ? '/dir' : ''}`);
     return new StoreRoot(path, chosen, layersDir.move(), imagesDir.move(), treesDir);
@@ -127,7 +127,7 @@ export class StoreRoot implements Disposable {
       return openBeneath(dir, 'diff', DIRECTORY);
     } catch (error) {
       if (!isErrno(error, 'ELOOP')) throw error;
-      using marker = openIfThere(dir, 'additionallayer');
+      using marker = openFile(dir, 'additionallayer');
       if (!marker) throw error;
       return openDirectory(files.readlinkat(dir.number, 'diff'));
     }
@@ -136,7 +136,7 @@ export class StoreRoot implements Disposable {
   /** Whether the layer's files are stored flat, named by content, as the driver does with `use_composefs`. */
   isFlat(layer: string): boolean {
     if (this.driver !== 'overlay') return false;
-    using blob = openIfThere(this.#treesDir, `${layer}/composefs-data/composefs.blob`);
+    using blob = openFile(this.#treesDir, `${layer}/composefs-data/composefs.blob`);
     return blob !== undefined;
   }
 
@@ -177,7 +177,7 @@ function readIndex<T extends z.ZodType>(dir: Fd, name: string, schema: T): z.out
 /** Changes whenever the index does: the writers' token and, for stores nobody locks, the files' identity. */
 function stampOf(lock: StoreLock, dir: Fd, names: string[]): string {
   const identities = names.map((name) => {
-    using file = openIfThere(dir, name);
+    using file = openFile(dir, name);
     if (!file) return '';
     const { ino, size, ctimeSec, ctimeNsec } = file.stat();
     return `${ino}:${size}:${ctimeSec}.${ctimeNsec}`;

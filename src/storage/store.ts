@@ -8,7 +8,7 @@ import { StoredImage } from './image.js';
 import { TarSplitStream } from './layer-stream.js';
 import type { LockWait, StoreLock } from './lock.js';
 import { findImage } from './lookup.js';
-import { openIfThere, parseJson } from './read-file.js';
+import { openFile, parseJson } from './read-file.js';
 import { digestSchema, type LayerRecord } from './records.js';
 import { parseImageReference } from './reference.js';
 import { openDirectory, StoreRoot, type Driver, type OpenDir } from './root.js';
@@ -166,7 +166,7 @@ export class Store implements Disposable {
 
   #openLayer(root: StoreRoot, record: LayerRecord, locks: readonly StoreLock[], signal: AbortSignal | undefined): TarSplitStream {
     const { id } = record;
-    using recipe = openIfThere(root.layersDir, `${id}.tar-split.gz`);
+    using recipe = openFile(root.layersDir, `${id}.tar-split.gz`);
     if (!recipe) {
       throw new BridgeError(
         'NO_TAR_SPLIT',
