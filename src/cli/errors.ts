@@ -1,3 +1,6 @@
+/** Arguments that do not fit together; ends the program with the status of a wrong usage. */
+export class UsageError extends Error {}
+
 /**
  * Renders an error and what caused it the way cfsctl does: `Error: …`, then `Caused by:` with one line per
  * cause, numbered when there are several.

@@ -1,8 +1,8 @@
 import { CommanderError } from 'commander';
-import { describeError } from './errors.js';
+import { describeError, UsageError } from './errors.js';
 import { Interruption, watchInterruptions } from './interruption.js';
 import { Output } from './output.js';
-import { createProgram } from './program.js';
+import { createProgram, helpHint } from './program.js';
 
 const USAGE_ERROR = 2;
 
@@ -15,6 +15,10 @@ async function main(): Promise<number> {
   } catch (error) {
     // commander has already printed what is wrong, or the help that was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
+    if (error instanceof UsageError) {
+      process.stderr.write(`error: ${error.message}\n${helpHint}\n`);
+      return USAGE_ERROR;
+    }
     if (signal.aborted && signal.reason instanceof Interruption) return signal.reason.exitCode;
     process.stderr.write(`${describeError(error)}\n`);
     return 1;

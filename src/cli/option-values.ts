@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** `--erofs-version`, which belongs to every command that may write an image, and to `init`. */
 export function erofsVersion(description: string): Option {
@@ -13,4 +13,15 @@ export function erofsVersion(description: string): Option {
 export function sha256Digest(value: string): string {
   if (!/^sha256:[0-9a-f]{64}$/.test(value)) throw new InvalidArgumentError('Expected sha256: and 64 lower-case hex digits.');
   return value;
+}
+
+/** Adds the options that all mounting commands share. */
+export function mountOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--fuse <mode>', 'Whether to mount through FUSE; both choices mount through the kernel').choices(['auto', 'no']).default('auto'),
+    )
+    .option('--upperdir <dir>', 'Directory that lies over the image')
+    .option('--workdir <dir>', 'Empty directory on the same file system as --upperdir, for the kernel')
+    .option('--read-write', 'Allow writing, into --upperdir');
 }

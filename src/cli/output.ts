@@ -1,5 +1,8 @@
 import { once } from 'node:events';
 
+/** Small pieces are written together up to this many bytes. */
+const GATHER = 256 << 10;
+
 /** Standard output of a command. Writing waits for the reader, and stops when the signal aborts. */
 export class Output {
   readonly #stream: NodeJS.WritableStream & { isTTY?: boolean };
@@ -29,8 +32,26 @@ export class Output {
     if (!this.#stream.write(data)) await once(this.#stream, 'drain', { signal: this.#signal });
   }
 
-  /** Writes all pieces, never holding more than one. */
-  async pipe(pieces: AsyncIterable<string | Uint8Array> | Iterable<string | Uint8Array>): Promise<void> {
-    for await (const piece of pieces) await this.write(piece);
+  /**
+   * Writes all pieces, a few hundred small ones at a time. A piece is read before the next one is asked for, so its
+   * producer may use its buffer again.
+   */
+  async pipe(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    let gathered = Buffer.allocUnsafe(GATHER);
+    let length = 0;
+    for await (const piece of pieces) {
+      if (length + piece.length > GATHER) {
+        await this.write(gathered.subarray(0, length));
+        gathered = Buffer.allocUnsafe(GATHER);
+        length = 0;
+      }
+      if (piece.length > GATHER) {
+        await this.write(Buffer.from(piece));
+      } else {
+        gathered.set(piece, length);
+        length += piece.length;
+      }
+    }
+    if (length > 0) await this.write(gathered.subarray(0, length));
   }
 }

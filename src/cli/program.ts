@@ -2,9 +2,13 @@ import { createRequire } from 'node:module';
 import { Argument, Command, Option } from 'commander';
 import { lazily } from './lazily.js';
 import { erofsVersion } from './option-values.js';
+import { defineOciCommands } from './program-oci.js';
+import { defineRepositoryCommands } from './program-repository.js';
 import type { Session } from './session.js';
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
+
+export const helpHint = "\nFor more information, try '--help'.";
 
 /**
  * The grammar of the command line: that of cfsctl where both have a command. The commands themselves are
@@ -16,7 +20,7 @@ export function createProgram(session: Session): Command {
     .version(version, '-V, --version', 'Print version')
     .helpOption('-h, --help', 'Print help')
     .helpCommand('help [command]', 'Print the help of a command')
-    .showHelpAfterError("\nFor more information, try '--help'.")
+    .showHelpAfterError(helpHint)
     .exitOverride();
 
   program
@@ -28,6 +32,9 @@ export function createProgram(session: Session): Command {
     .option('--require-verity', 'Fail if the repository does not require fs-verity')
     .addOption(new Option('--insecure', 'Do not require fs-verity in this call').hideHelp())
     .addOption(new Option('--no-upgrade', 'Fail on a repository of the old kind without meta.json').hideHelp());
+
+  defineRepositoryCommands(program, session);
+  defineOciCommands(program, session);
 
   program
     .command('completion')

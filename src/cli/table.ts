@@ -39,3 +39,8 @@ function width(text: string): number {
   }
   return columns;
 }
+
+/** A digest as tables show it: twelve hex digits, without the algorithm. */
+export function shortDigest(digest: string): string {
+  return digest.replace(/^.*:/, '').slice(0, 12);
+}

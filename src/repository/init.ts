@@ -11,8 +11,11 @@ import { readMeta } from './repository.js';
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 const KERNEL_HASH: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
 
+/** That of the reference's command. */
+export const DEFAULT_ALGORITHM: Algorithm = 'sha512';
+
 export interface InitOptions {
-  /** Default `sha512`, like the reference's command. */
+  /** Default `DEFAULT_ALGORITHM`. */
   algorithm?: Algorithm;
   /** Default 1: images as the C tools make them. */
   erofsVersion?: ErofsVersion;
@@ -31,7 +34,7 @@ export interface InitOptions {
  *   somebody uses it, `VERITY_UNSUPPORTED` when the file system cannot protect it
  */
 export function initRepository(path: string, options: InitOptions = {}): 'created' | 'existing' {
-  const meta = newMeta(options.algorithm ?? 'sha512', options.erofsVersion ?? 1);
+  const meta = newMeta(options.algorithm ?? DEFAULT_ALGORITHM, options.erofsVersion ?? 1);
   mkdirSync(dirname(resolve(path)), { recursive: true });
   makeRoot(path);
   using root = openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);

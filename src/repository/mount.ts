@@ -5,8 +5,8 @@ import { bytesOf, type ByteString } from '../bytes.js';
 import { isErrno, openPath, type Fd } from '../fd/fd.js';
 import { FsContext, mountError, mounts } from './fs-context.js';
 
-/** Directories that take what is written to a mounted image; both on one filesystem. */
-export interface WritableLayer {
+/** Directories that lie over a mounted image and take what is written to it; both on one filesystem. */
+export interface UpperLayer {
   upper: Fd;
   work: Fd;
 }
@@ -16,8 +16,9 @@ export interface MountOptions {
   name: string;
   /** Let the kernel refuse every file whose object does not have the fs-verity digest the image records. */
   requireVerity: boolean;
-  /** Without it the mount is read-only. */
-  writable?: WritableLayer | undefined;
+  upper?: UpperLayer | undefined;
+  /** Allow writing, which needs `upper`. */
+  readWrite: boolean;
 }
 
 const O_PATH = 0x200000;
@@ -79,7 +80,7 @@ export function whileAttached<T>(mount: Fd, use: (path: ByteString) => T): T {
   }
 }
 
-function mountOverlay(lower: ByteString, objects: Fd, { name, requireVerity, writable }: MountOptions): Fd {
+function mountOverlay(lower: ByteString, objects: Fd, { name, requireVerity, upper, readWrite }: MountOptions): Fd {
   using context = new FsContext('overlay', 'the kernel has no overlayfs (CONFIG_OVERLAY_FS; try modprobe overlay)');
   context.set('source', bytesOf(`composefs:${name}`));
   context.set('metacopy', 'on');
@@ -87,12 +88,12 @@ function mountOverlay(lower: ByteString, objects: Fd, { name, requireVerity, wri
   if (requireVerity)
     context.set('verity', 'require', { EINVAL: 'overlayfs cannot check fs-verity (needs Linux 6.6 with CONFIG_FS_VERITY)' });
   context.set('lowerdir', `${lower}::${procPath(objects)}`, { EINVAL: 'this needs overlayfs with data-only layers (Linux 6.5)' });
-  if (writable) {
-    context.set('upperdir', procPath(writable.upper));
-    context.set('workdir', procPath(writable.work));
+  if (upper) {
+    context.set('upperdir', procPath(upper.upper));
+    context.set('workdir', procPath(upper.work));
   }
-  return context.mount(!writable, {
-    EINVAL: writable
+  return context.mount(!readWrite, {
+    EINVAL: upper
       ? 'upper and work directory must be empty of other mounts, on one filesystem that has trusted xattrs, and no overlay themselves'
       : 'overlayfs does not take these layers',
     ELOOP: 'the repository lies on too many stacked overlays',

@@ -16,7 +16,7 @@ import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
 const fixtures = fileURLToPath(new URL('../../../fixtures/cstor-small/', import.meta.url));
 const imagePath = join(fixtures, 'images/alpha_v2/erofs/sha512/v1.erofs');
 
-const options = { name: 'test', requireVerity: false };
+const options = { name: 'test', requireVerity: false, readWrite: false };
 const unable = mountingProblem();
 let store: SmallStore;
 let folder: string;
@@ -98,7 +98,7 @@ test('with an upper directory a mount can be written to, and the image stays as 
   using objects = openFolder('objects');
   using upper = openFolder('upper');
   using work = openFolder('work');
-  using mount = mountImage(image, objects, { ...options, writable: { upper, work } });
+  using mount = mountImage(image, objects, { ...options, upper: { upper, work }, readWrite: true });
   writeFileSync(`/proc/self/fd/${mount.number}/usr/new`, 'text');
   assert.equal(readFileSync(join(folder, 'upper/usr/new'), 'utf8'), 'text');
 });

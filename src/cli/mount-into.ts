@@ -1,0 +1,41 @@
+import { constants } from 'node:fs';
+import { bytesOf } from '../bytes.js';
+import { openPath, type Fd } from '../fd/fd.js';
+import { files } from '../native.js';
+import { attachMount, mountImage } from '../repository/mount.js';
+import type { ObjectId } from '../repository/object-id.js';
+import type { Repository } from '../repository/repository.js';
+import { UsageError } from './errors.js';
+import type { GlobalOptions } from './session.js';
+
+export interface MountCommandOptions extends GlobalOptions {
+  upperdir?: string;
+  workdir?: string;
+  readWrite?: true;
+}
+
+/** Refuses options that need one another. */
+export function checkMountOptions({ upperdir, workdir, readWrite }: MountCommandOptions): void {
+  if ((upperdir === undefined) !== (workdir === undefined)) throw new UsageError("options '--upperdir' and '--workdir' require each other");
+  if (readWrite && upperdir === undefined) throw new UsageError("option '--read-write' requires '--upperdir' and '--workdir'");
+}
+
+/** Mounts an image of the repository on a directory; it stays mounted when the program ends. */
+export function mountInto(repository: Repository, id: ObjectId, mountpoint: string, options: MountCommandOptions): void {
+  using image = repository.objects.open(id);
+  using upper = openDirectory(options.upperdir);
+  using work = openDirectory(options.workdir);
+  // An image that the kernel vouches for is worth little if its files may be anything.
+  const requireVerity = repository.verityRequired || files.measureVerity(image.number)?.toString('hex') === id;
+  using mount = mountImage(image, repository.objects.dir, {
+    name: id,
+    requireVerity,
+    upper: upper && work && { upper, work },
+    readWrite: options.readWrite === true,
+  });
+  attachMount(mount, bytesOf(mountpoint));
+}
+
+function openDirectory(path: string | undefined): Fd | undefined {
+  return path === undefined ? undefined : openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+}

@@ -1,0 +1,42 @@
+import type { Command } from 'commander';
+import { lazily } from './lazily.js';
+import { erofsVersion, mountOptions } from './option-values.js';
+import type { Session } from './session.js';
+
+/** The commands about a repository as such. */
+export function defineRepositoryCommands(program: Command, session: Session): void {
+  program
+    .command('init')
+    .description('Create a repository: its directory and meta.json')
+    .argument('[path]', 'Its directory; default: what --repo, --user or --system says')
+    .option('--algorithm <algorithm>', 'Digests of its objects: fsverity-sha512-12 (the default) or fsverity-sha256-12')
+    .option('--insecure', 'Work without fs-verity, which some file systems lack')
+    .option('--reset-metadata', 'Drop meta.json and all names of an existing repository, keep its objects')
+    .option('--ensure', 'Be content with the repository that is there, however it was configured')
+    .addOption(erofsVersion('EROFS format of the images made in it; default 1, what C mkcomposefs makes'))
+    .addHelpText('after', '\nExamples:\n  $ cfsbridge init /srv/images\n  $ cfsbridge --user init --insecure --algorithm fsverity-sha256-12')
+    .action(lazily(session, () => import('./commands/init.js')));
+
+  program
+    .command('cat')
+    .description('Write the content of a stored stream to standard output')
+    .argument('<name>', 'Its content identifier, or a ref with refs/ in front')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge cat refs/oci/fedora:44')
+    .action(lazily(session, () => import('./commands/cat.js')));
+
+  program
+    .command('images')
+    .alias('list-images')
+    .description('List the images that have a name')
+    .option('--json', 'Print JSON')
+    .option('--no-trunc', 'Print whole digests')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge images --no-trunc')
+    .action(lazily(session, () => import('./commands/images.js')));
+
+  mountOptions(program.command('mount'))
+    .description('Mount an EROFS image of the repository')
+    .argument('<name>', 'The digest of the image, or its name')
+    .argument('<mountpoint>', 'Directory to mount it on')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge mount refs/web /mnt')
+    .action(lazily(session, () => import('./commands/mount.js')));
+}
