@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { closeSync, constants, openSync, readdirSync, readSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import type { LayerStream } from '../../src/layer/stream.js';
 import { Store } from '../../src/storage/store.js';
+import { hashTar } from '../support/hash-tar.js';
 import { smallFile, smallIndex, smallResults, unpackSmallStore, type SmallStore } from '../support/small-store.js';
 
 let small: SmallStore;
@@ -60,32 +59,6 @@ test('reading every layer leaves no descriptor open', async () => {
   }
   assert.equal(openDescriptors(), before);
 });
-
-async function hashTar(stream: LayerStream): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const batch of stream) {
-    for (const chunk of batch) {
-      if (chunk.kind === 'bytes') hash.update(chunk.bytes);
-      else if (chunk.kind === 'named') hashFile(hash, `/proc/self/fd/${chunk.dir.number}/`, chunk.name, chunk.size);
-    }
-  }
-  return `sha256:${hash.digest('hex')}`;
-}
-
-function hashFile(hash: ReturnType<typeof createHash>, dir: string, name: string, size: number): void {
-  const fd = openSync(Buffer.from(dir + name, 'latin1'), constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const buffer = Buffer.alloc(1 << 20);
-    for (let left = size; left > 0; ) {
-      const count = readSync(fd, buffer, 0, Math.min(left, buffer.length), null);
-      assert.ok(count > 0, `${name} is shorter than ${size} bytes`);
-      hash.update(buffer.subarray(0, count));
-      left -= count;
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
 
 function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
