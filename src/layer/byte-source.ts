@@ -22,11 +22,15 @@ const readAt = promisify(read);
  * @throws FormatError when it is something else (a directory or device in its place would never end)
  */
 export function sourceFromFd(fd: Fd): ByteSource {
-  const type = fd.stat().mode & S_IFMT;
-  if (type === S_IFREG) return new FileSource(fd);
-  if (type === S_IFIFO || type === S_IFSOCK) return new PipeSource(fd);
-  fd.close();
-  throw new FormatError('STREAM_SOURCE', 'the descriptor to read from is neither a file nor a pipe');
+  try {
+    const type = fd.stat().mode & S_IFMT;
+    if (type === S_IFREG) return new FileSource(fd);
+    if (type === S_IFIFO || type === S_IFSOCK) return new PipeSource(fd);
+    throw new FormatError('STREAM_SOURCE', 'the descriptor to read from is neither a file nor a pipe');
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
 }
 
 /** A file of known size; positions are given, since the descriptor's own one is shared with whoever sent it. */

@@ -3,7 +3,7 @@ import { openBeneath, type Fd } from '../fd/fd.js';
 import type { ByteSource } from './byte-source.js';
 import { CONTENT_FLAGS, checkContent } from './content.js';
 import { layerFrom, type ChunkStep } from './layer-pipe.js';
-import type { BytesChunk, Chunk, LayerStream } from './stream.js';
+import { closeChunk, type BytesChunk, type Chunk, type LayerStream } from './stream.js';
 
 /*
  * splitfdstream: repeat until the end of the file: a prefix, i64 little endian. Negative: that many bytes follow. Otherwise:
@@ -102,14 +102,20 @@ class Decoder implements ChunkStep<Buffer>, Disposable {
 export async function* encodeSplitfdstream(layer: LayerStream, fds: Fd[]): AsyncGenerator<Buffer, void, void> {
   for await (const batch of layer) {
     const parts: Buffer[] = [];
-    for (const chunk of batch) {
-      if (chunk.kind === 'bytes') parts.push(...inlineParts(chunk));
-      else {
-        parts.push(prefixOf(BigInt(fds.length)));
-        const fd = chunk.kind === 'fd' ? chunk.fd : openBeneath(chunk.dir, chunk.name, CONTENT_FLAGS);
-        fds.push(fd);
-        checkContent(fd, chunk.size);
+    let taken = 0;
+    try {
+      while (taken < batch.length) {
+        const chunk = batch[taken++]!;
+        if (chunk.kind === 'bytes') parts.push(...inlineParts(chunk));
+        else {
+          parts.push(prefixOf(BigInt(fds.length)));
+          const fd = chunk.kind === 'fd' ? chunk.fd : openBeneath(chunk.dir, chunk.name, CONTENT_FLAGS);
+          fds.push(fd);
+          checkContent(fd, chunk.size);
+        }
       }
+    } finally {
+      for (; taken < batch.length; taken++) closeChunk(batch[taken]!);
     }
     if (parts.length > 0) yield Buffer.concat(parts);
   }
