@@ -49,10 +49,13 @@ function openIfThere(dir: Fd, path: ByteString, flags: number): Fd | undefined {
     return openBeneath(dir, path, flags);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
-    if (!isErrno(error, 'EACCES', 'EPERM')) throw error;
-    const advice = 'run as the user who owns it, or inside "podman unshare"';
-    throw new BridgeError('NO_PERMISSION', `not allowed to read ${showBytes(path)} of the store; ${advice}`, { cause: error });
+    throw isErrno(error, 'EACCES') ? noPermission(path, error) : error;
   }
+}
+
+export function noPermission(path: ByteString, cause: unknown): BridgeError {
+  const advice = 'run as the user who owns the store, or inside "podman unshare"';
+  return new BridgeError('NO_PERMISSION', `not allowed to read ${showBytes(path)}; ${advice}`, { cause });
 }
 
 /** Parses JSON text and checks its shape. @throws FormatError `BAD_JSON` naming `what` */

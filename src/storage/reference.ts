@@ -71,7 +71,7 @@ export function parseImageReference(input: string): ImageReference {
 export function parseName(name: string, input = name): { repository: string; tag?: string } {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
-  const hasHost = slash > 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
+  const hasHost = slash > 0 && (/[.:]/.test(first) || first === 'localhost');
   let domain = hasHost ? first : 'docker.io';
   let path = hasHost ? name.slice(slash + 1) : name;
   if (domain === 'index.docker.io') domain = 'docker.io';

@@ -5,7 +5,7 @@ import { BridgeError, NotFoundError } from '../errors.js';
 import { isErrno, openBeneath, openPath, type Fd } from '../fd/fd.js';
 import { files } from '../native.js';
 import { lockShared, type LockWait, type StoreLock } from './lock.js';
-import { openDirectoryIn, openFile, parseJson, readSmallFile } from './read-file.js';
+import { noPermission, openDirectoryIn, openFile, parseJson, readSmallFile } from './read-file.js';
 import { bigDataFile, imageRecordSchema, isIncomplete, layerRecordSchema, type ImageRecord, type LayerRecord } from './records.js';
 
 export type Driver = 'overlay' | 'vfs';
@@ -150,7 +150,7 @@ function openRoot(path: ByteString): Fd {
     return openDirectory(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw new NotFoundError(`no containers-storage at ${showBytes(path)}`, { cause: error });
-    throw error;
+    throw isErrno(error, 'EACCES') ? noPermission(path, error) : error;
   }
 }
 

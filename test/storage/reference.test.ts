@@ -34,7 +34,7 @@ for (const [input, expected] of PARSED) {
   });
 }
 
-const REFUSED = ['', '[/g]', '[/g', '[relative]x', 'UPPER', 'x/UPPER', 'a//b', 'x:', 'x:-tag', 'a@xyz', 'a@ab', 'localhost/', '../x', 'a b'];
+const REFUSED = ['', '[/g]', '[/g', '[relative]x', 'UPPER', 'UPPER/x', 'x/UPPER', 'a//b', 'x:', 'x:-tag', 'a@xyz', 'a@ab', 'localhost/', '../x', 'a b'];
 
 for (const input of REFUSED) {
   test(`refuses "${input}"`, () => assert.throws(() => parseImageReference(input), { name: 'FormatError', code: 'BAD_REFERENCE' }));

@@ -10,8 +10,8 @@ const folder = fileURLToPath(new URL('../../../fixtures/cstor-small/', import.me
 export interface SmallStore {
   graphroot: string;
   /**
-   * What unpacking as an ordinary user loses: owners, device nodes (so also whiteouts), trusted.* xattrs. The content
-   * of files, all that a layer's tar is rebuilt from, is complete either way, except for files without read permission.
+   * What unpacking as an ordinary user loses: owners, device nodes (so also whiteouts), xattrs, and modes, which are
+   * widened to keep everything readable. The content of files, all that a layer's tar is rebuilt from, is complete.
    */
   asRoot: boolean;
   remove(): void;
@@ -45,10 +45,12 @@ export function unpackSmallStore(parent: string = tmpdir()): SmallStore {
       stdio: ['ignore', 'ignore', asRoot ? 'inherit' : 'ignore'],
     });
   } catch (error) {
-    if (!asRoot) return result;
-    result.remove();
-    throw error;
+    if (asRoot) {
+      result.remove();
+      throw error;
+    }
   }
+  if (!asRoot) execFileSync('chmod', ['-R', 'u+rwX', graphroot]);
   return result;
 }
 
