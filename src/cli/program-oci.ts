@@ -1,11 +1,53 @@
-import { Argument, type Command } from 'commander';
+import { Argument, Option, type Command } from 'commander';
 import { lazily } from './lazily.js';
-import { sha256Digest } from './option-values.js';
+import { mountOptions, sha256Digest } from './option-values.js';
 import type { Session } from './session.js';
 
 /** The commands about container images in a repository: `cfsbridge oci …`. */
 export function defineOciCommands(program: Command, session: Session): void {
   const oci = program.command('oci').description('Work with container images and their layers');
+
+  oci
+    .command('images')
+    .description('List the images that have a tag')
+    .option('--json', 'Print JSON')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge oci images --json')
+    .action(lazily(session, () => import('./commands/oci-images.js')));
+
+  oci
+    .command('inspect')
+    .description('Show an image: its manifest, config and EROFS images as JSON')
+    .argument('<image>', 'A tag, or @ and the digest of a manifest')
+    .addOption(new Option('--manifest', 'Print only the manifest, byte for byte').conflicts('config'))
+    .option('--config', 'Print only the config, byte for byte')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge oci inspect web:stable --config')
+    .action(lazily(session, () => import('./commands/oci-inspect.js')));
+
+  oci
+    .command('layer')
+    .description('Write the tar of a stored layer to standard output')
+    .addArgument(new Argument('<diff-id>', 'The layer, sha256:…').argParser(sha256Digest))
+    .addOption(new Option('--dumpfile', 'Print one line per entry, as composefs-dump(5)').conflicts('json'))
+    .option('--json', 'Print what the layer consists of')
+    .addHelpText('after', `\nExample:\n  $ cfsbridge oci layer sha256:${'1f'.repeat(32)} | tar t`)
+    .action(lazily(session, () => import('./commands/oci-layer.js')));
+
+  treeCommand(oci.command('dump'))
+    .description('Print the file tree of an image as a composefs-dump(5) file')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge oci dump web:stable | mkcomposefs --from-file - web.erofs')
+    .action(lazily(session, () => import('./commands/oci-dump.js')));
+
+  treeCommand(oci.command('compute-id'))
+    .description('Print the fs-verity digest of the EROFS image of an image')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge oci compute-id web:stable')
+    .action(lazily(session, () => import('./commands/oci-compute-id.js')));
+
+  mountOptions(oci.command('mount'))
+    .description('Mount the file tree of an image')
+    .argument('<image>', 'A tag, or the digest of a manifest')
+    .argument('<mountpoint>', 'Directory to mount it on')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge oci mount web:stable /mnt --upperdir /var/up --workdir /var/work --read-write')
+    .action(lazily(session, () => import('./commands/oci-mount.js')));
 
   oci
     .command('tag')
@@ -21,4 +63,14 @@ export function defineOciCommands(program: Command, session: Session): void {
     .argument('<name>', 'The name')
     .addHelpText('after', '\nExample:\n  $ cfsbridge oci untag web:stable')
     .action(lazily(session, () => import('./commands/oci-untag.js')));
+}
+
+/** What the commands share that make a file tree of an image's layers. */
+function treeCommand(command: Command): Command {
+  return command
+    .argument('<image>', 'A tag, or @ and the digest of a config')
+    .argument('[verity]', 'The stream of its manifest or config must have this fs-verity digest')
+    .addOption(
+      new Option('--xattrs <mode>', 'Extended attributes to keep').choices(['allowlist-only', 'keep-user-xattrs']).default('allowlist-only'),
+    );
 }

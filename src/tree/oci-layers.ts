@@ -177,7 +177,7 @@ function symlinkOf(entry: TarEntry): Symlink {
 }
 
 /** The kernel's 32-bit encoding: 12 bits of major number in the middle of 20 bits of minor number. */
-function deviceNumber(entry: TarEntry): number {
+export function deviceNumber(entry: TarEntry): number {
   const { devMajor: major, devMinor: minor } = entry;
   if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
     throw problem('LAYER_DEVICE', `device number ${major}:${minor} does not fit 12:20 bits`, entry);

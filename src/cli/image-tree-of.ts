@@ -1,0 +1,46 @@
+import { BridgeError } from '../errors.js';
+import { imageTree } from '../oci/image-tree.js';
+import { openConfig, openImage } from '../oci/image.js';
+import type { JsonStream } from '../oci/json-stream.js';
+import { parseConfig } from '../oci/manifest.js';
+import type { Repository } from '../repository/repository.js';
+import type { XattrMode } from '../tree/oci-transform.js';
+import type { Directory } from '../tree/tree.js';
+import type { GlobalOptions } from './session.js';
+
+export interface TreeOptions extends GlobalOptions {
+  xattrs: XattrMode;
+}
+
+/**
+ * The file tree of the image a user means: a tag, or `@` and the digest of a config (not of a manifest: that is how cfsctl
+ * reads the argument of these commands).
+ * @param verity fs-verity digest that the stream of the config, or of the tag's manifest, must have
+ */
+export async function imageTreeOf(
+  repository: Repository,
+  reference: string,
+  verity: string | undefined,
+  { xattrs }: TreeOptions,
+  signal: AbortSignal,
+): Promise<Directory> {
+  const { config, streams } = reference.startsWith('@') ? await configOnly(repository, reference.slice(1)) : await wholeImage(repository, reference);
+  if (verity !== undefined && !streams.includes(verity))
+    throw new BridgeError('VERITY_MISMATCH', `no stream of ${reference} has the fs-verity digest ${verity}`);
+  return imageTree(repository, config, parseConfig(config.bytes), { xattrs, signal });
+}
+
+interface Found {
+  config: JsonStream;
+  streams: string[];
+}
+
+async function configOnly(repository: Repository, digest: string): Promise<Found> {
+  const config = await openConfig(repository, digest);
+  return { config, streams: [config.stream] };
+}
+
+async function wholeImage(repository: Repository, tag: string): Promise<Found> {
+  const { manifestStream, configStream } = await openImage(repository, tag);
+  return { config: configStream, streams: [manifestStream.stream, configStream.stream] };
+}
