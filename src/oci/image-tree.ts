@@ -5,7 +5,7 @@ import type { XattrMode } from '../tree/oci-transform.js';
 import type { Directory } from '../tree/tree.js';
 import type { JsonStream } from './json-stream.js';
 import type { ImageConfig } from './manifest.js';
-import { StoredLayer } from './stored-layer.js';
+import { LayerSummary } from './layer-summary.js';
 
 /**
  * The file tree of a stored image, from the splitstreams its config refers to.
@@ -23,7 +23,7 @@ export async function imageTree(
   for (const diffId of config.rootfs.diff_ids) {
     const stream = refs.namedRefs.get(diffId);
     if (stream === undefined) throw new NotFoundError(`the config names layer ${diffId} but has no reference to it`);
-    for await (const entries of new StoredLayer(repository, stream).entries(options.signal))
+    for await (const entries of new LayerSummary(repository, stream).entries(options.signal))
       for (const { entry, content } of entries) tree.apply(entry, content);
   }
   return tree.finish({ xattrs: options.xattrs });

@@ -1,5 +1,5 @@
 import { layerDumpLine } from '../../oci/layer-dump.js';
-import { layerStream, StoredLayer } from '../../oci/stored-layer.js';
+import { layerStream, LayerSummary } from '../../oci/layer-summary.js';
 import { mergedStream } from '../../repository/merged-stream.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Repository } from '../../repository/repository.js';
@@ -15,19 +15,19 @@ export interface LayerOptions extends GlobalOptions {
 export async function run(session: Session, [diffId]: [string], options: LayerOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
   const stream = layerStream(repository, diffId);
-  if (options.dumpfile) return session.out.pipe(dumpLines(new StoredLayer(repository, stream), session.signal));
+  if (options.dumpfile) return session.out.pipe(dumpLines(new LayerSummary(repository, stream), session.signal));
   if (options.json) return session.out.json(await describeLayer(repository, diffId, stream, session.signal));
   if (session.out.isTerminal) throw new Error('Refusing to write tar data to a terminal. Redirect it to a file, pipe it to tar, or use --json.');
   using reader = repository.openStream(stream);
   await session.out.pipe(mergedStream(repository.objects, reader, session.signal));
 }
 
-async function* dumpLines(layer: StoredLayer, signal: AbortSignal): AsyncGenerator<Buffer> {
+async function* dumpLines(layer: LayerSummary, signal: AbortSignal): AsyncGenerator<Buffer> {
   for await (const entries of layer.entries(signal)) yield Buffer.from(entries.map(layerDumpLine).join(''), 'latin1');
 }
 
 async function describeLayer(repository: Repository, diffId: string, stream: ObjectId, signal: AbortSignal): Promise<unknown> {
-  const layer = new StoredLayer(repository, stream);
+  const layer = new LayerSummary(repository, stream);
   for await (const _ of layer.entries(signal)) signal.throwIfAborted();
   const { entryCount, ...splitstream } = layer.totals;
   return { diffId, verity: stream, size: splitstream.externalSize + splitstream.inlineSize, entryCount, splitstream };

@@ -37,7 +37,7 @@ export function layerStream(repository: Repository, diffId: string): ObjectId {
  * @param stream the layer's splitstream
  * @throws NotFoundError, FormatError with the place in the tar
  */
-export class StoredLayer {
+export class LayerSummary {
   readonly totals: LayerTotals = { entryCount: 0, externalObjects: 0, externalSize: 0, inlineSize: 0 };
 
   constructor(
