@@ -48,10 +48,6 @@ export function readStorageConfig(surroundings: Surroundings): StorageConfig {
   return configFiles(surroundings).reduce(applyFile, { additionalImageStores: [] } as StorageConfig);
 }
 
-export function configHome({ env, home }: Surroundings): string {
-  return env['XDG_CONFIG_HOME'] || join(home, '.config');
-}
-
 /** Contents of the files that count, lowest first. */
 function configFiles(surroundings: Surroundings): [path: string, text: string][] {
   const { env } = surroundings;
@@ -90,8 +86,8 @@ function dropIns(surroundings: Surroundings): [string, string][] {
 
 /** The user's, the administrator's, the distribution's: highest first. */
 function configDirs(surroundings: Surroundings): string[] {
-  const root = surroundings.systemRoot ?? '/';
-  return [join(configHome(surroundings), 'containers'), join(root, '/etc/containers'), join(root, '/usr/share/containers')];
+  const { env, home, systemRoot: root = '/' } = surroundings;
+  return [join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'containers'), join(root, '/etc/containers'), join(root, '/usr/share/containers')];
 }
 
 function applyFile(config: StorageConfig, [path, text]: [string, string]): StorageConfig {

@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { readSync } from 'node:fs';
+import { constants, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError } from '../errors.js';
@@ -12,6 +11,7 @@ const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 50;
 const LAST_WRITE_SIZE = 64;
 
+/** How long a caller is willing to wait for a lock. */
 export interface LockWait {
   signal?: AbortSignal | undefined;
   /** milliseconds; one minute when left out */

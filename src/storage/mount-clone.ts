@@ -1,8 +1,9 @@
-import { constants, readFileSync, realpathSync } from 'node:fs';
-import type { ByteString } from '../bytes.js';
+import { constants, existsSync, readFileSync, realpathSync } from 'node:fs';
+import { bytesOf, type ByteString } from '../bytes.js';
 import { Fd, isErrno, openIn } from '../fd/fd.js';
 import { files } from '../native.js';
 import { openDirectory, type OpenDir } from './root.js';
+import type { StoreOptions } from './store.js';
 
 const AT_FDCWD = -100;
 
@@ -59,6 +60,17 @@ export class MountClone implements Disposable {
       if (shown) return new MountClone(clone.move(), base, [a, b]);
     }
     return undefined;
+  }
+
+  /**
+   * The clone that links from a store into a repository need, if any: only the overlay driver mounts its directory on
+   * itself. To be used as `openDir` of the store and to open the repository.
+   * @param repository absolute path of an existing directory
+   */
+  static forStore(store: StoreOptions, repository: string): MountClone | undefined {
+    const trees = `${store.imagestore ?? store.graphroot}/overlay`;
+    if (store.driver === 'vfs' || !existsSync(trees)) return undefined;
+    return MountClone.between(bytesOf(trees), bytesOf(repository));
   }
 
   /** Opens a directory at or below one of the two, inside the clone; others, and what is not the same there, as they are. */

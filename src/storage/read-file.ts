@@ -40,6 +40,7 @@ export function openFile(dir: Fd, path: ByteString): Fd | undefined {
   return fd.move();
 }
 
+/** Opens a directory below `dir`, without symlinks; undefined when it does not exist. @throws BridgeError `NO_PERMISSION` */
 export function openDirectoryIn(dir: Fd, path: ByteString): Fd | undefined {
   return openIfThere(dir, path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
@@ -53,6 +54,7 @@ function openIfThere(dir: Fd, path: ByteString, flags: number): Fd | undefined {
   }
 }
 
+/** The error for a store that belongs to somebody else, with what to do about it. */
 export function noPermission(path: ByteString, cause: unknown): BridgeError {
   const advice = 'run as the user who owns the store, or inside "podman unshare"';
   return new BridgeError('NO_PERMISSION', `not allowed to read ${showBytes(path)}; ${advice}`, { cause });

@@ -13,6 +13,7 @@ export type Driver = 'overlay' | 'vfs';
 /** Opens a directory of the store by its absolute path, for reading. */
 export type OpenDir = (path: ByteString) => Fd;
 
+/** Opens a directory where it is mounted. @throws an error with `code`, like Node's fs */
 export const openDirectory: OpenDir = (path) => openPath(path, constants.O_RDONLY | constants.O_DIRECTORY);
 
 const INDEX_LIMIT = 256 << 20;
@@ -102,6 +103,7 @@ export class StoreRoot implements Disposable {
     return readSmallFile(this.#imagesDir, `${image}/${bigDataFile(key)}`, limit);
   }
 
+  /** Big data of a layer, undefined when there is none of that key. */
   layerData(layer: string, key: string, limit: number): Buffer | undefined {
     return readSmallFile(this.layersDir, `${layer}/${bigDataFile(key)}`, limit);
   }

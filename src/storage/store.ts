@@ -14,6 +14,7 @@ import { parseImageReference } from './reference.js';
 import { openDirectory, StoreRoot, type Driver, type OpenDir } from './root.js';
 import { TarSplitParser, type ContentOf } from './tar-split.js';
 
+/** Where a store is; paths are text, as people write them. */
 export interface StoreOptions {
   /** absolute path */
   graphroot: string;
@@ -27,6 +28,7 @@ export interface StoreOptions {
   openDir?: OpenDir | undefined;
 }
 
+/** What the store's index says of a layer. */
 export interface StoredLayer {
   id: string;
   parent: string | undefined;
@@ -75,13 +77,9 @@ export class Store implements Disposable {
     }
   }
 
+  /** The driver of the first root. */
   get driver(): Driver {
     return this.#roots[0]!.driver;
-  }
-
-  /** Absolute paths of all roots, in the order they are searched. */
-  get paths(): readonly ByteString[] {
-    return this.#roots.map(({ path }) => path);
   }
 
   /** All images; of those with one ID in several roots only the first. */

@@ -32,7 +32,7 @@ function byPath(name: string): string {
 }
 
 function throughClone(name: string): string {
-  using clone = MountClone.between(overlay, repository);
+  using clone = MountClone.forStore({ graphroot: process.argv[2]! }, `${process.argv[2]}/repo`);
   if (!clone) return 'no clone';
   using source = clone.openDir(overlay);
   using target = clone.openDir(repository);
