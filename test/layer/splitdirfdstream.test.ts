@@ -49,12 +49,17 @@ describe('splitdirfdstream', () => {
   before(() => {
     store = unpackSmallStore();
     objects = mkdtempSync(join(tmpdir(), 'objects-'));
-    for (const { image, record } of CASES) if (record.file.includes('.repo-')) copyObjects(image, record);
+    for (const { image, record } of CASES) if (record.file.includes('.repo-') && isReadable(image)) copyObjects(image, record);
   });
   after(() => {
     store.remove();
     rmSync(objects, { recursive: true, force: true });
   });
+
+  /** Of alpha's files some have mode 0000. */
+  function isReadable(image: string): boolean {
+    return image !== 'alpha_v2' || store.asRoot;
+  }
 
   /** Puts the files of a layer where a repository has them, by the names its dumpfile gives. */
   function copyObjects(image: string, record: Recorded): void {
@@ -101,7 +106,7 @@ describe('splitdirfdstream', () => {
     });
 
     it(`${name}: is the tar of the diff_id`, async test => {
-      if (image === 'alpha_v2' && !store.asRoot) return test.skip('holds files that only root can read');
+      if (!isReadable(image)) return test.skip('holds files that only root can read');
       const descriptors = openDescriptors();
       assert.equal(`sha256:${await tarDigest(open(image, record))}`, record.diff_id);
       assert.equal(openDescriptors(), descriptors);
@@ -122,7 +127,7 @@ describe('splitdirfdstream', () => {
     });
 
     it(`${name}: survives being written again, by reference and without`, async test => {
-      if (image === 'alpha_v2' && !store.asRoot) return test.skip('holds files that only root can read');
+      if (!isReadable(image)) return test.skip('holds files that only root can read');
       const slots = openSlots(record);
       await using layer = decodeSplitdirfdstream(memorySource([bytes]), slots);
       const again = await collect(encodeSplitdirfdstream(layer, ({ dir }) => slots.indexOf(dir)));

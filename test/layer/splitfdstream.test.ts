@@ -48,10 +48,10 @@ describe('splitfdstream', () => {
     const open = (): LayerStream =>
       decodeSplitfdstream(sourceFromFd(openPath(bytesOf(fileURLToPath(fixtureUrl(file))))), openFiles(record));
 
-    const rootOnly = (): string | false => (image === 'alpha_v2' && !store.asRoot ? 'holds files that only root can read' : false);
+    const isReadable = (): boolean => image !== 'alpha_v2' || store.asRoot;
 
     it(`${name}: gives the recorded chunks, content and digest`, async test => {
-      if (rootOnly()) return test.skip('holds files that only root can read');
+      if (!isReadable()) return test.skip('holds files that only root can read');
       const descriptors = openDescriptors();
       const chunks: [string, number][] = [];
       await drain(open(), chunk => {
@@ -64,7 +64,7 @@ describe('splitfdstream', () => {
     });
 
     it(`${name}: is completed to a tar and taken back, wherever it is cut`, async test => {
-      if (rootOnly()) return test.skip('holds files that only root can read');
+      if (!isReadable()) return test.skip('holds files that only root can read');
       const bytes = fixture(file);
       const reproduced = REPRODUCED[`${image}/${record.layer}`];
       const whole = await tarDigest(completeLegacyTar(open()));
