@@ -12,9 +12,10 @@ const CHUNK = 1 << 16;
  * @returns the text in pieces of about 64 KiB that end with whole lines
  */
 export function* printDump(root: Directory): Generator<Buffer> {
-  const names = namesOfLeaves(root);
+  const places = [...walk(root)];
+  const names = namesOfLeaves(places);
   let text = '';
-  for (const place of walk(root)) {
+  for (const place of places) {
     const known = place.node.kind === 'directory' ? undefined : names.get(place.node);
     text += known !== undefined && known.path !== place.path ? linkLine(place.path, known.path) : inodeLine(place, known?.count ?? 0);
     if (text.length >= CHUNK) {
@@ -55,9 +56,9 @@ function sortedNames(directory: Directory): ByteString[] {
 }
 
 /** How many names every leaf has, and which of them stands for it. */
-function namesOfLeaves(root: Directory): Map<Leaf, { count: number; path: ByteString }> {
+function namesOfLeaves(places: readonly Place[]): Map<Leaf, { count: number; path: ByteString }> {
   const names = new Map<Leaf, { count: number; path: ByteString }>();
-  for (const { path, node, directory, name } of walk(root)) {
+  for (const { path, node, directory, name } of places) {
     if (node.kind === 'directory') continue;
     const known = names.get(node);
     if (known === undefined) {

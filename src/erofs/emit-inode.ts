@@ -17,6 +17,7 @@ import type { Layout } from './layout.js';
 import type { FormatVersion } from './options.js';
 import type { Plan } from './plan.js';
 import { ROLE_WHITEOUT } from './scan.js';
+import { writeBytes } from './write-bytes.js';
 
 export interface Output {
   image: Buffer;
@@ -118,7 +119,7 @@ function emitBody(out: Output, inode: number, tailAt: number): void {
   if (node.kind === 'directory') {
     emitDirectory(out, inode, blocksAt, tailAt);
   } else if (node.kind === 'symlink') {
-    image.write(node.target, tail > 0 ? tailAt : blocksAt, 'latin1');
+    writeBytes(image, node.target, tail > 0 ? tailAt : blocksAt);
   } else if (plan.backings[inode] != null) {
     if (tail > 0) image.fill(NULL_CHUNK & 0xff, tailAt, tailAt + tail);
     else image.fill(NULL_CHUNK & 0xff, blocksAt, blocksAt + layout.blocks[inode]! * BLOCK);
@@ -151,7 +152,7 @@ function emitDirents({ image, view, plan, layout }: Output, first: number, end: 
     view.setUint32(at, layout.position[target]! / SLOT, true);
     view.setUint16(at + 8, nameAt - start, true);
     view.setUint8(at + 10, DIRENT_TYPE[roles[target] === ROLE_WHITEOUT ? 'regular' : nodes[target]!.kind]);
-    image.write(name, nameAt, 'latin1');
+    writeBytes(image, name, nameAt);
     at += DIRENT_SIZE;
     nameAt += name.length;
   }

@@ -22,22 +22,26 @@ export function inodeXattrs(
 ): readonly XattrPair[] {
   const node = scan.nodes[inode]!;
   const role = scan.roles[inode]!;
-  if (options.version === 2) return [...overlayPairs(backing, table), ...ownSorted(node, table)];
+  if (options.version === 2) {
+    const pairs = overlayPairs(backing, table);
+    return node.xattrs.size === 0 ? pairs : [...pairs, ...ownSorted(node, table)];
+  }
 
-  const marks = marksOf(scan, inode, options.version);
+  const marks = inode === 0 || role === ROLE_WHITEOUT || scan.hasWhiteout[inode] === 1 ? marksOf(scan, inode, options.version) : NO_MARKS;
   if (node.xattrs.size === 0 && marks.length === 0) {
-    return backing === null ? NONE : overlayPairs(backing, table);
+    return overlayPairs(backing, table);
   }
   const own = new Map<ByteString, ByteString>();
   for (const [name, value] of node.xattrs) own.set(role === ROLE_STUB ? name : escaped(name), value);
   if (options.peer === 'composefs') for (const [name] of marks) own.delete(name);
-  const pairs = overlayPairs(backing, table);
-  for (const [name, value] of own) pairs.push(checkedPair(table, name, value));
-  for (const [name, value] of marks) pairs.push(table.pair(name, value));
+  const pairs = [...overlayPairs(backing, table)];
+  for (const [name, value] of own) pairs.push(usedPair(table, name, value));
+  for (const [name, value] of marks) pairs.push(usedPair(table, name, value));
   return pairs.sort(byName);
 }
 
 type Mark = readonly [ByteString, ByteString];
+const NO_MARKS: readonly Mark[] = [];
 
 function marksOf(scan: Scan, inode: number, version: FormatVersion): readonly Mark[] {
   const marks: Mark[] = [];
@@ -50,29 +54,34 @@ function marksOf(scan: Scan, inode: number, version: FormatVersion): readonly Ma
   return marks;
 }
 
-function overlayPairs(backing: Backing | null, table: XattrTable): XattrPair[] {
-  if (backing === null) return [];
-  const { digest, redirect } = backing;
-  const metacopy = digest === null ? table.pair(METACOPY, '') : table.metacopy(digest);
-  if (redirect === null) return [metacopy];
-  return [metacopy, 'id' in redirect ? table.redirect(redirect.id) : table.pair(REDIRECT, `/${redirect.path}`)];
+/** The pairs that lead to a file's data; the list may belong to the table. */
+function overlayPairs(backing: Backing | null, table: XattrTable): readonly XattrPair[] {
+  if (backing === null) return NONE;
+  const { digest, objectPath, otherPath } = backing;
+  const pairs = digest !== null && objectPath === digest ? table.object(digest) : [
+    digest === null ? table.pair(METACOPY, '') : table.object(digest)[0],
+    ...(objectPath === null ? [] : [table.object(objectPath)[1]]),
+    ...(otherPath === null ? [] : [table.pair(REDIRECT, `/${otherPath}`)]),
+  ];
+  for (const pair of pairs) pair.uses += 1;
+  return pairs;
 }
 
 /** Format 2 sorts by the names before escaping. */
 function ownSorted(node: Node, table: XattrTable): XattrPair[] {
-  if (node.xattrs.size === 0) return [];
   const names = [...node.xattrs.keys()].sort();
-  return names.map((name) => checkedPair(table, escaped(name), node.xattrs.get(name)!));
+  return names.map((name) => usedPair(table, escaped(name), node.xattrs.get(name)!));
 }
 
 function escaped(name: ByteString): ByteString {
   return name.startsWith(OVERLAY) ? ESCAPED + name.slice(OVERLAY.length) : name;
 }
 
-function checkedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
+function usedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
   const pair = table.pair(name, value);
   if (pair.name.suffix.length > 255 || value.length > 65535) {
     throw new FormatError('EROFS_XATTR', `an image cannot hold an xattr with ${name.length} bytes of name and ${value.length} of value`);
   }
+  pair.uses += 1;
   return pair;
 }

@@ -154,13 +154,17 @@ function measureFile(layout: Layout, inode: number, content: Content, backing: P
   }
 }
 
+/** 1024 chunks of the largest size. */
+const FILE_MAX = 2n ** 53n;
+
 /** As few chunks as the format allows for a file: one up to 8 TiB. */
 function chunksOf(size: bigint): { bits: number; count: number } {
-  if (size > 2n ** 53n) throw new FormatError('EROFS_CONTENT', `file of ${size} bytes, this image format allows 2^53`);
+  if (size > FILE_MAX) throw new FormatError('EROFS_CONTENT', `file of ${size} bytes, this image format allows 2^53`);
   const bytes = Number(size);
   let bits = BLOCK_BITS;
-  while (bits < CHUNK_BITS_MAX && 2 ** bits < bytes) bits += 1;
-  return { bits, count: Math.ceil(bytes / 2 ** bits) };
+  let chunk = BLOCK;
+  for (; bits < CHUNK_BITS_MAX && chunk < bytes; bits += 1) chunk *= 2;
+  return { bits, count: Math.ceil(bytes / chunk) };
 }
 
 /** Finds the place of an inode at or after `position`, and moves its tail to a block where it does not fit. */

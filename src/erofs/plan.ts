@@ -34,7 +34,7 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
   const table = new XattrTable(version === 2);
   const plan: Plan = {
     scan,
-    order: version === 2 ? Int32Array.from(scan.nodes.keys()) : breadthFirst(scan),
+    order: version === 2 ? Int32Array.from(scan.nodes, (_, inode) => inode) : breadthFirst(scan),
     backings: [],
     xattrs: [],
     sharedRefs: [],

@@ -1,7 +1,9 @@
 import type { ByteString } from '../bytes.js';
+import { FormatError } from '../errors.js';
 import type { ObjectId } from '../repository/object-id.js';
 import { XATTR_ENTRY_HEADER_SIZE, padding } from './format.js';
 import { METACOPY, REDIRECT } from './overlay-names.js';
+import { writeBytes } from './write-bytes.js';
 import { xattrName, type XattrName } from './xattr-name.js';
 
 /** Version 0, no flags, then length and algorithm of the digest that follows; overlayfs's `struct ovl_metacopy`. */
@@ -37,62 +39,75 @@ export class XattrPair {
     return `${this.head}${this.id.slice(0, 2)}/${this.id.slice(2)}`;
   }
 
-  /** Writes the entry, without its padding. */
+  /**
+   * Writes the entry, without its padding.
+   * @throws FormatError EROFS_OBJECT_ID: an id is not hex
+   */
   write(out: Buffer, offset: number): void {
     const { index, suffix } = this.name;
     out[offset] = suffix.length;
     out[offset + 1] = index;
     out[offset + 2] = this.valueLength & 0xff;
     out[offset + 3] = this.valueLength >> 8;
-    out.write(suffix, offset + XATTR_ENTRY_HEADER_SIZE, 'latin1');
+    writeBytes(out, suffix, offset + XATTR_ENTRY_HEADER_SIZE);
     const at = offset + XATTR_ENTRY_HEADER_SIZE + suffix.length;
-    if (this.id !== null && this.name.full === METACOPY) {
-      out.write(this.head, at, 'latin1');
-      out.write(this.id, at + this.head.length, 'hex');
-    } else if (this.valueLength > 0) {
-      out.write(this.value, at, 'latin1');
+    if (this.id === null) writeBytes(out, this.head, at);
+    else if (this.name.full === METACOPY) this.writeDigest(out, at, this.id);
+    else writePath(out, at, this.id);
+  }
+
+  private writeDigest(out: Buffer, at: number, id: ObjectId): void {
+    writeBytes(out, this.head, at);
+    if (out.write(id, at + this.head.length, 'hex') !== id.length / 2) {
+      throw new FormatError('EROFS_OBJECT_ID', `"${id}" is not hex`);
     }
   }
 }
+
+/** Writes `/xx/yyyy...` for the id `xxyyyy...`. */
+function writePath(out: Buffer, at: number, id: ObjectId): void {
+  out.write(id, at + 2, 'latin1');
+  out[at] = out[at + 3] = SLASH;
+  out[at + 1] = id.charCodeAt(0);
+  out[at + 2] = id.charCodeAt(1);
+}
+
+const SLASH = 0x2f;
+
+/** The two xattrs that lead to an object. */
+export type ObjectXattrs = readonly [metacopy: XattrPair, redirect: XattrPair];
 
 /** Hands out one object per name and value, and lays out those that several inodes have. */
 export class XattrTable {
   private readonly names = new Map<ByteString, XattrName>();
   private readonly pairs = new Map<ByteString, Map<ByteString, XattrPair>>();
-  private readonly metacopies = new Map<ObjectId, XattrPair>();
-  private readonly redirects = new Map<ObjectId, XattrPair>();
+  private readonly objects = new Map<ObjectId, ObjectXattrs>();
 
   /** @param lustre whether `lustre.` has a number, as in format 2 */
   constructor(private readonly lustre: boolean) {}
 
-  /** Counts as one use. */
+  /** Counts as used only when the caller says so. */
   pair(name: ByteString, value: ByteString): XattrPair {
     let values = this.pairs.get(name);
     if (values === undefined) this.pairs.set(name, (values = new Map<ByteString, XattrPair>()));
     let pair = values.get(value);
     if (pair === undefined) values.set(value, (pair = new XattrPair(this.name(name), value, null, value.length)));
-    pair.uses += 1;
     return pair;
   }
 
-  /** The mark that says which object holds a file's data. Counts as one use. */
-  metacopy(id: ObjectId): XattrPair {
-    let pair = this.metacopies.get(id);
-    if (pair === undefined) {
+  /**
+   * The mark that names the digest of a file's data, and the path of the object with that digest. Either counts as used only
+   * when the caller says so.
+   */
+  object(id: ObjectId): ObjectXattrs {
+    let pairs = this.objects.get(id);
+    if (pairs === undefined) {
       const head = METACOPY_HEADER[id.length as 64 | 128];
-      pair = new XattrPair(this.name(METACOPY), head, id, head.length + id.length / 2);
-      this.metacopies.set(id, pair);
+      const metacopy = new XattrPair(this.name(METACOPY), head, id, head.length + id.length / 2);
+      pairs = [metacopy, new XattrPair(this.name(REDIRECT), '/', id, id.length + 2)];
+      this.objects.set(id, pairs);
     }
-    pair.uses += 1;
-    return pair;
-  }
-
-  /** The path of an object, below the store. Counts as one use. */
-  redirect(id: ObjectId): XattrPair {
-    let pair = this.redirects.get(id);
-    if (pair === undefined) this.redirects.set(id, (pair = new XattrPair(this.name(REDIRECT), '/', id, id.length + 2)));
-    pair.uses += 1;
-    return pair;
+    return pairs;
   }
 
   /**
@@ -106,8 +121,7 @@ export class XattrTable {
       if (pair.uses > 1) shared.push(pair);
     };
     for (const values of this.pairs.values()) values.forEach(collect);
-    this.metacopies.forEach(collect);
-    this.redirects.forEach(collect);
+    for (const pairs of this.objects.values()) pairs.forEach(collect);
     shared.sort(compare);
     let length = 0;
     for (const pair of shared) {
