@@ -29,7 +29,12 @@ export function xattrName(full: ByteString, lustre: boolean): XattrName {
     PREFIXES.find(([candidate]) => full.startsWith(candidate)) ??
     (lustre && full.startsWith(LUSTRE[0]) ? LUSTRE : (['', 0] as const));
   const suffix = full.slice(prefix.length);
-  return { full, index, suffix, filterBit: 1 << (xxh32(suffix, FILTER_SEED + index) & 31) };
+  return { full, index, suffix, filterBit: xattrFilterBit(suffix, index) };
+}
+
+/** The bit of an inode's name filter that stands for a name. */
+export function xattrFilterBit(suffix: ByteString, index: number): number {
+  return 1 << (xxh32(suffix, FILTER_SEED + index) & 31);
 }
 
 /** The prefix behind a number in an image, or undefined for numbers without meaning. */

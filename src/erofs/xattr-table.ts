@@ -7,7 +7,7 @@ import { writeBytes } from './write-bytes.js';
 import { xattrName, type XattrName } from './xattr-name.js';
 
 /** Version 0, no flags, then length and algorithm of the digest that follows; overlayfs's `struct ovl_metacopy`. */
-const METACOPY_HEADER = { 64: '\0\x24\0\x01', 128: '\0\x44\0\x02' } as const;
+export const METACOPY_HEADER = { 64: '\0\x24\0\x01', 128: '\0\x44\0\x02' } as const;
 
 /** An xattr with its value, one object per distinct pair, so that inodes can share it. */
 export class XattrPair {

@@ -1,0 +1,239 @@
+import { showBytes, type ByteString } from '../bytes.js';
+import { FormatError } from '../errors.js';
+import type { ObjectId } from '../repository/object-id.js';
+import { DEPTH_MAX, Device, Directory, EMPTY, Regular, Special, Symlink, type Content, type Leaf, type Xattrs } from '../tree/tree.js';
+import { Extents } from './extents.js';
+import { BLOCK, BLOCK_BITS, DIRENT_TYPE, IMAGE_MAX, INLINE_MAX, LAYOUT_CHUNKED, SLOT, SYMLINK_MAX, alignUp } from './format.js';
+import { imageError } from './image-error.js';
+import type { FormatVersion } from './options.js';
+import { readDirents } from './read-directory.js';
+import { bodyOf, readInode, type Body, type RawInode } from './read-inode.js';
+import { isEscapedWhiteout, ON_WHITEOUT, originalXattrs, outsideContent, whiteoutParentMarks } from './read-overlay.js';
+import { readSuperblock, type Superblock } from './read-superblock.js';
+import { XattrReader } from './read-xattrs.js';
+
+/** What is in an image. */
+export interface ErofsImage {
+  version: FormatVersion;
+  /** The tree it was written from, without what composefs adds for overlayfs. */
+  root: Directory;
+}
+
+/**
+ * Reads a composefs image back into the tree it was written from. Every offset and count is checked, each byte belongs to
+ * one inode at most, and time and memory are in proportion to the image's length. An inode with several names is owned by
+ * the first in depth-first order; its link count is kept where it is not the number of its names.
+ * @param image the whole image; not referred to afterwards
+ * @throws FormatError EROFS, with the offset and the directory
+ */
+export function readErofs(image: Buffer): ErofsImage {
+  const superblock = readSuperblock(image);
+  return { version: superblock.version, root: new ImageReader(image, superblock).read() };
+}
+
+/**
+ * The objects an image's files lead to, each once, in ascending order.
+ * @throws FormatError EROFS
+ */
+export function imageObjects(image: Buffer): ObjectId[] {
+  const ids = new Set<ObjectId>();
+  const pending = [readErofs(image).root];
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+    for (const node of directory.entries.values()) {
+      if (node.kind === 'directory') pending.push(node);
+      else if (node.kind === 'regular') for (const id of objectsOf(node.content)) ids.add(id);
+    }
+  }
+  return [...ids].sort();
+}
+
+function objectsOf(content: Content): ObjectId[] {
+  if (content.kind === 'object') return [content.id];
+  if (content.kind !== 'external') return [];
+  const path = /^([0-9a-f]{2})\/([0-9a-f]{62}|[0-9a-f]{126})$/.exec(content.payload ?? '');
+  return [...(content.digest === null ? [] : [content.digest]), ...(path === null ? [] : [path[1]! + path[2]!])];
+}
+
+/** A directory whose entries are still to be read. */
+interface Pending {
+  directory: Directory;
+  inode: RawInode;
+  body: Body;
+  xattrs: Xattrs;
+  parentNid: number;
+  path: ByteString;
+  depth: number;
+}
+
+/** A leaf and how many names of it were seen; null for the whiteouts that composefs adds. */
+interface KnownLeaf {
+  inode: RawInode;
+  leaf: Leaf | null;
+  names: number;
+}
+
+class ImageReader {
+  private readonly extents: Extents;
+  private readonly xattrs: XattrReader;
+  private readonly leaves = new Map<number, KnownLeaf>();
+  private readonly pending: Pending[] = [];
+  private inodes = 0n;
+
+  constructor(
+    private readonly image: Buffer,
+    private readonly superblock: Superblock,
+  ) {
+    this.extents = new Extents(image.length);
+    this.xattrs = new XattrReader(image, superblock.xattrBase);
+  }
+
+  read(): Directory {
+    const { rootNid } = this.superblock;
+    const inode = readInode(this.image, this.superblock, rootNid);
+    if (inode.kind !== 'directory') throw imageError('the root is no directory', inode.at);
+    const root = this.addDirectory(inode, rootNid, '', 0);
+    for (let next = this.pending.pop(); next !== undefined; next = this.pending.pop()) {
+      try {
+        this.readDirectory(next);
+      } catch (error) {
+        if (!(error instanceof FormatError) || error.place.entry !== undefined) throw error;
+        const entry = showBytes(next.path.slice(0, 300)) || '/';
+        throw new FormatError('EROFS', `broken image: ${error.message}`, { place: { entry }, cause: error });
+      }
+    }
+    this.xattrs.checkShared();
+    for (const { leaf, names, inode: { links } } of this.leaves.values()) if (leaf !== null && links !== names) leaf.nlink = links;
+    if (this.inodes !== this.superblock.inodes) {
+      throw imageError(`${this.inodes} inodes instead of ${this.superblock.inodes}`, 0);
+    }
+    return root;
+  }
+
+  private addDirectory(inode: RawInode, parentNid: number, path: ByteString, depth: number): Directory {
+    if (depth > DEPTH_MAX) throw imageError(`directories are nested deeper than ${DEPTH_MAX}`, inode.at);
+    const body = bodyOf(inode, IMAGE_MAX);
+    this.claim(inode, body.tailLength, body);
+    const xattrs = this.xattrs.read(inode);
+    const directory = new Directory({ ...inode, xattrs });
+    this.pending.push({ directory, inode, body, xattrs, parentNid, path, depth });
+    this.inodes += 1n;
+    return directory;
+  }
+
+  private readDirectory(place: Pending): void {
+    const { directory, inode, body, parentNid, path, depth } = place;
+    let dots = 0;
+    let subdirectories = 0;
+    let whiteouts = 0;
+    let stubs = 0;
+    for (const { name, nid, type, at } of readDirents(this.image, body)) {
+      if (name === '.' || name === '..') {
+        if (nid !== (name === '.' ? inode.nid : parentNid) || type !== DIRENT_TYPE.directory) throw imageError(`wrong "${name}"`, at);
+        dots += 1;
+        continue;
+      }
+      const known = this.leaves.get(nid);
+      const child = known?.inode ?? readInode(this.image, this.superblock, nid);
+      if (type !== DIRENT_TYPE[child.kind]) throw imageError(`entry and inode disagree on the type of "${showBytes(name)}"`, at);
+      if (depth === 0 && STUB_NAME.test(name)) stubs += 1;
+      if (child.kind === 'directory') {
+        subdirectories += 1;
+        directory.entries.set(name, this.addDirectory(child, inode.nid, `${path}/${name}`, depth + 1));
+        continue;
+      }
+      const leaf = known === undefined ? this.addLeaf(child, depth === 0 && STUB_NAME.test(name)) : known;
+      leaf.names += 1;
+      if (leaf.leaf === null) {
+        if (leaf.names > 1) throw imageError(`a second name for the whiteout "${name}"`, at);
+        continue;
+      }
+      if (this.superblock.version !== 2 && leaf.leaf.kind === 'char' && leaf.leaf.rdev === 0) whiteouts += 1;
+      directory.entries.set(name, leaf.leaf);
+    }
+    if (dots !== 2) throw imageError('"." or ".." is missing', inode.at);
+    if (inode.links !== 2 + subdirectories) throw imageError(`${inode.links} links for ${subdirectories} subdirectories`, inode.at);
+    if (depth === 0 && this.superblock.version !== 2 && stubs !== 256) throw imageError(`${stubs} of the root's 256 whiteouts`, inode.at);
+    directory.xattrs = originalXattrs(place.xattrs, whiteouts > 0 ? whiteoutParentMarks(this.superblock.version) : []);
+  }
+
+  private addLeaf(inode: RawInode, mayBeStub: boolean): KnownLeaf {
+    const known = { inode, leaf: this.readLeaf(inode, mayBeStub), names: 0 };
+    this.leaves.set(inode.nid, known);
+    this.inodes += 1n;
+    return known;
+  }
+
+  private readLeaf(inode: RawInode, mayBeStub: boolean): Leaf | null {
+    const { version } = this.superblock;
+    const raw = this.xattrs.read(inode);
+    const metadata = { ...inode, xattrs: originalXattrs(raw, []) };
+    if (inode.kind === 'regular') {
+      if (version !== 2 && isEscapedWhiteout(inode, raw)) {
+        this.claim(inode, 0);
+        return new Device({ ...inode, xattrs: originalXattrs(raw, ON_WHITEOUT) }, 'char', 0);
+      }
+      return new Regular(metadata, this.readContent(inode, raw));
+    }
+    if (inode.kind === 'symlink') {
+      const target = this.readBody(inode, SYMLINK_MAX[version]).toString('latin1');
+      if (target === '' || target.includes('\0')) throw imageError('bad symlink target', inode.at);
+      return new Symlink(metadata, target);
+    }
+    if (inode.size !== 0n) throw imageError(`a ${inode.kind} of ${inode.size} bytes`, inode.at);
+    this.claim(inode, 0);
+    if (inode.kind === 'fifo' || inode.kind === 'socket') return new Special(metadata, inode.kind);
+    if (inode.kind === 'char' && inode.data === 0 && version !== 2) {
+      if (!mayBeStub) throw imageError('a whiteout that overlayfs would obey', inode.at);
+      return null;
+    }
+    return new Device(metadata, inode.kind === 'char' ? 'char' : 'block', inode.data);
+  }
+
+  private readContent(inode: RawInode, xattrs: Xattrs): Content {
+    if (inode.layout === LAYOUT_CHUNKED) {
+      const content = outsideContent(inode, xattrs);
+      this.checkChunks(inode, content);
+      return content;
+    }
+    if (inode.size === 0n) {
+      this.claim(inode, 0);
+      return EMPTY;
+    }
+    return { kind: 'inline', bytes: this.readBody(inode, INLINE_MAX[this.superblock.version]) };
+  }
+
+  /** The chunk indexes have to say that the image has no data. */
+  private checkChunks(inode: RawInode, content: Content): void {
+    const start = inode.xattrsAt + inode.xattrSize;
+    let count = content.kind === 'object' || (content.kind === 'external' && content.digest !== null) ? 1 : 0;
+    if (this.superblock.version !== 2) {
+      const bits = BigInt(BLOCK_BITS + (inode.data & 0x1f));
+      const chunks = (inode.size + (1n << bits) - 1n) >> bits;
+      if (chunks > 1024n || (inode.data & 0xffe0) !== 0) throw imageError(`bad chunk format ${inode.data}`, inode.at);
+      count = Number(chunks);
+    }
+    // Indexes that have no room beside the inode are in a block of their own, which only enormous files have.
+    const inside = this.superblock.version === 2 || (start % BLOCK) + 4 * count <= BLOCK;
+    this.claim(inode, inside ? 4 * count : 0);
+    if (inside && this.image.subarray(start, start + 4 * count).some((byte) => byte !== 0xff)) {
+      throw imageError('a file with data in chunks', inode.at);
+    }
+  }
+
+  private readBody(inode: RawInode, most: number): Buffer {
+    const body = bodyOf(inode, most);
+    this.claim(inode, body.tailLength, body);
+    const { blocksAt, blocksLength, tailAt, tailLength } = body;
+    return Buffer.concat([this.image.subarray(blocksAt, blocksAt + blocksLength), this.image.subarray(tailAt, tailAt + tailLength)]);
+  }
+
+  /** Takes the bytes of an inode, its xattrs and its data. An inode that is met twice, as a directory in a loop is, fails. */
+  private claim(inode: RawInode, tailLength: number, body?: Body): void {
+    this.extents.claim(inode.at, inode.xattrsAt + inode.xattrSize + tailLength - inode.at, `inode ${inode.at / SLOT}`);
+    if (body !== undefined && body.blocksLength > 0) {
+      this.extents.claim(body.blocksAt, alignUp(body.blocksLength, BLOCK), `data of inode ${inode.at / SLOT}`);
+    }
+  }
+}
+
+const STUB_NAME = /^[0-9a-f]{2}$/;
