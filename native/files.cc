@@ -215,6 +215,16 @@ Napi::Value DupCloexec(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd);
 }
 
+// [read end, write end], both close-on-exec.
+Napi::Value Pipe(const Napi::CallbackInfo& info) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) throwErrno(info.Env(), errno, "pipe2");
+  Napi::Array result = Napi::Array::New(info.Env(), 2);
+  result.Set(0u, ends[0]);
+  result.Set(1u, ends[1]);
+  return result;
+}
+
 Napi::Value CloseFd(const Napi::CallbackInfo& info) {
   if (close(fdArgument(info, 0)) < 0 && errno == EBADF) throwErrno(info.Env(), errno, "close");
   return info.Env().Undefined();
@@ -243,6 +253,7 @@ void initFiles(Napi::Env env, Napi::Object exports) {
   add("enableVerity", EnableVerity);
   add("syncfs", Syncfs);
   add("dupCloexec", DupCloexec);
+  add("pipe", Pipe);
   add("close", CloseFd);
 }
 

@@ -36,6 +36,7 @@ export interface NativeFiles {
   enableVerity(fd: number, hashAlgorithm: number): boolean;
   syncfs(fd: number): Promise<void>;
   dupCloexec(fd: number): number;
+  pipe(): [read: number, write: number];
   close(fd: number): void;
 }
 

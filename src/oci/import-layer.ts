@@ -57,8 +57,6 @@ export interface ImportOptions {
   onProgress?: ((tarBytes: number) => void) | undefined;
 }
 
-const EMPTY: FileContent = { kind: 'empty' };
-
 /**
  * Reads a layer once: hashes its tar, stores its files as objects, writes its splitstream and collects its entries.
  * The stream is disposed when the content is safe, and on every failure.
@@ -139,7 +137,7 @@ class LayerImporter implements TarVisitor {
   entry(entry: TarEntry): void {
     this.stats.entries++;
     if (entry.type === 'file') this.stats.files++;
-    this.entries.push({ entry, content: EMPTY });
+    this.entries.push({ entry, content: { kind: 'empty' } });
   }
 
   inline(bytes: Buffer): void {

@@ -24,9 +24,10 @@ export class TarSplitStream implements LayerStream {
 
   /**
    * @param recipe the open tar-split file, compressed; owned by the stream
-   * @param held what keeps the content in place: the layer's directory, a lock; released with the stream
+   * @param directory what the chunks' names are below; owned by the stream
+   * @param held what else keeps the content in place, such as a lock; released with the stream
    */
-  constructor(layer: string, recipe: Fd, parser: TarSplitParser, held: readonly Disposable[], signal?: AbortSignal) {
+  constructor(layer: string, recipe: Fd, parser: TarSplitParser, readonly directory: Fd, held: readonly Disposable[], signal?: AbortSignal) {
     this.#layer = layer;
     this.#recipe = recipe;
     this.#parser = parser;
@@ -60,6 +61,7 @@ export class TarSplitStream implements LayerStream {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#recipe.close();
     await this.#stop();
+    this.directory.close();
     for (const held of this.#held) held[Symbol.dispose]();
   }
 

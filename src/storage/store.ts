@@ -177,7 +177,7 @@ export class Store implements Disposable {
     const dir = tree.move();
     try {
       const contentOf = root.isFlat(id) ? flatContent(root, id, dir) : (name: ByteString, length: number): NamedChunk => ({ kind: 'named', dir, name, size: length });
-      return new TarSplitStream(id, recipe.move(), new TarSplitParser(id, contentOf, size), [dir, ...locks], signal);
+      return new TarSplitStream(id, recipe.move(), new TarSplitParser(id, contentOf, size), dir, locks, signal);
     } catch (error) {
       dir.close();
       throw error;

@@ -1,0 +1,46 @@
+import { BridgeError } from '../errors.js';
+import type { ErofsVersion } from '../repository/meta.js';
+import type { ObjectId } from '../repository/object-id.js';
+import type { Repository } from '../repository/repository.js';
+import { layerContentId, manifestContentId, openImage, type StoredImage } from './image.js';
+import { imageRefName } from './image-refs.js';
+import { digestLike } from './manifest.js';
+import type { PullResult } from './pull.js';
+import type { ImageSource } from './source.js';
+import { isVerified } from './verified.js';
+
+/**
+ * The result of an earlier pull of the same image, when everything of it is in place: the streams of manifest and config, layers
+ * that were verified, and EROFS images of all wanted versions. Otherwise undefined, and the image has to be pulled.
+ */
+export async function findPulledImage(repository: Repository, source: ImageSource, versions: ReadonlySet<ErofsVersion>): Promise<Omit<PullResult, 'tag'> | undefined> {
+  const manifestDigest = digestLike('sha256:', source.manifest);
+  if (repository.streamObject(manifestContentId(manifestDigest)) === undefined) return undefined;
+  const stored = await tryOpen(repository, manifestDigest);
+  if (stored === undefined) return undefined;
+  const { namedRefs } = stored.configStream;
+
+  const images = new Map<ErofsVersion, ObjectId>();
+  for (const version of versions) {
+    const id = namedRefs.get(imageRefName({ version, boot: false, keepUserXattrs: false }));
+    if (id === undefined || !repository.hasImage(id) || !repository.objects.has(id)) return undefined;
+    images.set(version, id);
+  }
+  const layers = [];
+  for (const diffId of new Set(source.layers.map((layer) => layer.diffId))) {
+    const stream = repository.streamObject(layerContentId(diffId));
+    const isSame = stream !== undefined && namedRefs.get(diffId) === stream && stored.manifestStream.namedRefs.get(diffId) === stream;
+    if (!isSame || !repository.objects.has(stream) || !isVerified(repository, diffId, stream)) return undefined;
+    layers.push({ diffId, actual: diffId, stream, stats: undefined });
+  }
+  return { manifestDigest, configDigest: stored.configStream.digest, manifestStream: stored.manifestStream.stream, configStream: stored.configStream.stream, images, layers };
+}
+
+async function tryOpen(repository: Repository, manifestDigest: string): Promise<StoredImage | undefined> {
+  try {
+    return await openImage(repository, `@${manifestDigest}`);
+  } catch (error) {
+    if (error instanceof BridgeError) return undefined;
+    throw error;
+  }
+}

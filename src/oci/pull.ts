@@ -1,0 +1,175 @@
+import { BridgeError } from '../errors.js';
+import { writeErofs } from '../erofs/writer.js';
+import { erofsVersions, type ErofsVersion } from '../repository/meta.js';
+import type { ObjectId } from '../repository/object-id.js';
+import type { Repository } from '../repository/repository.js';
+import { writeTag } from '../repository/tags.js';
+import { LayerTree } from '../tree/oci-layers.js';
+import { findPulledImage } from './find-pulled.js';
+import { imageRefName } from './image-refs.js';
+import type { LayerStats, PlacedEntry } from './import-layer.js';
+import { checkDigest, isContainerImage, parseConfig, parseManifest } from './manifest.js';
+import { obtainLayer, type LayerOutcome } from './obtain-layer.js';
+import { takePolicy, type LocalFetch } from './local-fetch.js';
+import type { ImageSource, LayerSource } from './source.js';
+import { writeImage } from './write-image.js';
+
+export type PullEvent =
+  | { kind: 'layers'; layers: readonly { diffId: string; size: number | undefined }[] }
+  /** `done` tar bytes of the layer are through */
+  | { kind: 'progress'; diffId: string; done: number }
+  /** nothing to do: the layer was there and is right */
+  | { kind: 'present'; diffId: string }
+  | { kind: 'imported'; diffId: string; stats: LayerStats }
+  /** the layer is not what the image says it is, and was taken all the same */
+  | { kind: 'unverified'; diffId: string; actual: string }
+  | { kind: 'image'; version: ErofsVersion; id: ObjectId };
+
+export interface PullOptions {
+  /** tag to make; none when left out, and then the next garbage collection takes the image */
+  name?: string | undefined;
+  localFetch?: LocalFetch;
+  /** allow fs-verity to be enabled on files of the store that are hardlinked, which makes them immutable there */
+  sealSource?: boolean;
+  /** take layers that do not match their diff_id; they get the name of the digest they really have */
+  allowUnverified?: boolean;
+  /** make an EROFS image of this version besides those the repository wants */
+  erofsVersion?: ErofsVersion | undefined;
+  signal?: AbortSignal;
+  onEvent?: (event: PullEvent) => void;
+}
+
+export interface PulledLayer {
+  /** what the image says */
+  diffId: string;
+  /** what it is; another one only with `allowUnverified` */
+  actual: string;
+  stream: ObjectId;
+  /** undefined when the layer was there already */
+  stats: LayerStats | undefined;
+}
+
+export interface PullResult {
+  manifestDigest: string;
+  configDigest: string;
+  /** object of the manifest's splitstream, which cfsctl calls the verity of an image */
+  manifestStream: ObjectId;
+  configStream: ObjectId;
+  tag: string | undefined;
+  /** EROFS images by version */
+  images: ReadonlyMap<ErofsVersion, ObjectId>;
+  /** base first; a layer that occurs twice is listed once */
+  layers: readonly PulledLayer[];
+}
+
+/**
+ * Brings an image into a repository: its layers, its EROFS image, config and manifest, and last the tag. Every layer is
+ * checked against its diff_id. A name appears only when everything it stands for is there and right; what is there already is
+ * used after it was verified once. The source is not disposed.
+ * @throws DigestMismatchError when a layer is another one than the config says; BridgeError `NOT_AN_IMAGE`; whatever
+ *   source and repository throw; the signal's reason
+ */
+export async function pullImage(repository: Repository, source: ImageSource, options: PullOptions = {}): Promise<PullResult> {
+  const manifest = parseManifest(source.manifest);
+  if (!isContainerImage(manifest)) {
+    throw new BridgeError('NOT_AN_IMAGE', `the manifest's config is ${manifest.config.mediaType}: only container images can become composefs images`);
+  }
+  checkDigest('config', manifest.config.digest, source.config);
+  checkLayers(parseConfig(source.config).rootfs.diff_ids, source.layers);
+  const versions = new Set(erofsVersions(repository.meta));
+  if (options.erofsVersion !== undefined) versions.add(options.erofsVersion);
+  options.onEvent?.({ kind: 'layers', layers: source.layers });
+
+  const present = await findPulledImage(repository, source, versions);
+  if (present !== undefined) {
+    for (const { diffId } of present.layers) options.onEvent?.({ kind: 'present', diffId });
+    if (options.name !== undefined) writeTag(repository, options.name, present.manifestDigest);
+    return { ...present, tag: options.name };
+  }
+
+  const tree = new LayerTree();
+  const layers = await pullLayers(repository, source, options, (entries) => {
+    for (const { entry, content } of entries) tree.apply(entry, content);
+  });
+  const root = tree.finish({ xattrs: 'allowlist-only' });
+  const images = new Map<ErofsVersion, ObjectId>();
+  for (const version of versions) {
+    options.signal?.throwIfAborted();
+    const id = await repository.objects.put(writeErofs(root, { version, algorithm: repository.algorithm }));
+    await repository.linkImage(id);
+    images.set(version, id);
+    options.onEvent?.({ kind: 'image', version, id });
+  }
+  options.signal?.throwIfAborted();
+  const written = await writeImage(repository, {
+    manifest: source.manifest,
+    config: source.config,
+    layers: new Map(layers.map(({ diffId, stream }) => [diffId, stream])),
+    images: new Map([...images].map(([version, id]) => [imageRefName({ version, boot: false, keepUserXattrs: false }), id])),
+  });
+  if (options.name !== undefined) writeTag(repository, options.name, written.manifestDigest);
+  return { ...written, tag: options.name, images, layers };
+}
+
+function checkLayers(diffIds: readonly string[], layers: readonly LayerSource[]): void {
+  const offered = layers.map(({ diffId }) => diffId);
+  if (diffIds.length === offered.length && diffIds.every((diffId, index) => diffId === offered[index])) return;
+  throw new BridgeError('LAYER_CHAIN', `the image's config lists ${diffIds.length} layers (${diffIds.join(', ')}), the source offers ${offered.length} (${offered.join(', ')})`);
+}
+
+/** Obtains all layers, some at a time, and hands their entries over base first, whichever is done first. */
+async function pullLayers(repository: Repository, source: ImageSource, options: PullOptions, apply: (entries: readonly PlacedEntry[]) => void): Promise<PulledLayer[]> {
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const policy = takePolicy(options.localFetch ?? 'auto', {
+    trusted: source.trusted,
+    verityRequired: repository.verityRequired,
+    sealSource: options.sealSource ?? false,
+  });
+  const distinct = new Map(source.layers.map((layer) => [layer.diffId, layer]));
+  const slots = new Slots(source.parallelLayers);
+  const running = new Map<string, Promise<LayerOutcome>>();
+  for (const [diffId, layer] of distinct) {
+    const outcome = slots.run(() => obtainLayer(repository, layer, { policy, signal, allowUnverified: options.allowUnverified ?? false, onEvent: options.onEvent }));
+    // The first failure stops the others, which then fail, too; it is the one to report.
+    outcome.catch((error: unknown) => stop.abort(error));
+    running.set(diffId, outcome);
+  }
+  const pulled = new Map<string, PulledLayer>();
+  try {
+    for (const { diffId } of source.layers) {
+      const { entries, ...layer } = await (running.get(diffId) as Promise<LayerOutcome>);
+      apply(entries);
+      pulled.set(diffId, layer);
+      const again = source.layers.filter((other) => other.diffId === diffId).length > 1;
+      if (!again) running.delete(diffId);
+    }
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled(running.values());
+    throw options.signal?.aborted ? options.signal.reason : stop.signal.reason;
+  }
+  return [...pulled.values()];
+}
+
+/** Runs a bounded number of jobs at a time, in the order they come. */
+class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async run<T>(job: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await job();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+}

@@ -1,0 +1,120 @@
+// The way back: a layer in the repository as the pieces of its tar.
+import { constants } from 'node:fs';
+import { FormatError, NotFoundError } from '../errors.js';
+import { isErrno } from '../fd/fd.js';
+import { closeChunk, type Chunk, type LayerStream } from '../layer/stream.js';
+import { files } from '../native.js';
+import { objectPath, type ObjectId } from '../repository/object-id.js';
+import { readBlocks } from '../repository/read-file.js';
+import type { Repository } from '../repository/repository.js';
+import { CONTENT_TYPES } from '../repository/splitstream-format.js';
+import type { Piece, SplitstreamReader } from '../repository/splitstream-reader.js';
+import { layerContentId } from './image.js';
+
+/** So many chunks are handed out at once; where each is an open file this bounds the descriptors. */
+const BATCH = 256;
+const READ_SIZE = 256 << 10;
+
+/**
+ * The stream of a layer.
+ * @param diffId `sha256:…`
+ * @throws NotFoundError
+ */
+export function findLayer(repository: Repository, diffId: string): ObjectId {
+  const stream = repository.streamObject(layerContentId(diffId));
+  if (stream === undefined) throw new NotFoundError(`there is no layer ${diffId} in the repository`);
+  return stream;
+}
+
+/**
+ * Opens a layer's splitstream.
+ * @throws NotFoundError, FormatError when it is missing, damaged, or the stream of something else
+ */
+export function openLayer(repository: Repository, stream: ObjectId): SplitstreamReader {
+  const reader = repository.openStream(stream);
+  if (reader.contentType === CONTENT_TYPES.layer) return reader;
+  reader[Symbol.dispose]();
+  throw new FormatError('CONTENT_TYPE', `splitstream ${stream} is not a layer`);
+}
+
+/** The length of an object. @throws NotFoundError; FormatError when it is not a regular file */
+export function objectSize(repository: Repository, id: ObjectId): number {
+  try {
+    const { mode, size } = files.fstatat(repository.objects.dir.number, objectPath(id));
+    if ((mode & constants.S_IFMT) === constants.S_IFREG) return size;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) throw new NotFoundError(`object ${id} is missing; pull the image again`, { cause: error });
+    throw error;
+  }
+  throw new FormatError('OBJECT_TYPE', `object ${id} is not a regular file`);
+}
+
+/** A stored layer as a source, for serving it, verifying it, or storing it elsewhere. Nothing is verified on the way. */
+export class StoredLayer implements LayerStream {
+  readonly #repository: Repository;
+  readonly #reader: SplitstreamReader;
+  readonly #signal: AbortSignal | undefined;
+
+  /**
+   * @param repository stays open until the layer is disposed
+   * @param stream the layer's splitstream
+   * @throws NotFoundError, FormatError
+   */
+  constructor(repository: Repository, stream: ObjectId, signal?: AbortSignal) {
+    this.#repository = repository;
+    this.#reader = openLayer(repository, stream);
+    this.#signal = signal;
+  }
+
+  /** Length of the tar as the stream's writer declared it, in bytes. */
+  get declaredSize(): bigint {
+    return this.#reader.streamSize;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly Chunk[]> {
+    for await (const pieces of this.#reader.batches(this.#signal)) {
+      for (let at = 0; at < pieces.length; at += BATCH) yield this.#chunks(pieces.slice(at, at + BATCH));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#reader[Symbol.dispose]();
+  }
+
+  #chunks(pieces: readonly Piece[]): Chunk[] {
+    const chunks: Chunk[] = [];
+    try {
+      for (const piece of pieces) chunks.push(piece.kind === 'inline' ? { kind: 'bytes', bytes: piece.bytes } : this.#content(piece.id));
+      return chunks;
+    } catch (error) {
+      chunks.forEach(closeChunk);
+      throw error;
+    }
+  }
+
+  #content(id: ObjectId): Chunk {
+    const { objects, verityRequired } = this.#repository;
+    if (!verityRequired) return { kind: 'named', dir: objects.dir, name: objectPath(id), size: objectSize(this.#repository, id) };
+    // Only an opened object can be measured.
+    const fd = objects.open(id);
+    return { kind: 'fd', fd, size: fd.stat().size };
+  }
+}
+
+/**
+ * A layer's tar, in blocks that are overwritten by the next one.
+ * @throws NotFoundError, FormatError, also midway
+ */
+export async function* layerTar(repository: Repository, stream: ObjectId, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  using reader = openLayer(repository, stream);
+  for await (const pieces of reader.batches(signal)) {
+    for (const piece of pieces) {
+      if (piece.kind === 'inline') {
+        yield piece.bytes;
+      } else {
+        using fd = repository.objects.open(piece.id);
+        yield* readBlocks(fd, 0, fd.stat().size, READ_SIZE, signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { Socket } from 'node:net';
+import { pipeline } from 'node:stream/promises';
+import { Fd } from '../fd/fd.js';
+import type { PeerCredentials } from '../fd/fd-passing.js';
+import { encodeSplitdirfdstream } from '../layer/splitdirfdstream-encoder.js';
+import { files } from '../native.js';
+import type { Reply } from '../rpc/rpc-method.js';
+import { FEATURE_SPLITDIRFDSTREAM, type GetSplitFDStreamResult } from '../rpc/splitfdstream-methods.js';
+import type { TarSplitStream } from '../storage/layer-stream.js';
+import type { Leases } from './leases.js';
+import { readableFor } from './readable-for.js';
+
+/**
+ * A layer as names below its directory: the stream comes through a pipe and is made while the client reads, no content is
+ * read here, and two descriptors more are all that is passed. The layer stays locked until the client closes the last of them.
+ */
+export function directoryReply(layer: TarSplitStream, peer: PeerCredentials, leases: Leases, signal: AbortSignal): Reply<GetSplitFDStreamResult> {
+  const [read, write] = files.pipe();
+  const stream = new Fd(read);
+  const readable = readableFor(peer);
+  const writer = new Socket({ fd: write, readable: false, writable: true });
+  const directory = layer.directory.duplicate();
+  // When the client stops reading there is nothing to report: it knows, and the layer is released with its lease. A
+  // failure here ends the stream early, which the client sees as a tar that does not match its diff_id.
+  const written = pipeline(encodeSplitdirfdstream(layer, (chunk) => (readable(chunk) ? 0 : undefined)), writer, { signal }).catch(() => {});
+  const lease = leases.start({
+    async [Symbol.asyncDispose]() {
+      writer.destroy();
+      await written;
+      await layer[Symbol.asyncDispose]();
+    },
+  });
+  return { result: { format: FEATURE_SPLITDIRFDSTREAM, dirCount: 1, exact: true }, fds: [stream, directory, lease] };
+}
