@@ -27,6 +27,12 @@ export function unescapeField(text: ByteString): ByteString {
   return text.includes('\\') ? text.replace(/\\(x[0-9a-fA-F]{2}|[^]|$)/g, unescapeOne) : text;
 }
 
+/** In the C tools an escaped NUL ends paths, targets and names of xattrs. */
+export function cString(text: ByteString): ByteString {
+  const end = text.indexOf('\0');
+  return end < 0 ? text : text.slice(0, end);
+}
+
 function escapeByte(byte: string): string {
   return NAMED[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }

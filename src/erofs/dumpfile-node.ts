@@ -3,7 +3,7 @@ import { FormatError } from '../errors.js';
 import type { ObjectId } from '../repository/object-id.js';
 import { objectPath } from '../repository/object-id.js';
 import { Device, Directory, EMPTY, NO_XATTRS, Regular, Special, Symlink, TYPE_BITS, type Content, type Metadata, type Node, type Xattrs } from '../tree/tree.js';
-import { unescapeField } from './dumpfile-escape.js';
+import { cString, unescapeField } from './dumpfile-escape.js';
 import { parseMode, parseNumber, parseNumber32, parseTime } from './dumpfile-numbers.js';
 import { INLINE_MAX, SYMLINK_MAX } from './format.js';
 
@@ -19,7 +19,7 @@ const XATTR_BYTES_MAX = 32767 - 12;
 
 /**
  * Reads the inode of a dumpfile line.
- * @param fields at least 11 of them, still escaped
+ * @param fields at least 8 of them, still escaped; PAYLOAD, CONTENT and DIGEST may be missing
  * @throws FormatError DUMPFILE, naming the field
  */
 export function parseNode(fields: readonly ByteString[]): Node {
@@ -32,11 +32,11 @@ export function parseNode(fields: readonly ByteString[]): Node {
   const gid = lenient(fields[GID]!, 'GID', uid);
   const rdev = lenient(fields[RDEV]!, 'RDEV', uid);
   const time = parseTime(fields[MTIME]!);
-  const payload = optional(fields[PAYLOAD]!);
-  const inline = optional(fields[CONTENT]!);
+  const payload = optional(fields[PAYLOAD] ?? '');
+  const inline = optional(fields[CONTENT] ?? '');
   if (inline !== null) checkInline(inline, size);
   const metadata = { mode: mode & 0o7777, uid, gid, mtimeSec: time.sec, mtimeNsec: time.nsec, xattrs: parseXattrs(fields) };
-  const node = nodeOf(kind, metadata, { size, rdev, payload, inline, digest: fields[DIGEST]! });
+  const node = nodeOf(kind, metadata, { size, rdev, payload, inline, digest: fields[DIGEST] ?? '' });
   if (node.kind !== 'directory') node.nlink = links;
   return node;
 }
@@ -66,16 +66,19 @@ function nodeOf(kind: Node['kind'], metadata: Metadata, data: Data): Node {
 }
 
 function contentOf({ size, payload, inline, digest: digestField }: Data): Content {
-  const digest = digestField === '-' ? null : parseDigest(digestField);
   if (inline !== null && inline !== '') return { kind: 'inline', bytes: Buffer.from(inline, 'latin1') };
+  const digest = digestField === '-' ? null : parseDigest(digestField, size);
   const path = payload === null || payload === '' ? null : cString(payload);
   if (digest !== null && path !== null && path === objectPath(digest)) return { kind: 'object', id: digest, size };
   if (size === 0n && path === null && digest === null) return EMPTY;
   return { kind: 'external', size, payload: path, digest };
 }
 
-function parseDigest(field: ByteString): ObjectId {
-  if (!/^(?:[0-9a-fA-F]{64}){1,2}$/.test(field)) throw new FormatError('DUMPFILE', `DIGEST: "${field}" is not 64 or 128 hex digits`);
+/** Only an empty file's digest does not matter: for others the C library would store whatever its memory holds. */
+function parseDigest(field: ByteString, size: bigint): ObjectId | null {
+  const isDigest = /^(?:[0-9a-fA-F]{64}){1,2}$/.test(field);
+  if (!isDigest && size === 0n) return null;
+  if (!isDigest) throw new FormatError('DUMPFILE', `DIGEST: "${field}" is not 64 or 128 hex digits`);
   return field.toLowerCase();
 }
 
@@ -112,7 +115,9 @@ function parseXattrs(fields: readonly ByteString[]): Xattrs {
   if (fields.length <= XATTRS) return NO_XATTRS;
   const xattrs = new Map<ByteString, ByteString>();
   let text = 0;
-  for (const field of fields.slice(XATTRS)) {
+  // One space may end the line.
+  const end = fields.at(-1) === '' ? fields.length - 1 : fields.length;
+  for (const field of fields.slice(XATTRS, end)) {
     const equals = field.indexOf('=');
     if (equals < 0) throw new FormatError('DUMPFILE', 'xattr: missing "="');
     const key = cString(unescapeField(field.slice(0, equals)));
@@ -125,10 +130,4 @@ function parseXattrs(fields: readonly ByteString[]): Xattrs {
   for (const [key, value] of xattrs) bytes += 7 + key.length + value.length;
   if (text > XATTR_TEXT_MAX || bytes > XATTR_BYTES_MAX) throw new FormatError('DUMPFILE', 'xattr: too many or too long');
   return xattrs;
-}
-
-/** In the C tools an escaped NUL ends the text. */
-function cString(text: ByteString): ByteString {
-  const end = text.indexOf('\0');
-  return end < 0 ? text : text.slice(0, end);
 }

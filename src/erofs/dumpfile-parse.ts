@@ -1,10 +1,14 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
-import { DEPTH_MAX, Directory, NAME_MAX, type Leaf } from '../tree/tree.js';
+import { DEPTH_MAX, Directory, NAME_MAX, TYPE_BITS, type Leaf } from '../tree/tree.js';
 import { parseNode } from './dumpfile-node.js';
-import { unescapeField } from './dumpfile-escape.js';
+import { cString, unescapeField } from './dumpfile-escape.js';
+import { parseMode } from './dumpfile-numbers.js';
 
-const FIELDS = 11;
+/** Up to MTIME; what is missing behind it is empty. */
+const FIELDS = 8;
+/** Up to the mode: all that counts in a hardlink besides PAYLOAD. */
+const LINK_FIELDS = 3;
 
 /** A line that gives an existing inode another name. */
 interface Link {
@@ -66,20 +70,22 @@ class DumpParser {
 
   private addLine(fields: ByteString[], line: number): void {
     if (fields[0] === '') throw problem('PATH: empty path');
-    if (fields.length < FIELDS) throw problem(`${fields.length} fields instead of ${FIELDS} or more`);
+    const needed = fields[2]?.startsWith('@') === true ? LINK_FIELDS : FIELDS;
+    if (fields.length < needed) throw problem(`${fields.length} fields, at least ${needed} have to be there`);
     const path = cString(unescapeField(fields[0]!));
     const slash = path.lastIndexOf('/');
     const name = path.slice(slash + 1);
+    if (name === '' && /[^/]/.test(path)) throw problem('PATH: a slash at the end');
     const parent = this.parentText !== null && this.parentText === path.slice(0, slash) && name !== '' ? this.parent : this.findParent(path);
     if (parent === null) {
       this.addRoot(fields);
       return;
     }
-    if (name !== '' && slash >= 0) {
+    if (slash >= 0) {
       this.parentText = path.slice(0, slash);
       this.parent = parent;
     }
-    this.addChild(parent, name === '' ? lastName(path) : name, fields, line);
+    this.addChild(parent, name, fields, line);
   }
 
   private addRoot(fields: ByteString[]): void {
@@ -97,10 +103,10 @@ class DumpParser {
       parent.entries.set(name, parseNode(fields));
       return;
     }
-    const mode = fields[2]!.slice(1);
-    if (/^0*4[0-7]{4}$/.test(mode)) throw problem('MODE: directories cannot be hardlinked');
-    if (fields[8] === '-' || fields[8] === '') throw problem('PAYLOAD: no target of the hardlink');
-    const link = { directory: parent, name, target: cString(unescapeField(fields[8]!)), line };
+    if ((parseMode(fields[2]!.slice(1)) & 0o170000) === TYPE_BITS.directory) throw problem('MODE: directories cannot be hardlinked');
+    const payload = fields[8] ?? '';
+    if (payload === '-') throw problem('PAYLOAD: no target of the hardlink');
+    const link = { directory: parent, name, target: cString(unescapeField(payload)), line };
     this.links.push(link);
     let names = this.linkNames.get(parent);
     if (names === undefined) this.linkNames.set(parent, (names = new Map<ByteString, Link>()));
@@ -134,7 +140,7 @@ class DumpParser {
       const directory = this.findParent(link.target);
       const name = lastName(link.target);
       const next = directory === null ? undefined : this.linkNames.get(directory)?.get(name);
-      const node = directory?.entries.get(name);
+      const node = directory === null ? this.root : directory.entries.get(name);
       if (node !== undefined && node.kind !== 'directory') {
         if (next === undefined) node.owner = { directory: directory!, name };
         return node;
@@ -149,12 +155,6 @@ class DumpParser {
 
 function lastName(path: ByteString): ByteString {
   return path.split('/').findLast((name) => name !== '') ?? '';
-}
-
-/** In the C tools an escaped NUL ends the text. */
-function cString(text: ByteString): ByteString {
-  const end = text.indexOf('\0');
-  return end < 0 ? text : text.slice(0, end);
 }
 
 function problem(message: string): FormatError {

@@ -29,18 +29,21 @@ describe('lines that are refused say where and why', () => {
     [ROOT + file({ mode: '100648' }), /^line 2: MODE: invalid octal/],
     [ROOT + file({ mtime: '5' }), /^line 2: MTIME: "5" has no/],
     [ROOT + file({ size: '2', content: 'abc' }), /^line 2: CONTENT: 3 bytes, SIZE says 2/],
-    [ROOT + file({ digest: 'abcd' }), /^line 2: DIGEST/],
-    [ROOT + file({ digest: 'z'.repeat(64) }), /^line 2: DIGEST/],
+    [ROOT + file({ size: '1', digest: 'abcd' }), /^line 2: DIGEST/],
+    [ROOT + file({ size: '1', digest: 'z'.repeat(64) }), /^line 2: DIGEST/],
     [ROOT + file({ xattr: ' user.a' }), /^line 2: xattr: missing "="/],
     [ROOT + file({ xattr: ' =a' }), /^line 2: xattr: a name of 0 bytes/],
     [ROOT + file({ xattr: ` user.a=${'x'.repeat(32800)}` }), /^line 2: xattr: too many or too long/],
     [ROOT + file({ mode: '120777' }), /^line 2: PAYLOAD: a symlink target/],
+    [`${ROOT}/a 1 100644 1 0 0 0 0.0 x -\n`, /^line 2: DIGEST/],
     [ROOT + file({ mode: '@100644' }), /^line 2: PAYLOAD: no target/],
     [ROOT + file({ mode: '@40755', payload: '/b' }), /^line 2: MODE: directories cannot/],
     [`${ROOT}/a 0 @100644 - - - - 0.0 /b - -\n/b 0 @100644 - - - - 0.0 /a - -\n`, /^line 2: PAYLOAD: the hardlink leads to itself/],
     [ROOT + file({ mode: '@100644', payload: '/' }), /^line 2: PAYLOAD: the hardlink's target/],
     [`${ROOT}${'/d'.repeat(2049)} 0 40755 1 0 0 0 0.0 - - -\n`, /^line 2: PATH: 2048 nested/],
     [`${ROOT}/a 0 100644 1\n`, /^line 2: 4 fields/],
+    [ROOT + file({ path: '/a/' }), /^line 2: PATH: a slash at the end/],
+    [ROOT + file({ mode: '@x', payload: '/' }), /^line 2: MODE: invalid octal/],
     [`${ROOT}/a\0 0 100644 1 0 0 0 0.0 - - -\n`, /^line 2: NUL byte at position 2/],
   ];
   for (const [text, message] of cases) {
@@ -55,6 +58,9 @@ describe('numbers are read as the C tools read them', () => {
     ['wrapped times', '/a 0 100644 1 0 0 0 18446744073709551611.0 - - -', '/a 0 100644 1 0 0 0 -5.0 - - -'],
     ['owners cut to 32 bits', '/a 0 100644 1 4294967297 -1 0 0.0 - - -', '/a 0 100644 1 1 4294967295 0 0.0 - - -'],
     ['a bad group of somebody else', '/a 0 100644 1 5 x 0 0.0 - - -', '/a 0 100644 1 5 0 0 0.0 - - -'],
+    ['one space at the end', '/a 0 100644 1 0 0 0 0.0 - - - user.a=1 ', '/a 0 100644 1 0 0 0 0.0 - - - user.a=1'],
+    ['fields missing at the end', '/a 0 100644 1 0 0 0 0.0', '/a 0 100644 1 0 0 0 0.0 - - -'],
+    ['NUL in a path', '/a\\x00b 0 100644 1 0 0 0 0.0 - - -', '/a 0 100644 1 0 0 0 0.0 - - -'],
     ['mode bits above 16', '/a 0 7100644 1 0 0 0 0.0 - - -', '/a 0 100644 1 0 0 0 0.0 - - -'],
   ];
   for (const [what, line, printed] of cases) {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../src/errors.js';
 import { parseDump } from '../../src/erofs/dumpfile-parse.js';
+import { formatVersionFor } from '../../src/erofs/format-version.js';
 import type { WriteOptions } from '../../src/erofs/options.js';
 import { writeErofs } from '../../src/erofs/writer.js';
 import { fixture, fixtureJson } from '../support/fixtures.js';
@@ -10,7 +11,7 @@ import { fixture, fixtureJson } from '../support/fixtures.js';
 type Outcome = { sha256: string } | { error: string };
 
 interface Recorded {
-  c: Record<'min0-max0' | 'min1-max1', Outcome>;
+  c: Record<'default' | 'min0-max0' | 'min1-max1', Outcome>;
   rust_library: Record<string, Outcome>;
 }
 
@@ -38,6 +39,18 @@ describe('images of dumpfiles, as C mkcomposefs writes them', () => {
         }
       });
     }
+  }
+});
+
+describe('the format C mkcomposefs chooses', () => {
+  for (const [path, { c }] of Object.entries(recorded)) {
+    if ('error' in c.default || path.includes('sha512') || REFUSED.has(path)) continue;
+    const { sha256 } = c.default;
+    test(path, () => {
+      const root = parseDump(fixture(`erofs/${path}`));
+      const image = writeErofs(root, { version: formatVersionFor(root, 0, 1), algorithm: 'sha256', peer: 'composefs' });
+      assert.equal(createHash('sha256').update(image).digest('hex'), sha256);
+    });
   }
 });
 
