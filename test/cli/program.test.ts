@@ -8,6 +8,11 @@ import { cfsbridge, runCli } from './run-cli.js';
 
 const usage: [string[], number, RegExp][] = [
   [[], 2, /Usage: cfsbridge/],
+  [['oci'], 2, /Usage: cfsbridge oci/],
+  [['oci', 'layer', 'sha256:12'], 2, /64 lower-case hex digits/],
+  [['oci', 'inspect', 'x', '--manifest', '--config'], 2, /cannot be used with/],
+  [['mount', 'x', '/mnt', '--upperdir', '/tmp'], 2, /require each other/],
+  [['mount', 'x', '/mnt', '--read-write'], 2, /requires '--upperdir'/],
   [['nonsense'], 2, /unknown command 'nonsense'/],
   [['completion'], 2, /missing required argument 'shell'/],
   [['completion', 'csh'], 2, /Allowed choices are bash, zsh, fish/],

@@ -7,3 +7,8 @@ export const cfsbridge = fileURLToPath(new URL('../../../bin/cfsbridge', import.
 export function runCli(args: readonly string[], options: { input?: string } = {}): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, [cfsbridge, ...args], { encoding: 'utf8', ...options });
 }
+
+/** Like `runCli`, for output that is no text. */
+export function runCliBytes(args: readonly string[]): { status: number | null; stdout: Buffer; stderr: Buffer } {
+  return spawnSync(process.execPath, [cfsbridge, ...args], { maxBuffer: 64 << 20 });
+}
