@@ -1,4 +1,4 @@
-import { TYPE_BITS, type Node } from '../tree/tree.js';
+import { TYPE_BITS, type Metadata, type Node, type Xattrs } from '../tree/tree.js';
 import {
   BLOCK,
   COMPACT_INODE_SIZE,
@@ -72,6 +72,12 @@ export function readInode(image: Buffer, superblock: Superblock, nid: number): R
     xattrsAt: at + headSize,
     xattrSize: xattrs === 0 ? 0 : XATTR_HEADER_SIZE + 4 * (xattrs - 1),
   };
+}
+
+/** What a tree keeps of an inode's header. */
+export function metadataOf(inode: RawInode, xattrs: Xattrs): Metadata {
+  const { mode, uid, gid, mtimeSec, mtimeNsec } = inode;
+  return { mode, uid, gid, mtimeSec, mtimeNsec, xattrs };
 }
 
 /** Where the bytes of a directory, symlink or inline file are: whole blocks, then bytes beside the inode. */

@@ -23,7 +23,7 @@ export function outsideContent(inode: RawInode, xattrs: Xattrs): Content {
 }
 
 function digestOf(metacopy: ByteString, inode: RawInode): ObjectId {
-  const id = Buffer.from(metacopy.slice(4), 'latin1').toString('hex');
+  const id = Buffer.from(metacopy, 'latin1').toString('hex', 4);
   const header: ByteString | undefined = id.length === 64 || id.length === 128 ? METACOPY_HEADER[id.length] : undefined;
   if (header === undefined || !metacopy.startsWith(header)) throw imageError('bad metacopy mark', inode.at);
   return id;
@@ -39,14 +39,14 @@ export function isEscapedWhiteout(inode: RawInode, xattrs: Xattrs): boolean {
  * @param marks marks of whiteouts that are on the inode, to be dropped as well
  */
 export function originalXattrs(xattrs: Xattrs, marks: readonly ByteString[]): Xattrs {
-  if (xattrs.size === 0) return NO_XATTRS;
-  const original = new Map<ByteString, ByteString>();
+  let original: Map<ByteString, ByteString> | undefined;
   for (const [name, value] of xattrs) {
-    if (marks.includes(name)) continue;
-    if (name.startsWith(ESCAPED)) original.set(OVERLAY + name.slice(ESCAPED.length), value);
-    else if (!name.startsWith(OVERLAY)) original.set(name, value);
+    const escaped = name.startsWith(ESCAPED);
+    if (marks.includes(name) || (name.startsWith(OVERLAY) && !escaped)) continue;
+    original ??= new Map<ByteString, ByteString>();
+    original.set(escaped ? OVERLAY + name.slice(ESCAPED.length) : name, value);
   }
-  return original.size === 0 ? NO_XATTRS : original;
+  return original ?? NO_XATTRS;
 }
 
 /** Marks on a whiteout. */

@@ -7,7 +7,7 @@ import { BLOCK, BLOCK_BITS, DIRENT_TYPE, IMAGE_MAX, INLINE_MAX, LAYOUT_CHUNKED, 
 import { imageError } from './image-error.js';
 import type { FormatVersion } from './options.js';
 import { readDirents } from './read-directory.js';
-import { bodyOf, readInode, type Body, type RawInode } from './read-inode.js';
+import { bodyOf, metadataOf, readInode, type Body, type RawInode } from './read-inode.js';
 import { isEscapedWhiteout, ON_WHITEOUT, originalXattrs, outsideContent, whiteoutParentMarks } from './read-overlay.js';
 import { readSuperblock, type Superblock } from './read-superblock.js';
 import { XattrReader } from './read-xattrs.js';
@@ -67,7 +67,9 @@ interface Pending {
 
 /** A leaf and how many names of it were seen; null for the whiteouts that composefs adds. */
 interface KnownLeaf {
-  inode: RawInode;
+  /** In the image, where whiteouts are files. */
+  kind: RawInode['kind'];
+  links: number;
   leaf: Leaf | null;
   names: number;
 }
@@ -102,7 +104,7 @@ class ImageReader {
       }
     }
     this.xattrs.checkShared();
-    for (const { leaf, names, inode: { links } } of this.leaves.values()) if (leaf !== null && links !== names) leaf.nlink = links;
+    for (const { leaf, names, links } of this.leaves.values()) if (leaf !== null && links !== names) leaf.nlink = links;
     if (this.inodes !== this.superblock.inodes) {
       throw imageError(`${this.inodes} inodes instead of ${this.superblock.inodes}`, 0);
     }
@@ -114,7 +116,7 @@ class ImageReader {
     const body = bodyOf(inode, IMAGE_MAX);
     this.claim(inode, body.tailLength, body);
     const xattrs = this.xattrs.read(inode);
-    const directory = new Directory({ ...inode, xattrs });
+    const directory = new Directory(metadataOf(inode, xattrs));
     this.pending.push({ directory, inode, body, xattrs, parentNid, path, depth });
     this.inodes += 1n;
     return directory;
@@ -132,16 +134,15 @@ class ImageReader {
         dots += 1;
         continue;
       }
-      const known = this.leaves.get(nid);
-      const child = known?.inode ?? readInode(this.image, this.superblock, nid);
+      const child = this.leaves.get(nid) ?? readInode(this.image, this.superblock, nid);
       if (type !== DIRENT_TYPE[child.kind]) throw imageError(`entry and inode disagree on the type of "${showBytes(name)}"`, at);
       if (depth === 0 && STUB_NAME.test(name)) stubs += 1;
-      if (child.kind === 'directory') {
+      if ('at' in child && child.kind === 'directory') {
         subdirectories += 1;
         directory.entries.set(name, this.addDirectory(child, inode.nid, `${path}/${name}`, depth + 1));
         continue;
       }
-      const leaf = known === undefined ? this.addLeaf(child, depth === 0 && STUB_NAME.test(name)) : known;
+      const leaf = 'at' in child ? this.addLeaf(child, depth === 0 && STUB_NAME.test(name)) : child;
       leaf.names += 1;
       if (leaf.leaf === null) {
         if (leaf.names > 1) throw imageError(`a second name for the whiteout "${name}"`, at);
@@ -157,7 +158,7 @@ class ImageReader {
   }
 
   private addLeaf(inode: RawInode, mayBeStub: boolean): KnownLeaf {
-    const known = { inode, leaf: this.readLeaf(inode, mayBeStub), names: 0 };
+    const known: KnownLeaf = { kind: inode.kind, links: inode.links, leaf: this.readLeaf(inode, mayBeStub), names: 0 };
     this.leaves.set(inode.nid, known);
     this.inodes += 1n;
     return known;
@@ -166,11 +167,11 @@ class ImageReader {
   private readLeaf(inode: RawInode, mayBeStub: boolean): Leaf | null {
     const { version } = this.superblock;
     const raw = this.xattrs.read(inode);
-    const metadata = { ...inode, xattrs: originalXattrs(raw, []) };
+    const metadata = metadataOf(inode, originalXattrs(raw, []));
     if (inode.kind === 'regular') {
       if (version !== 2 && isEscapedWhiteout(inode, raw)) {
         this.claim(inode, 0);
-        return new Device({ ...inode, xattrs: originalXattrs(raw, ON_WHITEOUT) }, 'char', 0);
+        return new Device(metadataOf(inode, originalXattrs(raw, ON_WHITEOUT)), 'char', 0);
       }
       return new Regular(metadata, this.readContent(inode, raw));
     }
