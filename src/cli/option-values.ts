@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { LOCAL_FETCH, type LocalFetch } from '../oci/local-fetch.js';
 
 /** `--erofs-version`, which belongs to every command that may write an image, and to `init`. */
 export function erofsVersion(description: string): Option {
@@ -24,4 +25,20 @@ export function mountOptions(command: Command): Command {
     .option('--upperdir <dir>', 'Directory that lies over the image')
     .option('--workdir <dir>', 'Empty directory on the same file system as --upperdir, for the kernel')
     .option('--read-write', 'Allow writing, into --upperdir');
+}
+
+/** Other words that cfsctl takes for the same. */
+const LOCAL_FETCH_ALIASES: Readonly<Record<string, LocalFetch>> = { 'if-possible': 'auto', 'zero-copy': 'zerocopy' };
+
+/** `--local-fetch`: how files of a local store get into the repository. */
+export function localFetch(): Option {
+  const words = [...LOCAL_FETCH];
+  return new Option('--local-fetch <way>', 'Reflink, else hardlink, else copy (auto); reflink, else copy (reflink); never copy (zerocopy); always copy (disabled)')
+    .choices(words)
+    .default('auto')
+    .argParser((value) => {
+      const word = LOCAL_FETCH_ALIASES[value] ?? value;
+      if (!words.includes(word as LocalFetch)) throw new InvalidArgumentError(`Allowed choices are ${words.join(', ')}.`);
+      return word;
+    });
 }

@@ -1,11 +1,28 @@
 import { Argument, Option, type Command } from 'commander';
 import { lazily } from './lazily.js';
-import { mountOptions, sha256Digest } from './option-values.js';
+import { localFetch, mountOptions, sha256Digest } from './option-values.js';
 import type { Session } from './session.js';
 
 /** The commands about container images in a repository: `cfsbridge oci …`. */
 export function defineOciCommands(program: Command, session: Session): void {
   const oci = program.command('oci').description('Work with container images and their layers');
+
+  oci
+    .command('pull')
+    .description('Bring an image into the repository, verifying every layer')
+    .argument('<image>', 'containers-storage: and what the store knows the image by; with --socket the prefix may be left out')
+    .argument('[name]', 'Tag for the image; default: the image as written')
+    .addOption(localFetch())
+    .addOption(new Option('--zero-copy', 'The same as --local-fetch zerocopy: fail rather than copy file content').conflicts('localFetch'))
+    .option('--socket <path>', 'Pull from the splitfdstream server behind this socket')
+    .option('--seal-source', "Allow hardlinks that turn fs-verity on for the store's files, which podman then cannot change any more")
+    .option('--allow-unverified', 'Take layers that do not match their diff_id, under the digest they really have')
+    .option('--json', 'Print the result as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ cfsbridge oci pull containers-storage:docker.io/library/debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsbridge.sock debian:12 debian',
+    )
+    .action(lazily(session, () => import('./commands/oci-pull.js')));
 
   oci
     .command('images')

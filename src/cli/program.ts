@@ -37,6 +37,14 @@ export function createProgram(session: Session): Command {
   defineOciCommands(program, session);
 
   program
+    .command('serve')
+    .description('Serve the images of a containers-storage over a Unix socket')
+    .option('--socket <path>', 'Socket file to make; not needed when systemd passes a socket')
+    .option('--root <graphroot>', "The store's folder; default: where podman of this user has it")
+    .addHelpText('after', '\nExample:\n  $ cfsbridge serve --socket /run/cfsbridge.sock')
+    .action(lazily(session, () => import('./commands/serve.js')));
+
+  program
     .command('completion')
     .description('Print a completion script for a shell')
     .addArgument(new Argument('<shell>', 'Shell the script is for').choices(['bash', 'zsh', 'fish']))

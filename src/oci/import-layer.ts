@@ -33,8 +33,9 @@ export interface LayerStats {
   copied: number;
   present: number;
   inlined: number;
-  /** bytes in objects that were not there before */
-  storedBytes: number;
+  reflinkedBytes: number;
+  hardlinkedBytes: number;
+  copiedBytes: number;
   /** bytes inside the splitstream: headers, padding and short files */
   inlineBytes: number;
   /** length of the tar */
@@ -95,7 +96,8 @@ interface PendingFile {
 class LayerImporter implements TarVisitor {
   readonly entries: PlacedEntry[] = [];
   readonly stats: LayerStats = {
-    entries: 0, files: 0, reflinked: 0, hardlinked: 0, copied: 0, present: 0, inlined: 0, storedBytes: 0, inlineBytes: 0, tarBytes: 0,
+    entries: 0, files: 0, reflinked: 0, hardlinked: 0, copied: 0, present: 0, inlined: 0,
+    reflinkedBytes: 0, hardlinkedBytes: 0, copiedBytes: 0, inlineBytes: 0, tarBytes: 0,
   };
   readonly #store: ObjectStore;
   readonly #ingest: LayerIngest;
@@ -263,7 +265,7 @@ class LayerImporter implements TarVisitor {
     placed.content = { kind: 'object', id: result.id };
     if (result.outcome === 'hashed') return;
     this.stats[result.outcome]++;
-    if (result.outcome !== 'present') this.stats.storedBytes += size;
+    if (result.outcome !== 'present') this.stats[`${result.outcome}Bytes`] += size;
   }
 }
 

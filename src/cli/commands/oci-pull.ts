@@ -1,0 +1,77 @@
+import type { LocalFetch } from '../../oci/local-fetch.js';
+import { pullImage, type PullResult } from '../../oci/pull.js';
+import { openSocketImage } from '../../oci/socket-source.js';
+import type { ImageSource } from '../../oci/source.js';
+import { openStorageImage } from '../../oci/storage-source.js';
+import { UsageError } from '../errors.js';
+import { openRepository } from '../open-repository.js';
+import { addStats, describeObjects } from '../pull-stats.js';
+import { PullProgress } from '../pull-progress.js';
+import type { GlobalOptions, Session } from '../session.js';
+
+export interface PullCommandOptions extends GlobalOptions {
+  localFetch: LocalFetch;
+  zeroCopy?: true;
+  socket?: string;
+  sealSource?: true;
+  allowUnverified?: true;
+  json?: true;
+}
+
+const STORAGE = 'containers-storage:';
+
+/** `oci pull`: brings an image into the repository. */
+export async function run(session: Session, [image, name]: [string, string | undefined], options: PullCommandOptions): Promise<void> {
+  const localFetch = options.zeroCopy ? 'zerocopy' : options.localFetch;
+  using repository = await openRepository(session, options, 'write');
+  await using source = await openSource(session, image, options);
+  await using progress = await PullProgress.start(process.stderr);
+  const result = await pullImage(repository, source, {
+    name: name ?? image,
+    localFetch,
+    sealSource: options.sealSource === true,
+    allowUnverified: options.allowUnverified === true,
+    erofsVersion: options.erofsVersion,
+    signal: session.signal,
+    onEvent: (event) => progress.show(event),
+  });
+  await progress[Symbol.asyncDispose]();
+  if (options.json) await session.out.json(asJson(result));
+  else await printText(session, result);
+}
+
+async function openSource({ signal }: Session, image: string, { socket }: PullCommandOptions): Promise<ImageSource> {
+  if (socket !== undefined) return openSocketImage(socket, image.startsWith(STORAGE) ? image.slice(STORAGE.length) : image, { signal });
+  if (!image.startsWith(STORAGE)) {
+    throw new UsageError(`"${image}" does not start with ${STORAGE}; without --socket, images of this machine's containers-storage can be pulled`);
+  }
+  return openStorageImage(image, { signal });
+}
+
+async function printText({ out }: Session, result: PullResult): Promise<void> {
+  await out.line(`manifest ${result.manifestDigest}`);
+  await out.line(`config   ${result.configDigest}`);
+  await out.line(`verity   ${result.manifestStream}`);
+  if (result.tag !== undefined) await out.line(`tagged   ${result.tag}`);
+  await out.line(`objects  ${describeObjects(addStats(result.layers))}`);
+}
+
+function asJson(result: PullResult): unknown {
+  return {
+    manifest_digest: result.manifestDigest,
+    config_digest: result.configDigest,
+    manifest_verity: result.manifestStream,
+    config_verity: result.configStream,
+    tag: result.tag ?? null,
+    images: [...result.images].map(([version, id]) => ({ version, id })),
+    layers: result.layers.map(({ diffId, actual, stream, stats }) => ({
+      diff_id: diffId,
+      verified: actual === diffId,
+      actual_diff_id: actual,
+      stream,
+      already_present: stats === undefined,
+      stats: stats ?? null,
+    })),
+  };
+}
+
