@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { chmodSync, constants } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { bytesOf, type ByteString } from '../bytes.js';
@@ -29,20 +30,24 @@ export class Listener implements Disposable {
   readonly #readiness: Readiness;
   readonly #options: ConnectionOptions;
   readonly #removeFile: () => void;
-  readonly #unlisten: () => void;
   #ended: unknown;
 
   /** Takes ownership of `socket`, which listens. Use `listen` or `listenFd` to get one. */
   constructor(socket: Fd, type: SocketType, options: ConnectionOptions, removeFile: () => void) {
     this.#socket = socket;
     this.type = type;
-    this.#options = options;
     this.#removeFile = removeFile;
     this.#readiness = new Readiness(socket.number);
     const { signal } = options;
-    const onAbort = (): void => this.#end(signal!.reason);
-    this.#unlisten = () => signal?.removeEventListener('abort', onAbort);
-    if (signal?.aborted) this.#end(signal.reason);
+    // One signal for any number of connections, which then do not add to the listeners of the caller's.
+    const connections = new AbortController();
+    setMaxListeners(0, connections.signal);
+    this.#options = signal ? { ...options, signal: connections.signal } : options;
+    const onAbort = (): void => {
+      this.#end(signal!.reason);
+      connections.abort(signal!.reason);
+    };
+    if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort, { once: true });
   }
 
@@ -96,7 +101,6 @@ export class Listener implements Disposable {
   #end(reason: unknown): void {
     if (this.#socket.closed) return;
     this.#ended = reason;
-    this.#unlisten();
     this.#readiness.close(reason);
     this.#removeFile();
     this.#socket.close();

@@ -108,6 +108,33 @@ test('an abort signal ends accept, and connect to a queue nobody serves', async 
   });
 });
 
+test('the signal of a listener ends it and its connections, however many, without a warning', async () => {
+  const warnings: Error[] = [];
+  const collect = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', collect);
+  await withoutLeak(async () => {
+    const path = join(folder, 'signal');
+    const abort = new AbortController();
+    const listener = await listen(path, { signal: abort.signal });
+    const clients: Connection[] = [];
+    const accepted: Connection[] = [];
+    for (let i = 0; i < 20; i++) {
+      clients.push(await connect(path));
+      accepted.push(await listener.accept());
+    }
+    const waiting = [accepted[3]!.receive(), listener.accept()];
+    abort.abort(new Error('shutting down'));
+    for (const { reason } of (await Promise.allSettled(waiting)) as PromiseRejectedResult[]) assert.equal((reason as Error).message, 'shutting down');
+    assert.ok(accepted.every(({ closed }) => closed));
+    for (const client of clients) {
+      assert.equal(await client.receive(), undefined);
+      client.close();
+    }
+  });
+  process.off('warning', collect);
+  assert.deepEqual(warnings, []);
+});
+
 test('a listening socket made by somebody else is taken over', async () => {
   const path = join(folder, 'inherited');
   const server = createServer();
