@@ -23,6 +23,30 @@ struct Event {
   uint32_t ready;
 };
 
+// What the thread has seen and JavaScript has not. A delivery may still be queued when the poller is gone.
+struct Mailbox {
+  std::mutex mutex;
+  std::vector<Event> events;
+};
+
+// The environment may already be ending, and then nothing can be called and nobody waits: failures are ignored.
+void deliver(napi_env env, napi_value callback, Mailbox& mailbox) {
+  std::vector<Event> events;
+  {
+    std::lock_guard guard(mailbox.mutex);
+    events.swap(mailbox.events);
+  }
+  napi_value flat, undefined, value;
+  if (napi_create_array_with_length(env, events.size() * 2, &flat) != napi_ok) return;
+  for (uint32_t i = 0; i < events.size(); i++) {
+    if (napi_create_double(env, static_cast<double>(events[i].token), &value) != napi_ok) return;
+    if (napi_set_element(env, flat, 2 * i, value) != napi_ok) return;
+    if (napi_create_uint32(env, events[i].ready, &value) != napi_ok) return;
+    if (napi_set_element(env, flat, 2 * i + 1, value) != napi_ok) return;
+  }
+  if (napi_get_undefined(env, &undefined) == napi_ok) napi_call_function(env, undefined, callback, 1, &flat, nullptr);
+}
+
 class Poller {
  public:
   Poller(Napi::Env env, Napi::Function callback)
@@ -72,8 +96,8 @@ class Poller {
       if (count < 0) break;
       bool wasEmpty;
       {
-        std::lock_guard guard(mutex_);
-        wasEmpty = pending_.empty();
+        std::lock_guard guard(mailbox_->mutex);
+        wasEmpty = mailbox_->events.empty();
         for (int i = 0; i < count; i++) {
           if (events[i].data.u64 == kStop) {
             notify_.Release();
@@ -81,26 +105,13 @@ class Poller {
           }
           uint32_t bits = events[i].events;
           bool broken = bits & (EPOLLHUP | EPOLLERR);
-          pending_.push_back({events[i].data.u64, (bits & EPOLLIN || broken ? kRead : 0) | (bits & EPOLLOUT || broken ? kWrite : 0)});
+          uint32_t ready = (bits & EPOLLIN || broken ? kRead : 0) | (bits & EPOLLOUT || broken ? kWrite : 0);
+          mailbox_->events.push_back({events[i].data.u64, ready});
         }
       }
-      if (wasEmpty) notify_.NonBlockingCall([this](Napi::Env env, Napi::Function callback) { deliver(env, callback); });
+      if (wasEmpty) notify_.NonBlockingCall([box = mailbox_](Napi::Env env, Napi::Function callback) { deliver(env, callback, *box); });
     }
     notify_.Release();
-  }
-
-  void deliver(Napi::Env env, Napi::Function callback) {
-    std::vector<Event> events;
-    {
-      std::lock_guard guard(mutex_);
-      events.swap(pending_);
-    }
-    Napi::Array flat = Napi::Array::New(env, events.size() * 2);
-    for (uint32_t i = 0; i < events.size(); i++) {
-      flat.Set(2 * i, static_cast<double>(events[i].token));
-      flat.Set(2 * i + 1, events[i].ready);
-    }
-    callback.Call({flat});
   }
 
   void closeAll() {
@@ -109,8 +120,7 @@ class Poller {
   }
 
   int epoll_, stop_;
-  std::mutex mutex_;
-  std::vector<Event> pending_;
+  std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   Napi::ThreadSafeFunction notify_;
   std::thread thread_;
 };
