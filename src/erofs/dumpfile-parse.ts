@@ -59,8 +59,7 @@ class DumpParser {
     if (this.root === undefined) throw problem('no lines');
     for (const link of this.links) {
       try {
-        const leaf = this.resolve(link);
-        link.directory.entries.set(link.name, leaf);
+        this.resolve(link);
       } catch (error) {
         throw atLine(error, link.line, link.name);
       }
@@ -130,8 +129,8 @@ class DumpParser {
     return directory;
   }
 
-  /** Follows a link, through other links, to its inode; these chains are short, and a loop is longer than all links. */
-  private resolve(start: Link): Leaf {
+  /** Follows a link, through other links, to its inode. All links on the way get it, so that no way is gone twice. */
+  private resolve(start: Link): void {
     let link = start;
     const seen = new Set<Link>();
     for (;;) {
@@ -143,7 +142,8 @@ class DumpParser {
       const node = directory === null ? this.root : directory.entries.get(name);
       if (node !== undefined && node.kind !== 'directory') {
         if (next === undefined) node.owner = { directory: directory!, name };
-        return node;
+        for (const passed of seen) passed.directory.entries.set(passed.name, node);
+        return;
       }
       if (next === undefined) {
         throw problem(`PAYLOAD: the hardlink's target "${showBytes(link.target)}" ${node === undefined ? 'does not exist' : 'is a directory'}`);

@@ -82,3 +82,10 @@ describe('what is printed makes the same image', () => {
     });
   }
 });
+
+test('a long chain of hardlinks is followed once', { timeout: 20_000 }, () => {
+  const count = 100_000;
+  const lines = Array.from({ length: count }, (_, index) => `/l${index} 0 @100644 - - - - 0.0 /l${index + 1} - -\n`);
+  const root = parseDump(Buffer.from(`${ROOT}${lines.join('')}/l${count} 0 100644 1 0 0 0 0.0 - - -\n`));
+  assert.equal(root.entries.get('l0'), root.entries.get(`l${count}`));
+});
