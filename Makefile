@@ -40,7 +40,7 @@ bench: build
 	@node dist/bench/main.js
 
 demo: build
-	@scripts/demo.sh
+	@node dist/test/demo/demo.js
 
 clean:
 	rm -rf build dist .cache

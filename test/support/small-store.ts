@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { decompress } from 'zstd-napi';
 
 const folder = fileURLToPath(new URL('../../../fixtures/cstor-small/', import.meta.url));
 
@@ -40,9 +41,10 @@ export function unpackSmallStore(parent: string = tmpdir()): SmallStore {
   const kept = asRoot ? ['--xattrs', '--xattrs-include=*', '--acls', '--numeric-owner', '-p'] : ['--no-same-owner', '--exclude=*/diff/dev/*'];
   const result = { graphroot, asRoot, remove: () => rmSync(graphroot, { recursive: true, force: true }) };
   try {
-    execFileSync('tar', ['--zstd', '--warning=no-timestamp', ...kept, '-C', graphroot, '-xf', join(folder, 'cstor-small.tar.zst')], {
+    execFileSync('tar', ['--warning=no-timestamp', ...kept, '-C', graphroot, '-x'], {
+      input: decompress(readFileSync(join(folder, 'cstor-small.tar.zst'))),
       // Ordinary users cannot make the 0:0 devices that stand for whiteouts; tar goes on and says so.
-      stdio: ['ignore', 'ignore', asRoot ? 'inherit' : 'ignore'],
+      stdio: ['pipe', 'ignore', asRoot ? 'inherit' : 'ignore'],
     });
   } catch (error) {
     if (asRoot) {

@@ -1,0 +1,32 @@
+// The public API: everything the commands do, for programs.
+export { Fd } from './fd/fd.js';
+export { BridgeError, DigestMismatchError, FormatError, NotFoundError, type Place } from './errors.js';
+export { bytesOf, showBytes, type ByteString } from './bytes.js';
+
+export { Repository, defaultRepositoryPath, type Area, type OpenOptions } from './repository/repository.js';
+export { initRepository, type InitOptions } from './repository/init.js';
+export { type Algorithm, type ObjectId, objectPath } from './repository/object-id.js';
+export { type ErofsVersion } from './repository/meta.js';
+export { listTags, readTag, removeTag, writeTag, type Tag } from './repository/tags.js';
+
+export { pullImage, type PullEvent, type PullOptions, type PulledLayer, type PullResult } from './oci/pull.js';
+export { LOCAL_FETCH, type LocalFetch } from './oci/local-fetch.js';
+export { type LayerStats } from './oci/import-layer.js';
+export { type ImageSource, type LayerSource } from './oci/source.js';
+export { openStorageImage, type StorageSourceOptions } from './oci/storage-source.js';
+export { listSocketImages, openSocketImage, SILENCE_LIMIT, type SocketSourceOptions } from './oci/socket-source.js';
+export { inspectImage, listImages, openImage, type ImageSummary, type StoredImage } from './oci/image.js';
+export { verifyLayerStream } from './oci/verified.js';
+
+export { serveConnection, serveStore, type ServeOptions } from './service/serve.js';
+export { connect, listen, listenFd, fromFd, type Connection, type Listener } from './fd/fd-passing.js';
+
+export { Store, type StoredLayer, type StoreOptions } from './storage/store.js';
+export { discoverStore } from './storage/discover.js';
+
+export { type Chunk, type LayerStream } from './layer/stream.js';
+export { type TarEntry } from './layer/entry.js';
+export { LayerTree, type FileContent } from './tree/oci-layers.js';
+export { writeErofs } from './erofs/writer.js';
+export { printDump } from './erofs/dumpfile-print.js';
+export { verityDigest, verityDigestOfFd } from './fsverity/digest.js';
