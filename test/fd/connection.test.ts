@@ -16,8 +16,11 @@ let sockets = 0;
 const newPath = (): string => join(folder, `s${sockets++}`);
 const peerFile = fileURLToPath(new URL('./peer.js', import.meta.url));
 
-function peer(task: string, path: string, argument = ''): ChildProcess {
-  return spawn(process.execPath, [peerFile, task, path, argument], { stdio: 'inherit' });
+/** Starts the other end; `exit` is listened for from the start, so that it cannot be missed. */
+function peer(task: string, path: string, argument = '', command: string[] = []): { child: ChildProcess; exit: Promise<unknown[]> } {
+  const [program, ...rest] = [...command, process.execPath, peerFile, task, path, argument] as [string, ...string[]];
+  const child = spawn(program, rest, { stdio: 'inherit' });
+  return { child, exit: once(child, 'exit') };
 }
 
 function pair(type: SocketType = 'stream', options = {}): [Connection, Connection] {
@@ -46,7 +49,7 @@ test('descriptors go to another process and back, close-on-exec, the sender keep
   await withoutLeak(async () => {
     const path = newPath();
     using listener = await listen(path);
-    const child = peer('echo', path);
+    const { child, exit } = peer('echo', path);
     using connection = await listener.accept();
     assert.equal(connection.peer.pid, child.pid);
     assert.equal(connection.peer.uid, process.getuid!());
@@ -66,7 +69,7 @@ test('descriptors go to another process and back, close-on-exec, the sender keep
     received.close();
     await connection.shutdown();
     assert.equal(await connection.receive(), undefined);
-    await once(child, 'exit');
+    await exit;
   });
 });
 
@@ -160,7 +163,7 @@ test('70,000 descriptors: the sender waits, the reader decides how many exist', 
   await withoutLeak(async () => {
     const path = newPath();
     using listener = await listen(path);
-    const child = peer('flood', path, '70000');
+    const { child, exit } = peer('flood', path, '70000');
     using connection = await listener.accept();
     await sleep(150);
     assert.equal(child.exitCode, null);
@@ -173,7 +176,7 @@ test('70,000 descriptors: the sender waits, the reader decides how many exist', 
     }
     assert.equal(total, 70_000);
     assert.ok(most < 400, `${most} open at once`);
-    assert.equal(child.exitCode ?? ((await once(child, 'exit')) as [number])[0], 0);
+    assert.deepEqual(await exit, [0, null]);
   });
 });
 
@@ -181,14 +184,14 @@ test('a receiver at its limit of open files gets a typed error and keeps no desc
   await withoutLeak(async () => {
     const path = newPath();
     using listener = await listen(path);
-    const child = spawn('sh', ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, peerFile, 'receiveOnce', path], { stdio: 'inherit' });
+    const { exit } = peer('receiveOnce', path, '', ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh']);
     using connection = await listener.accept();
     assert.equal((await connection.receive())!.bytes.toString(), 'ready');
     using fd = devNull();
     await connection.send(Buffer.from('many'), new Array<Fd>(200).fill(fd));
     using answer = await listener.accept();
     assert.equal((await answer.receive())!.bytes.toString(), 'CONTROL_TRUNCATED 0');
-    await once(child, 'exit');
+    await exit;
   });
 });
 
@@ -197,7 +200,7 @@ test('a peer that is killed after any number of bytes ends the data, nothing lea
     for (const bytes of [0, 1, 70_000]) {
       const path = newPath();
       using listener = await listen(path);
-      const child = peer('vanish', path, String(bytes));
+      const { exit } = peer('vanish', path, String(bytes));
       using connection = await listener.accept();
       let received = 0;
       for await (const segment of connection) {
@@ -206,7 +209,7 @@ test('a peer that is killed after any number of bytes ends the data, nothing lea
       }
       assert.equal(received, bytes);
       assert.equal(await errorCode(connection.send(Buffer.from('anybody?'))), 'PEER_GONE');
-      if (child.signalCode === null) await once(child, 'exit');
+      await exit;
     }
   });
 });

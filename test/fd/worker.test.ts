@@ -22,10 +22,11 @@ test('worker threads have their own readiness, and take it down, even in the mid
       })`,
       { eval: true },
     );
+    const exit = once(worker, 'exit');
     const [message] = (await once(worker, 'message')) as [string];
     assert.equal(message, 'x');
     if (end.includes('receive')) await worker.terminate();
-    else await once(worker, 'exit');
+    await exit;
   };
   await run('one.close(); other.close();');
   const descriptors = openFds().size;
