@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DigestMismatchError, FormatError, NotFoundError } from '../../src/errors.js';
-import { layerTar, StoredLayer } from '../../src/oci/stored-layer.js';
+import { StoredLayer } from '../../src/oci/stored-layer.js';
 import { isVerified, markVerified, verifyLayerStream } from '../../src/oci/verified.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath, type ObjectId } from '../../src/repository/object-id.js';
@@ -48,11 +48,8 @@ async function storeLayer(t: TestContext): Promise<Layer> {
   return { path, repository, tar, diffId, stream: await repository.objects.put(await writer.finish()), objects };
 }
 
-test('a stored layer gives back its tar and its diff_id', async (t) => {
-  const { repository, tar, diffId, stream } = await storeLayer(t);
-  const blocks: Buffer[] = [];
-  for await (const block of layerTar(repository, stream)) blocks.push(Buffer.from(block));
-  assert.ok(Buffer.concat(blocks).equals(tar));
+test('a stored layer has its diff_id', async (t) => {
+  const { repository, diffId, stream } = await storeLayer(t);
   await verifyLayerStream(repository, diffId, stream);
 });
 
