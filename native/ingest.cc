@@ -10,9 +10,10 @@ Ingest::Ingest(std::shared_ptr<ObjectStore> store, TakePolicy policy, BatchDone 
 
 void Ingest::submit(std::shared_ptr<Batch> batch) {
   Pool& pool = Pool::shared();
-  pool.add(shared_from_this());
   {
+    // One critical section: a thread that finds a layer without batches drops it from the list.
     std::lock_guard lock(pool.mutex);
+    pool.addLocked(shared_from_this());
     batches_.push_back(std::move(batch));
     settle();
   }
@@ -146,8 +147,7 @@ void Pool::stop() {
   threads_.clear();
 }
 
-void Pool::add(std::shared_ptr<Ingest> ingest) {
-  std::lock_guard lock(mutex);
+void Pool::addLocked(std::shared_ptr<Ingest> ingest) {
   start();
   if (std::find(ingests_.begin(), ingests_.end(), ingest) == ingests_.end()) ingests_.push_back(std::move(ingest));
 }

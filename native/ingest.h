@@ -125,7 +125,7 @@ class Pool {
  public:
   static Pool& shared();
   ~Pool();
-  void add(std::shared_ptr<Ingest> ingest);
+  void addLocked(std::shared_ptr<Ingest> ingest);  // with the mutex held
   void stop();
 
   std::mutex mutex;
