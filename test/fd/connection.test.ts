@@ -180,6 +180,25 @@ test('70,000 descriptors: the sender waits, the reader decides how many exist', 
   });
 });
 
+const root = process.getuid!() === 0;
+test('a user at the limit of descriptors in flight waits until some are taken', { skip: root ? false : 'needs root, to become a user whose limit counts' }, async () => {
+  await withoutLeak(async () => {
+    const path = newPath();
+    using listener = await listen(path);
+    // With 300 open files at most, the second batch of 250 is refused while the first is in flight (ETOOMANYREFS).
+    const { exit } = peer('floodAsNobody', path, '2500', ['sh', '-c', 'ulimit -n 300; exec "$@"', 'sh']);
+    using connection = await listener.accept();
+    await sleep(100);
+    let total = 0;
+    for await (const { fds } of connection) {
+      total += fds.length;
+      closeAll(fds);
+    }
+    assert.equal(total, 2500);
+    assert.deepEqual(await exit, [0, null]);
+  });
+});
+
 test('a receiver at its limit of open files gets a typed error and keeps no descriptor', async () => {
   await withoutLeak(async () => {
     const path = newPath();

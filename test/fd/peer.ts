@@ -5,8 +5,9 @@ import { openFds } from './open-fds.js';
 
 const [task, path, argument] = process.argv.slice(2) as [string, string, string?];
 
-async function flood(total: number): Promise<void> {
+async function flood(total: number, user?: number): Promise<void> {
   const connection = await connect(path);
+  if (user !== undefined) process.setuid!(user);
   using file = new Fd(openSync('/dev/null', 'r'));
   const batch = new Array<Fd>(250).fill(file);
   for (let sent = 0; sent < total; sent += batch.length) await connection.send(Buffer.from([sent / 250 & 255]), batch);
@@ -46,6 +47,7 @@ async function echo(): Promise<void> {
 
 const tasks: Record<string, () => Promise<void>> = {
   flood: () => flood(Number(argument)),
+  floodAsNobody: () => flood(Number(argument), 65534),
   receiveOnce,
   vanish: () => vanish(Number(argument)),
   echo,
