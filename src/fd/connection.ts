@@ -39,6 +39,7 @@ const RECEIVE_BUFFER = 64 * 1024;
 const LEAST_ROOM = 16 * 1024;
 /** How often to look whether descriptors in flight (a limit per user, not per socket) have been taken. */
 const IN_FLIGHT_PAUSE = 10;
+const GONE = ['EPIPE', 'ECONNRESET'];
 const NO_FDS: readonly number[] = [];
 
 /**
@@ -92,7 +93,7 @@ export class Connection implements Disposable {
    * @param bytes on `seqpacket` one packet; at least one byte when descriptors are sent
    * @param fds at most 253
    * @throws SocketError PEER_GONE, IDLE_TIMEOUT, TOO_MANY_FDS, CONNECTION_CLOSED; SEND_INTERRUPTED once an earlier
-   * send was given up halfway; the system's error (EINVAL, EMSGSIZE, …) otherwise
+   * send was given up halfway, which closes the connection; the system's error (EINVAL, EMSGSIZE, …) otherwise
    */
   async send(bytes: Uint8Array, fds: readonly Fd[] = [], options: OperationOptions = {}): Promise<void> {
     if (fds.length > MAX_FDS_PER_SEND)
@@ -124,8 +125,9 @@ export class Connection implements Disposable {
         else offset += sent;
       }
     } catch (error) {
-      if (offset > 0)
-        this.#broken ??= new SocketError('SEND_INTERRUPTED', `a send ended after ${offset} of ${bytes.length} bytes`, { cause: error });
+      // After a peer that went away its last words can still be read.
+      if (offset > 0 && !isErrno(error, ...GONE))
+        this.#end(new SocketError('SEND_INTERRUPTED', `a send ended after ${offset} of ${bytes.length} bytes`, { cause: error }));
       throw peerGone(error);
     }
   }
@@ -216,7 +218,7 @@ export class Connection implements Disposable {
 }
 
 function peerGone(error: unknown): unknown {
-  if (!isErrno(error, 'EPIPE', 'ECONNRESET')) return error;
+  if (!isErrno(error, ...GONE)) return error;
   return new SocketError('PEER_GONE', 'the peer closed the connection', { cause: error });
 }
 

@@ -14,11 +14,15 @@ async function flood(total: number, user?: number): Promise<void> {
   connection.close();
 }
 
-/** Answers with what the receive ended with and how many descriptors were left open by it. */
+function devNulls(): number {
+  return [...openFds().values()].filter((target) => target === '/dev/null').length;
+}
+
+/** Answers with what the receive ended with and how many descriptors were left open by it; the sender sends /dev/null. */
 async function receiveOnce(): Promise<void> {
   using connection = await connect(path);
   await connection.send(Buffer.from('ready'));
-  const before = openFds().size;
+  const before = devNulls();
   let outcome = 'nothing';
   try {
     const segment = await connection.receive();
@@ -27,7 +31,7 @@ async function receiveOnce(): Promise<void> {
     outcome = error instanceof SocketError ? error.code : String(error);
   }
   using answer = await connect(path);
-  await answer.send(Buffer.from(`${outcome} ${openFds().size - before - 1}`));
+  await answer.send(Buffer.from(`${outcome} ${devNulls() - before}`));
 }
 
 async function vanish(bytes: number): Promise<void> {

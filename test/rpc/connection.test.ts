@@ -135,6 +135,23 @@ test('an error without id after a notification is not taken for the answer to a 
   server.close();
 });
 
+test('a request aborted in the middle of its bytes fails the others too, and the peer sees the end', async () => {
+  await withoutLeak(async () => {
+    const [client, server] = clientAndSocket();
+    const waiting = client.call(testMethods.Count, {});
+    const abort = new AbortController();
+    const large = client.request('Large', { text: 'x'.repeat(2_000_000) }, { signal: abort.signal });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    abort.abort();
+    await assert.rejects(large, { name: 'AbortError' });
+    await assert.rejects(waiting, { code: 'SEND_INTERRUPTED' });
+    let received = 0;
+    for await (const { bytes } of server) received += bytes.length;
+    assert.ok(received > 0 && received < 2_000_000);
+    server.close();
+  });
+});
+
 test('a server answers what is JSON but no message, and ends at what is no JSON', async () => {
   await withoutLeak(async () => {
     const [server, client] = clientAndSocket();
