@@ -5,7 +5,7 @@ import { erofsVersions } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
-import { listTags, readTag } from '../repository/tags.js';
+import { decodeTag, listTagNames, readTag } from '../repository/tags.js';
 import { imageRefName } from './image-refs.js';
 import { readJsonStream, type JsonStream } from './json-stream.js';
 import { checkDigest, isContainerImage, isDigest, parseConfig, parseManifest, type ImageConfig, type Manifest } from './manifest.js';
@@ -98,7 +98,7 @@ export function erofsImage(repository: Repository, config: JsonStream, boot = fa
 export async function listImages(repository: Repository): Promise<{ images: ImageSummary[]; unreadable: { name: string; error: unknown }[] }> {
   const images: ImageSummary[] = [];
   const unreadable: { name: string; error: unknown }[] = [];
-  for (const { name } of listTags(repository)) {
+  for (const name of listTagNames(repository).map(decodeTag)) {
     try {
       images.push(summarize(repository, name, await openImage(repository, name)));
     } catch (error) {

@@ -96,26 +96,18 @@ export function listDirectory(root: Fd, path: ByteString): ByteString[] {
   }
 }
 
-/** Whether the entry is a directory, a symlink, or something else. */
-export function entryKind(root: Fd, path: ByteString): 'directory' | 'symlink' | 'other' {
+/** The type bits (`S_IFMT`) of an entry's mode; symlinks are not followed. */
+export function entryType(root: Fd, path: ByteString): number {
   const { parent, name } = splitPath(path);
   using dir = openDirectory(root, parent);
-  const { mode } = files.fstatat(dir.number, name);
-  switch (mode & constants.S_IFMT) {
-    case constants.S_IFDIR:
-      return 'directory';
-    case constants.S_IFLNK:
-      return 'symlink';
-    default:
-      return 'other';
-  }
+  return files.fstatat(dir.number, name).mode & constants.S_IFMT;
 }
 
 /** All symlinks below a directory, as paths relative to it, sorted as bytes. */
 export function walkLinks(root: Fd, path: ByteString): ByteString[] {
   return listDirectory(root, path).flatMap((name) => {
     const inner = `${path}/${name}`;
-    if (entryKind(root, inner) === 'directory') return walkLinks(root, inner).map((below) => `${name}/${below}`);
+    if (entryType(root, inner) === constants.S_IFDIR) return walkLinks(root, inner).map((below) => `${name}/${below}`);
     return [name];
   });
 }

@@ -30,9 +30,14 @@ export function decodeTag(name: ByteString): string {
   return Buffer.from(name.replace(/%2F|%25/g, (escape) => (escape === '%25' ? '%' : '/')), 'latin1').toString('utf8');
 }
 
+/** File names of all tags, sorted as bytes, whatever they point at. */
+export function listTagNames(repository: Repository): ByteString[] {
+  return repository.listRefs('streams', FOLDER);
+}
+
 /** All tags, sorted as bytes of their file names. */
 export function listTags(repository: Repository): Tag[] {
-  return repository.listRefs('streams', FOLDER).map((name) => ({
+  return listTagNames(repository).map((name) => ({
     name: decodeTag(name),
     manifestDigest: digestOf(repository.readRef('streams', `${FOLDER}/${name}`) ?? '', name),
   }));
