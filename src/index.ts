@@ -17,6 +17,9 @@ export { openStorageImage, type StorageSourceOptions } from './oci/storage-sourc
 export { listSocketImages, openSocketImage, SILENCE_LIMIT, type SocketSourceOptions } from './oci/socket-source.js';
 export { inspectImage, listImages, openImage, type ImageSummary, type StoredImage } from './oci/image.js';
 export { verifyLayerStream } from './oci/verified.js';
+export { fsckImages, imageFsckJson, imageFsckText, type ImageFsckReport } from './oci/fsck.js';
+export { fsckRepository, type FsckOptions } from './repository/fsck.js';
+export { fsckJson, fsckText, type FsckError, type FsckReport } from './repository/fsck-report.js';
 
 export { serveConnection, serveStore, type ServeOptions } from './service/serve.js';
 export { connect, listen, listenFd, fromFd, type Connection, type Listener } from './fd/fd-passing.js';

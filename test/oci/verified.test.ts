@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DigestMismatchError, FormatError, NotFoundError } from '../../src/errors.js';
-import { StoredLayer } from '../../src/oci/stored-layer.js';
+import { RepositoryLayer } from '../../src/oci/repository-layer.js';
 import { isVerified, markVerified, verifyLayerStream } from '../../src/oci/verified.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath, type ObjectId } from '../../src/repository/object-id.js';
@@ -55,7 +55,7 @@ test('a stored layer has its diff_id', async (t) => {
 
 test('chunks name the objects and their sizes', async (t) => {
   const { repository, stream, objects, tar } = await storeLayer(t);
-  await using layer = new StoredLayer(repository, stream);
+  await using layer = new RepositoryLayer(repository, stream);
   const names: string[] = [];
   let size = 0;
   for await (const chunks of layer) {

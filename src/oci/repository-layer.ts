@@ -25,7 +25,7 @@ export function objectSize(repository: Repository, id: ObjectId): number {
 }
 
 /** A stored layer as a source, for serving it, verifying it, or storing it elsewhere. Nothing is verified on the way. */
-export class StoredLayer implements LayerStream {
+export class RepositoryLayer implements LayerStream {
   readonly #repository: Repository;
   readonly #reader: SplitstreamReader;
   readonly #signal: AbortSignal | undefined;
