@@ -4,8 +4,8 @@ import { FormatError, NotFoundError } from '../errors.js';
 import { isErrno } from '../fd/fd.js';
 import { closeChunk, type Chunk, type LayerStream } from '../layer/stream.js';
 import { files } from '../native.js';
+import { mergedStream } from '../repository/merged-stream.js';
 import { objectPath, type ObjectId } from '../repository/object-id.js';
-import { readBlocks } from '../repository/read-file.js';
 import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import type { Piece, SplitstreamReader } from '../repository/splitstream-reader.js';
@@ -13,7 +13,6 @@ import { layerContentId } from './image.js';
 
 /** So many chunks are handed out at once; where each is an open file this bounds the descriptors. */
 const BATCH = 256;
-const READ_SIZE = 256 << 10;
 
 /**
  * The stream of a layer.
@@ -107,14 +106,5 @@ export class StoredLayer implements LayerStream {
  */
 export async function* layerTar(repository: Repository, stream: ObjectId, signal?: AbortSignal): AsyncGenerator<Buffer> {
   using reader = openLayer(repository, stream);
-  for await (const pieces of reader.batches(signal)) {
-    for (const piece of pieces) {
-      if (piece.kind === 'inline') {
-        yield piece.bytes;
-      } else {
-        using fd = repository.objects.open(piece.id);
-        yield* readBlocks(fd, 0, fd.stat().size, READ_SIZE, signal);
-      }
-    }
-  }
+  yield* mergedStream(repository.objects, reader, signal);
 }
