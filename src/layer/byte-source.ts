@@ -70,7 +70,11 @@ class PipeSource implements ByteSource {
   readonly #socket: Socket;
 
   constructor(fd: Fd) {
-    this.#socket = new Socket({ fd: fd.number, readable: true, writable: false });
+    try {
+      this.#socket = new Socket({ fd: fd.number, readable: true, writable: false });
+    } catch (cause) {
+      throw new FormatError('STREAM_SOURCE', `the descriptor to read from cannot be read as a stream: ${(cause as Error).message}`, { cause });
+    }
     fd.take();
     // Errors reach the reader through the iterator; one that comes while nobody reads must not end the process.
     this.#socket.on('error', () => undefined);

@@ -276,8 +276,14 @@ function placeFailure(error: StoreFailure, pieces: readonly (Buffer | PendingFil
   return new BridgeError(error.code, error.message, { cause: error, place: { entry: showBytes(entry.path), offset: entry.offset } });
 }
 
+/** Adds the layer to what went wrong; failures of system calls on what a peer sent become typed errors. */
 function withLayer(error: unknown, layer: string | undefined): unknown {
-  if (layer === undefined || !(error instanceof BridgeError) || error.place.layer !== undefined) return error;
-  return new BridgeError(error.code, `importing layer ${layer} failed: ${error.message}`, { cause: error, place: { ...error.place, layer } });
+  const place = { ...(error instanceof BridgeError ? error.place : {}), ...(layer === undefined ? {} : { layer }) };
+  const message = (what: Error): string => `importing layer ${layer ?? 'without a name'} failed: ${what.message}`;
+  if (error instanceof BridgeError) {
+    if (layer === undefined || error.place.layer !== undefined) return error;
+    return new BridgeError(error.code, message(error), { cause: error, place });
+  }
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return error;
+  return new BridgeError(String(error.code), message(error), { cause: error, place });
 }
-

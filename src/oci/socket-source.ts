@@ -6,6 +6,7 @@ import { decodeSplitdirfdstream } from '../layer/splitdirfdstream-decoder.js';
 import { decodeSplitfdstream } from '../layer/splitfdstream.js';
 import type { LayerStream } from '../layer/stream.js';
 import { JsonRpcConnection } from '../rpc/jsonrpc-fdpass.js';
+import { RpcProtocolError } from '../rpc/rpc-error.js';
 import { getFeatures, getSplitFDStream } from '../rpc/splitfdstream-client.js';
 import { FEATURE_EXACT, FEATURE_SPLITDIRFDSTREAM, methods, type GetImageResult, type GetSplitFDStreamParams, type ListImagesResult } from '../rpc/splitfdstream-methods.js';
 import { parseConfig } from './manifest.js';
@@ -34,14 +35,18 @@ export async function openSocketImage(path: string, reference: string, options: 
   const { uid } = connection.peer;
   const rpc = new JsonRpcConnection(connection);
   try {
+    const trusted = uid === 0 || uid === process.geteuid?.();
     const features = await getFeatures(rpc, { timeout });
+    // Names are opened with this process's rights: a stranger could point at files that only this process may read. What
+    // comes as a descriptor to read from, the stranger could read.
+    if (!trusted) features.delete(FEATURE_SPLITDIRFDSTREAM);
     const { result, fds } = await rpc.call(methods.GetImage, { imageId: reference }, { timeout });
     closeAll(fds);
     return {
       manifest: Buffer.from(result.manifest, 'utf8'),
       config: Buffer.from(result.config, 'utf8'),
       layers: layerSources(rpc, result, features, timeout),
-      trusted: uid === 0 || uid === process.geteuid?.(),
+      trusted,
       parallelLayers: features.has(FEATURE_SPLITDIRFDSTREAM) ? 2 : 1,
       [Symbol.asyncDispose]: async () => rpc.close(),
     };
@@ -80,11 +85,19 @@ function extended(params: GetSplitFDStreamParams, features: ReadonlySet<string>)
 
 async function openLayer(rpc: JsonRpcConnection, params: GetSplitFDStreamParams, timeout: number, signal: AbortSignal): Promise<LayerStream> {
   const reply = await getSplitFDStream(rpc, params, { timeout, signal });
-  if (reply.format === 'splitdirfdstream-v0') {
-    return decodeSplitdirfdstream(withSilenceLimit(sourceFromFd(reply.stream), timeout, signal), reply.dirs, [reply.lease]);
+  const lent = reply.format === 'splitfdstream' ? reply.files : [...reply.dirs, reply.lease];
+  try {
+    if (reply.format !== 'splitfdstream' && params.format === undefined) {
+      throw new RpcProtocolError('INVALID_RESULT', 'the server sent names below directories, which nobody asked for');
+    }
+    const bytes = withSilenceLimit(sourceFromFd(reply.stream), timeout, signal);
+    if (reply.format !== 'splitfdstream') return decodeSplitdirfdstream(bytes, reply.dirs, [reply.lease]);
+    const layer = decodeSplitfdstream(bytes, reply.files);
+    return reply.exact ? layer : completeLegacyTar(layer);
+  } catch (error) {
+    closeAll([reply.stream, ...lent]);
+    throw error;
   }
-  const layer = decodeSplitfdstream(sourceFromFd(reply.stream), reply.files);
-  return reply.exact ? layer : completeLegacyTar(layer);
 }
 
 /** The same bytes; a pause of more than `limit` milliseconds, or the signal, ends them with an error. */
