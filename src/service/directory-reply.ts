@@ -14,21 +14,41 @@ import { readableFor } from './readable-for.js';
  * A layer as names below its directory: the stream comes through a pipe and is made while the client reads, no content is
  * read here, and two descriptors more are all that is passed. The layer stays locked until the client closes the last of them.
  */
-export function directoryReply(layer: TarSplitStream, peer: PeerCredentials, leases: Leases, signal: AbortSignal): Reply<GetSplitFDStreamResult> {
-  const [read, write] = files.pipe();
-  const stream = new Fd(read);
-  const readable = readableFor(peer);
-  const writer = new Socket({ fd: write, readable: false, writable: true });
-  const directory = layer.directory.duplicate();
-  // When the client stops reading there is nothing to report: it knows, and the layer is released with its lease. A
-  // failure here ends the stream early, which the client sees as a tar that does not match its diff_id.
-  const written = pipeline(encodeSplitdirfdstream(layer, (chunk) => (readable(chunk) ? 0 : undefined)), writer, { signal }).catch(() => {});
-  const lease = leases.start({
-    async [Symbol.asyncDispose]() {
-      writer.destroy();
-      await written;
-      await layer[Symbol.asyncDispose]();
-    },
-  });
-  return { result: { format: FEATURE_SPLITDIRFDSTREAM, dirCount: 1, exact: true }, fds: [stream, directory, lease] };
+export async function directoryReply(layer: TarSplitStream, peer: PeerCredentials, leases: Leases, signal: AbortSignal): Promise<Reply<GetSplitFDStreamResult>> {
+  const fds: Fd[] = [];
+  let written = Promise.resolve();
+  let writer: Socket | undefined;
+  const release = async (): Promise<void> => {
+    writer?.destroy();
+    await written;
+    await layer[Symbol.asyncDispose]();
+  };
+  try {
+    const [read, write] = files.pipe();
+    fds.push(new Fd(read));
+    writer = socketOf(new Fd(write));
+    fds.push(layer.directory.duplicate());
+    const readable = readableFor(peer);
+    // When the client stops reading there is nothing to report: it knows, and the layer is released with its lease. A
+    // failure here ends the stream early, which the client sees as a tar that does not match its diff_id.
+    written = pipeline(encodeSplitdirfdstream(layer, (chunk) => (readable(chunk) ? 0 : undefined)), writer, { signal }).catch(() => {});
+    fds.push(leases.start({ [Symbol.asyncDispose]: release }));
+    return { result: { format: FEATURE_SPLITDIRFDSTREAM, dirCount: 1, exact: true }, fds };
+  } catch (error) {
+    // Without descriptors left, say. The layer's lock must not outlive the request.
+    for (const fd of fds) fd.close();
+    await release();
+    throw error;
+  }
+}
+
+function socketOf(fd: Fd): Socket {
+  try {
+    const socket = new Socket({ fd: fd.number, readable: false, writable: true });
+    fd.take();
+    return socket;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
 }

@@ -27,9 +27,9 @@ const writeAt = promisify(write);
  */
 export async function fileReply(open: () => Promise<LayerStream>, exact: boolean): Promise<Reply<GetSplitFDStreamResult>> {
   const smallest = await smallestToPass(open);
-  const layer = inlineBelow(await open(), smallest);
   const fds: Fd[] = [openPath(bytesOf(tmpdir()), O_TMPFILE | constants.O_RDWR, 0o600)];
   try {
+    const layer = inlineBelow(await open(), smallest);
     const files: Fd[] = [];
     try {
       await using source = exact ? layer : stripForLegacy(layer);

@@ -1,7 +1,11 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
+import { BridgeError } from '../errors.js';
 import { Fd } from '../fd/fd.js';
 import { files } from '../native.js';
+
+/** A client reads two layers at a time; more than this many only use up the server's descriptors. */
+const MOST_LEASES = 64;
 
 /** Things that are kept until whoever holds the other end of a pipe closes it. */
 export class Leases implements AsyncDisposable {
@@ -10,8 +14,10 @@ export class Leases implements AsyncDisposable {
   /**
    * @param kept disposed as soon as the returned descriptor and all copies of it are closed, or with this object
    * @returns the write end of a pipe, for the client
+   * @throws BridgeError `TOO_MANY_LEASES`, or when no pipe can be had; then `kept` stays the caller's
    */
   start(kept: AsyncDisposable): Fd {
+    if (this.#running.size >= MOST_LEASES) throw new BridgeError('TOO_MANY_LEASES', `${MOST_LEASES} layers are in use on this connection; close the leases of some`);
     const [read, write] = files.pipe();
     const watcher = new Socket({ fd: read, readable: true, writable: false });
     const ended = once(watcher, 'close').then(

@@ -40,6 +40,13 @@ export async function serveStore(store: Store, listener: Listener, { signal, onE
  */
 export async function serveConnection(store: Store, connection: Connection, signal: AbortSignal): Promise<void> {
   using rpc = new JsonRpcConnection(connection);
+  // An answer that the client does not read would otherwise keep the service from ending.
+  const close = (): void => rpc.close();
+  signal.addEventListener('abort', close, { once: true });
   await using service = new StoreService(store, signal);
-  await rpc.serve(service.handlers, signal);
+  try {
+    await rpc.serve(service.handlers, signal);
+  } finally {
+    signal.removeEventListener('abort', close);
+  }
 }
