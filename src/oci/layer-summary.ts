@@ -1,13 +1,14 @@
 // A layer in the repository, read back as the entries of its tar. Content that lies in objects is not opened.
-import { FormatError } from '../errors.js';
+import { FormatError, NotFoundError } from '../errors.js';
 import type { TarEntry } from '../layer/entry.js';
 import type { FdChunk, NamedChunk } from '../layer/stream.js';
 import { TarScanner, type TarVisitor } from '../layer/tar-scanner.js';
 import { objectPath, type ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
+import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import type { FileContent } from '../tree/oci-layers.js';
+import { layerContentId } from './image.js';
 import type { PlacedEntry } from './import-layer.js';
-import { openLayer } from './stored-layer.js';
 
 const EMPTY: FileContent = { kind: 'empty' };
 
@@ -18,6 +19,17 @@ export interface LayerTotals {
   externalObjects: number;
   externalSize: number;
   inlineSize: number;
+}
+
+/**
+ * The splitstream of a layer.
+ * @param diffId `sha256:…`
+ * @throws NotFoundError
+ */
+export function layerStream(repository: Repository, diffId: string): ObjectId {
+  const stream = repository.streamObject(layerContentId(diffId));
+  if (stream === undefined) throw new NotFoundError(`there is no layer ${diffId} in the repository`);
+  return stream;
 }
 
 /**
@@ -34,7 +46,8 @@ export class LayerSummary {
   ) {}
 
   async *entries(signal?: AbortSignal): AsyncGenerator<PlacedEntry[]> {
-    using reader = openLayer(this.repository, this.stream);
+    using reader = this.repository.openStream(this.stream);
+    if (reader.contentType !== CONTENT_TYPES.layer) throw new FormatError('CONTENT_TYPE', `splitstream ${this.stream} is not a layer`);
     const collector = new EntryCollector(this.totals);
     const scanner = new TarScanner(collector);
     const { dir } = this.repository.objects;

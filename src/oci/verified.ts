@@ -9,7 +9,7 @@ import { objectPath, type ObjectId } from '../repository/object-id.js';
 import type { FileResult, LayerIngest, TakePolicy } from '../repository/objects.js';
 import type { Repository } from '../repository/repository.js';
 import { layerContentId } from './image.js';
-import { StoredLayer } from './stored-layer.js';
+import { RepositoryLayer } from './repository-layer.js';
 
 const FOLDER = 'verified';
 const BATCH_FILES = 256;
@@ -34,7 +34,7 @@ export function markVerified(repository: Repository, diffId: string, stream: Obj
  */
 export async function verifyLayerStream(repository: Repository, diffId: string, stream: ObjectId, signal?: AbortSignal): Promise<void> {
   const ingest = repository.objects.ingest(HASH_ONLY);
-  await using layer = new StoredLayer(repository, stream, signal);
+  await using layer = new RepositoryLayer(repository, stream, signal);
   const hasher = new TarHasher(ingest);
   try {
     for await (const chunks of layer) await hasher.take(chunks);

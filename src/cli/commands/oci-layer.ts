@@ -1,6 +1,6 @@
 import { layerDumpLine } from '../../oci/layer-dump.js';
-import { LayerSummary } from '../../oci/layer-summary.js';
-import { findLayer, layerTar } from '../../oci/stored-layer.js';
+import { layerStream, LayerSummary } from '../../oci/layer-summary.js';
+import { mergedStream } from '../../repository/merged-stream.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Repository } from '../../repository/repository.js';
 import { openRepository } from '../open-repository.js';
@@ -14,11 +14,12 @@ export interface LayerOptions extends GlobalOptions {
 /** `oci layer`: writes a layer as its tar, as a dumpfile, or what it consists of. */
 export async function run(session: Session, [diffId]: [string], options: LayerOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
-  const stream = findLayer(repository, diffId);
+  const stream = layerStream(repository, diffId);
   if (options.dumpfile) return session.out.pipe(dumpLines(new LayerSummary(repository, stream), session.signal));
   if (options.json) return session.out.json(await describeLayer(repository, diffId, stream, session.signal));
   if (session.out.isTerminal) throw new Error('Refusing to write tar data to a terminal. Redirect it to a file, pipe it to tar, or use --json.');
-  await session.out.pipe(layerTar(repository, stream, session.signal));
+  using reader = repository.openStream(stream);
+  await session.out.pipe(mergedStream(repository.objects, reader, session.signal));
 }
 
 async function* dumpLines(layer: LayerSummary, signal: AbortSignal): AsyncGenerator<Buffer> {

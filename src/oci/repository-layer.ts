@@ -4,37 +4,13 @@ import { FormatError, NotFoundError } from '../errors.js';
 import { isErrno } from '../fd/fd.js';
 import { closeChunk, type Chunk, type LayerStream } from '../layer/stream.js';
 import { files } from '../native.js';
-import { mergedStream } from '../repository/merged-stream.js';
 import { objectPath, type ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import type { Piece, SplitstreamReader } from '../repository/splitstream-reader.js';
-import { layerContentId } from './image.js';
 
 /** So many chunks are handed out at once; where each is an open file this bounds the descriptors. */
 const BATCH = 256;
-
-/**
- * The stream of a layer.
- * @param diffId `sha256:…`
- * @throws NotFoundError
- */
-export function findLayer(repository: Repository, diffId: string): ObjectId {
-  const stream = repository.streamObject(layerContentId(diffId));
-  if (stream === undefined) throw new NotFoundError(`there is no layer ${diffId} in the repository`);
-  return stream;
-}
-
-/**
- * Opens a layer's splitstream.
- * @throws NotFoundError, FormatError when it is missing, damaged, or the stream of something else
- */
-export function openLayer(repository: Repository, stream: ObjectId): SplitstreamReader {
-  const reader = repository.openStream(stream);
-  if (reader.contentType === CONTENT_TYPES.layer) return reader;
-  reader[Symbol.dispose]();
-  throw new FormatError('CONTENT_TYPE', `splitstream ${stream} is not a layer`);
-}
 
 /** The length of an object. @throws NotFoundError; FormatError when it is not a regular file */
 export function objectSize(repository: Repository, id: ObjectId): number {
@@ -49,7 +25,7 @@ export function objectSize(repository: Repository, id: ObjectId): number {
 }
 
 /** A stored layer as a source, for serving it, verifying it, or storing it elsewhere. Nothing is verified on the way. */
-export class StoredLayer implements LayerStream {
+export class RepositoryLayer implements LayerStream {
   readonly #repository: Repository;
   readonly #reader: SplitstreamReader;
   readonly #signal: AbortSignal | undefined;
@@ -61,8 +37,11 @@ export class StoredLayer implements LayerStream {
    */
   constructor(repository: Repository, stream: ObjectId, signal?: AbortSignal) {
     this.#repository = repository;
-    this.#reader = openLayer(repository, stream);
     this.#signal = signal;
+    this.#reader = repository.openStream(stream);
+    if (this.#reader.contentType === CONTENT_TYPES.layer) return;
+    this.#reader[Symbol.dispose]();
+    throw new FormatError('CONTENT_TYPE', `splitstream ${stream} is not a layer`);
   }
 
   /** Length of the tar as the stream's writer declared it, in bytes. */
@@ -98,13 +77,4 @@ export class StoredLayer implements LayerStream {
     const fd = objects.open(id);
     return { kind: 'fd', fd, size: fd.stat().size };
   }
-}
-
-/**
- * A layer's tar, in blocks that are overwritten by the next one.
- * @throws NotFoundError, FormatError, also midway
- */
-export async function* layerTar(repository: Repository, stream: ObjectId, signal?: AbortSignal): AsyncGenerator<Buffer> {
-  using reader = openLayer(repository, stream);
-  yield* mergedStream(repository.objects, reader, signal);
 }

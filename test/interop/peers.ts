@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Where `scripts/peers.sh` put the real programs. */
+export const peers = process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers';
+export const cfsctl = join(peers, 'bin/cfsctl');
+export const inPeers = fileURLToPath(new URL('../../../scripts/in-peers.sh', import.meta.url));
+
+/** The store of `scripts/mkstore.sh`, and its images. */
+export const graphroot = join(peers, 'share/store');
+export const storeImages = ['base', 'mid', 'many', 'big'] as const;
+export type StoreImage = (typeof storeImages)[number];
+
+/** Why tests with cfsctl and the programs of the Debian tree cannot run, or false. */
+export function whyNoPeers(): string | false {
+  if (!existsSync(cfsctl) || !existsSync(join(peers, 'sid/usr/bin/buildah'))) return 'the real programs are not there; scripts/peers.sh installs them';
+  return process.getuid?.() === 0 ? false : 'the real programs need root';
+}
+
+/** Why tests with the real store cannot run, or false. */
+export function whyNoStore(): string | false {
+  return whyNoPeers() || (existsSync(graphroot) ? false : 'there is no real store; scripts/mkstore.sh makes it');
+}
+
+/** A new folder on the filesystem of the store, which programs in the Debian tree see below /share. */
+export class SharedFolder implements Disposable {
+  readonly path = mkdtempSync(join(peers, 'share/interop-'));
+  /** the same inside the tree */
+  readonly inside = `/share/${basename(this.path)}`;
+  /** the same through the mount that the tree has, which is where its programs put theirs */
+  readonly mounted = join(peers, 'sid', this.inside);
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** How a program ended and what it printed, as bytes. */
+export interface Answer {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program; its output is bytes. */
+export function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Answer {
+  return spawnSync(program, args, { encoding: 'latin1', env: { ...process.env, RUST_BACKTRACE: '0', ...env }, maxBuffer: 256 << 20 });
+}
+
+/** Runs a program that has to succeed. @returns its output as bytes */
+export function succeed(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): string {
+  const { status, stdout, stderr } = run(program, args, env);
+  assert.equal(status, 0, `${program} ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+/** Runs a program of the Debian tree that has to succeed. */
+export function succeedInPeers(...command: string[]): string {
+  return succeed(inPeers, command, { CFSBRIDGE_PEERS: peers });
+}
+
+/** SHA-256 of what a program prints, however long that is. */
+export function hashOfOutput(program: string, args: readonly string[]): string {
+  const command = ['-o', 'pipefail', '-c', '"$@" | sha256sum', 'sh', program, ...args];
+  return `sha256:${execFileSync('bash', command, { encoding: 'latin1' }).slice(0, 64)}`;
+}
