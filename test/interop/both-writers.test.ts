@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { cfsctl, SharedFolder, succeed, whyNoStore } from './peers.js';
+import { assertSound, fixedNamesOf, makeRepository, pullHere, pullReport, pullWithCfsctl } from './repositories.js';
+
+type Step = 'ours' | 'theirs' | 'gc';
+
+const orders: Step[][] = [
+  ['ours', 'theirs', 'gc', 'ours', 'theirs'],
+  ['theirs', 'ours', 'gc', 'theirs', 'ours', 'gc'],
+  ['ours', 'ours', 'gc', 'theirs', 'theirs', 'gc', 'ours'],
+];
+
+describe('one repository that cfsctl and we pull into by turns', { skip: whyNoStore() }, () => {
+  let folder: SharedFolder;
+  before(() => void (folder = new SharedFolder()));
+  after(() => folder[Symbol.dispose]());
+
+  for (const order of orders)
+    test(order.join(', '), async () => {
+      const repository = makeRepository(join(folder.path, order.join('-')));
+      let names: Map<string, string> | undefined;
+      for (const step of order) {
+        if (step === 'gc') succeed(cfsctl, ['--repo', repository, 'gc']);
+        else
+          for (const image of ['mid', 'base']) {
+            if (step === 'ours') await pullHere(repository, image, { name: image });
+            else pullReport(pullWithCfsctl(repository, image, image));
+          }
+        assertSound(repository);
+        // Nothing is written anew, replaced or lost, whoever comes second.
+        const now = fixedNamesOf(repository);
+        names ??= now;
+        assert.deepEqual(now, names, `after ${step}`);
+      }
+      assert.equal([...names?.keys() ?? []].filter((name) => name.startsWith('images/')).length, 2);
+    });
+});
