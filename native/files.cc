@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/fsverity.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -225,6 +226,15 @@ Napi::Value Pipe(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// Large buffers go back to the system when they are freed, instead of staying with one of malloc's arenas. For
+// programs of our own; a library leaves its host's malloc alone.
+Napi::Value ReturnFreedMemory(const Napi::CallbackInfo& info) {
+  mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+  mallopt(M_ARENA_MAX, 2);
+  return info.Env().Undefined();
+}
+
 Napi::Value CloseFd(const Napi::CallbackInfo& info) {
   if (close(fdArgument(info, 0)) < 0 && errno == EBADF) throwErrno(info.Env(), errno, "close");
   return info.Env().Undefined();
@@ -254,6 +264,7 @@ void initFiles(Napi::Env env, Napi::Object exports) {
   add("syncfs", Syncfs);
   add("dupCloexec", DupCloexec);
   add("pipe", Pipe);
+  add("returnFreedMemory", ReturnFreedMemory);
   add("close", CloseFd);
 }
 

@@ -68,7 +68,6 @@ void Ingest::settle() {
       std::shared_ptr<Batch> batch = std::move(batches_.front());
       batches_.pop_front();
       for (Item& item : batch->items) {
-        if (item.buffer) Pool::shared().inflight -= item.size;
         item.buffer.reset();
         item.fd.reset();
         item.copy.reset();
@@ -86,7 +85,7 @@ void Ingest::settle() {
   }
 }
 
-std::function<void()> Ingest::takeJob(uint64_t& inflight) {
+std::function<void()> Ingest::takeJob() {
   if (failure_) return nullptr;
   auto self = shared_from_this();
   if (!draining_ && drainable()) {
@@ -104,7 +103,7 @@ std::function<void()> Ingest::takeJob(uint64_t& inflight) {
       running_++;
       return [self, batch, first] { self->runLarge(batch, first); };
     }
-    Group group{batch, {}, 0};
+    Group group{batch, {}, 0, nullptr};
     size_t next = first;
     for (; next < items.size() && group.items.size() < kGroupFiles; next++) {
       const Item& item = items[next];
@@ -113,9 +112,11 @@ std::function<void()> Ingest::takeJob(uint64_t& inflight) {
       group.items.push_back(next);
       if (item.kind != Item::Kind::Memory) group.bytes += item.size;
     }
-    if (inflight + group.bytes > kInflightLimit && !headOfLine(*batch, first)) return nullptr;
+    if (group.bytes > 0) {
+      group.buffer = Pool::shared().block(headOfLine(*batch, first));
+      if (!group.buffer) return nullptr;
+    }
     batch->started = next;
-    inflight += group.bytes;
     running_++;
     return [self, group = std::move(group)]() mutable { self->runGroup(std::move(group)); };
   }
@@ -152,6 +153,24 @@ void Pool::addLocked(std::shared_ptr<Ingest> ingest) {
   if (std::find(ingests_.begin(), ingests_.end(), ingest) == ingests_.end()) ingests_.push_back(std::move(ingest));
 }
 
+std::shared_ptr<uint8_t[]> Pool::block(bool urgent) {
+  std::lock_guard lock(blockMutex_);
+  if (blocksOut_ >= kBlocks && !urgent) return nullptr;
+  std::unique_ptr<uint8_t[]> block;
+  if (freeBlocks_.empty()) {
+    block.reset(new uint8_t[kGroupBytes]);
+  } else {
+    block = std::move(freeBlocks_.back());
+    freeBlocks_.pop_back();
+  }
+  blocksOut_++;
+  return std::shared_ptr<uint8_t[]>(block.release(), [this](uint8_t* returned) {
+    std::lock_guard lock(blockMutex_);
+    blocksOut_--;
+    freeBlocks_.emplace_back(returned);
+  });
+}
+
 void Pool::work() {
   std::unique_lock lock(mutex);
   while (!stop_) {
@@ -161,7 +180,7 @@ void Pool::work() {
         ingest = ingests_.erase(ingest);
         continue;
       }
-      job = (*ingest)->takeJob(inflight);
+      job = (*ingest)->takeJob();
       if (job) ingests_.splice(ingests_.end(), ingests_, ingest);  // layers take turns
       else ++ingest;
     }

@@ -18,10 +18,10 @@
 namespace cfsbridge {
 
 constexpr uint64_t kSmallLimit = 64;               // content up to here is handed back instead of stored
-constexpr uint64_t kLargeFile = 1024 * 1024;       // above: never in memory whole
-constexpr uint64_t kGroupBytes = 512 * 1024;       // small files handled by one thread in one go
-constexpr size_t kGroupFiles = 32;
-constexpr uint64_t kInflightLimit = 24 * 1024 * 1024;
+constexpr uint64_t kLargeFile = 512 * 1024;        // above: never in memory whole
+constexpr uint64_t kGroupBytes = kLargeFile;       // small files handled by one thread in one go
+constexpr size_t kGroupFiles = 64;
+constexpr size_t kBlocks = 16;                     // groups read and not yet in their layer's ordered hash
 constexpr size_t kReadStep = 256 * 1024;
 
 struct Item {
@@ -78,9 +78,10 @@ class Ingest : public std::enable_shared_from_this<Ingest> {
     std::shared_ptr<Batch> batch;
     std::vector<size_t> items;
     uint64_t bytes = 0;
+    std::shared_ptr<uint8_t[]> buffer;
   };
   // All with the pool's mutex held:
-  std::function<void()> takeJob(uint64_t& inflight);
+  std::function<void()> takeJob();
   Batch* drainHead();
   bool drainable();
   bool headOfLine(const Batch& batch, size_t item);
@@ -129,8 +130,9 @@ class Pool {
   void stop();
 
   std::mutex mutex;
-  uint64_t inflight = 0;  // bytes of small files read and not yet in their layer's ordered hash
   void wake() { wake_.notify_all(); }
+  // A block of kGroupBytes that comes back by itself; null when as many are out as there may be, unless `urgent`.
+  std::shared_ptr<uint8_t[]> block(bool urgent);
 
  private:
   Pool() = default;
@@ -139,6 +141,9 @@ class Pool {
   std::condition_variable wake_;
   std::list<std::shared_ptr<Ingest>> ingests_;
   std::vector<std::thread> threads_;
+  std::mutex blockMutex_;
+  std::vector<std::unique_ptr<uint8_t[]>> freeBlocks_;
+  size_t blocksOut_ = 0;
   bool stop_ = false;
 };
 

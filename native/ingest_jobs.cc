@@ -114,7 +114,7 @@ void Ingest::runGroup(Group group) {
   Batch& batch = *group.batch;
   std::optional<StoreError> error;
   int64_t failedFile = -1;
-  std::shared_ptr<uint8_t[]> buffer(new uint8_t[group.bytes + 1]);
+  std::shared_ptr<uint8_t[]>& buffer = group.buffer;
   std::vector<struct stat> stats(group.items.size());
   std::vector<VerityJob> jobs;
   std::vector<const uint8_t*> contents(group.items.size());
@@ -337,7 +337,6 @@ void Ingest::runDrain() {
     lock.unlock();
     std::optional<StoreError> error;
     int64_t failedFile = -1;
-    uint64_t freed = 0;
     for (size_t i = first; i < end; i++) {
       Item& item = batch->items[i];
       try {
@@ -347,13 +346,10 @@ void Ingest::runDrain() {
         failedFile = item.isFile() || item.kind == Item::Kind::DataEnd ? static_cast<int64_t>(item.result) : -1;
         break;
       }
-      if (item.buffer) {
-        item.buffer.reset();
-        freed += item.size;
-      }
+      item.buffer.reset();
     }
     lock.lock();
-    pool.inflight -= freed;
+    pool.wake();  // blocks have come back
     if (error) {
       failLocked(std::move(*error), batch.get(), failedFile);
       break;

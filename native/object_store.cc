@@ -44,12 +44,12 @@ std::string ObjectStore::nameOf(const Digest& digest) const {
 
 void ObjectStore::remember(const Digest& digest) {
   std::lock_guard lock(mutex_);
-  right_.emplace(reinterpret_cast<const char*>(digest.data()), digestSize(algorithm_));
+  right_.insert(digest.data());
 }
 
 bool ObjectStore::remembered(const Digest& digest) {
   std::lock_guard lock(mutex_);
-  return right_.count(std::string(reinterpret_cast<const char*>(digest.data()), digestSize(algorithm_))) > 0;
+  return right_.contains(digest.data());
 }
 
 OwnedFd ObjectStore::temporary() {

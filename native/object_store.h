@@ -6,8 +6,8 @@
 #include <atomic>
 #include <mutex>
 #include <string>
-#include <unordered_set>
 
+#include "digest_set.h"
 #include "verity.h"
 
 namespace cfsbridge {
@@ -102,7 +102,7 @@ class ObjectStore {
   std::atomic<dev_t> noHardlink_{0};
   std::atomic<dev_t> linkByHandle_{0};
   std::mutex mutex_;
-  std::unordered_set<std::string> right_;  // digests stored or checked by this process
+  DigestSet right_;  // objects stored or checked by this process
 };
 
 }  // namespace cfsbridge

@@ -37,6 +37,7 @@ export interface NativeFiles {
   syncfs(fd: number): Promise<void>;
   dupCloexec(fd: number): number;
   pipe(): [read: number, write: number];
+  returnFreedMemory(): void;
   close(fd: number): void;
 }
 

@@ -12,7 +12,7 @@ import type { FileContent } from '../tree/oci-layers.js';
 
 /** A batch goes to the native pool when it holds this many files or bytes. */
 const BATCH_FILES = 256;
-const BATCH_BYTES = 512 * 1024;
+const BATCH_BYTES = 256 * 1024;
 /** So many batches may be under way; together with the limits above this bounds memory. */
 const BATCHES_IN_FLIGHT = 8;
 /** Content that comes as bytes is stored by one thread as a whole up to this size, and streamed beyond. */
@@ -104,7 +104,7 @@ class LayerImporter implements TarVisitor {
   readonly #options: ImportOptions;
   readonly #scanner = new TarScanner(this);
   readonly #writer: SplitstreamWriter;
-  #batch = new Batch();
+  readonly #batch = new Batch();
   /** The pieces of the current batch in order: inline bytes, and files that wait for their result. */
   #pieces: (Buffer | PendingFile)[] = [];
   #inFlight: Promise<void>[] = [];
@@ -220,11 +220,9 @@ class LayerImporter implements TarVisitor {
 
   #submit(): void {
     if (this.#batch.length === 0) return;
-    const batch = this.#batch;
     const pieces = this.#pieces;
-    this.#batch = new Batch();
     this.#pieces = [];
-    const results = this.#ingest.submit(batch);
+    const results = this.#ingest.submit(this.#batch);
     results.catch(() => {});
     const written = this.#written.then(async () => {
       try {

@@ -86,11 +86,17 @@ export class Batch {
     this.#files++;
   }
 
-  /** Hands the encoded operations and the descriptors in them over to the pool. */
+  /**
+   * Hands the encoded operations and the descriptors in them over, and starts anew. The bytes are valid until the next
+   * operation is added.
+   */
   take(): Buffer {
     for (const fd of this.#descriptors) fd.take();
     this.#descriptors = [];
-    return this.#buffer.subarray(0, this.#length);
+    const taken = this.#buffer.subarray(0, this.#length);
+    this.#length = 0;
+    this.#files = 0;
+    return taken;
   }
 
   /** Closes the descriptors of a batch that is not going to be sent. */

@@ -125,7 +125,7 @@ export class LayerIngest {
   }
 
   /**
-   * Hashes and stores a batch. Batches are processed in the order of these calls, several at a time.
+   * Hashes and stores a batch, which can be filled anew at once. Batches are processed in the order of these calls, several at a time.
    * @returns one result per file of the batch, in order
    * @throws BridgeError; after the first failure every later batch fails, too. `file` on the error is the index of the
    *   file in its batch, or undefined.
