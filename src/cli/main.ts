@@ -1,3 +1,4 @@
+import './memory.js';
 import { CommanderError } from 'commander';
 import { describeError, UsageError } from './errors.js';
 import { Interruption, watchInterruptions } from './interruption.js';

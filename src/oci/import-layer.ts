@@ -47,19 +47,20 @@ export interface ImportedLayer {
   diffId: string;
   /** The splitstream as an object. It has no name in `streams/` yet. */
   stream: ObjectId;
-  entries: PlacedEntry[];
   stats: LayerStats;
 }
 
 export interface ImportOptions {
   policy: TakePolicy;
   signal?: AbortSignal | undefined;
+  /** Gets all entries in tar order, some at a time, before it is known whether the layer is the right one. */
+  onEntries?: ((entries: readonly PlacedEntry[]) => void) | undefined;
   /** Called now and then with the number of tar bytes that are done. */
   onProgress?: ((tarBytes: number) => void) | undefined;
 }
 
 /**
- * Reads a layer once: hashes its tar, stores its files as objects, writes its splitstream and collects its entries.
+ * Reads a layer once: hashes its tar, stores its files as objects, writes its splitstream and hands out its entries.
  * The stream is disposed when the content is safe, and on every failure.
  * @param expected the diff_id the tar must have, or undefined to take it as it is
  * @throws DigestMismatchError when the tar is another one: objects may have been stored, but nothing refers to them
@@ -84,7 +85,7 @@ export async function importLayer(store: ObjectStore, stream: LayerStream, expec
   if (expected !== undefined && diffId !== expected) {
     throw new DigestMismatchError('the layer is not what its diff_id says, nothing of it was published', expected, diffId, { place: { layer: expected } });
   }
-  return { diffId, stream: await importer.storeStream(), entries: importer.entries, stats: importer.stats };
+  return { diffId, stream: await importer.storeStream(), stats: importer.stats };
 }
 
 /** A file whose result is still out. */
@@ -94,7 +95,6 @@ interface PendingFile {
 }
 
 class LayerImporter implements TarVisitor {
-  readonly entries: PlacedEntry[] = [];
   readonly stats: LayerStats = {
     entries: 0, files: 0, reflinked: 0, hardlinked: 0, copied: 0, present: 0, inlined: 0,
     reflinkedBytes: 0, hardlinkedBytes: 0, copiedBytes: 0, inlineBytes: 0, tarBytes: 0,
@@ -107,6 +107,9 @@ class LayerImporter implements TarVisitor {
   readonly #batch = new Batch();
   /** The pieces of the current batch in order: inline bytes, and files that wait for their result. */
   #pieces: (Buffer | PendingFile)[] = [];
+  /** The entries of the current batch; the content of the last one may still be due. */
+  #entries: PlacedEntry[] = [];
+  #contentDue = false;
   #inFlight: Promise<void>[] = [];
   /** Results are written to the splitstream in the order of the batches. */
   #written: Promise<void> = Promise.resolve();
@@ -139,7 +142,8 @@ class LayerImporter implements TarVisitor {
   entry(entry: TarEntry): void {
     this.stats.entries++;
     if (entry.type === 'file') this.stats.files++;
-    this.entries.push({ entry, content: { kind: 'empty' } });
+    this.#entries.push({ entry, content: { kind: 'empty' } });
+    this.#contentDue = entry.type === 'file' && entry.size > 0;
   }
 
   inline(bytes: Buffer): void {
@@ -150,6 +154,7 @@ class LayerImporter implements TarVisitor {
   smallContent(bytes: Buffer, entry: TarEntry): void {
     if (entry.type !== 'file') return;
     this.#last().content = { kind: 'inline', bytes: Buffer.from(bytes) };
+    this.#contentDue = false;
     this.stats.inlined++;
   }
 
@@ -170,15 +175,13 @@ class LayerImporter implements TarVisitor {
       this.#gathered = undefined;
       this.#gatheredLength = 0;
     }
-    this.#pieces.push({ size: entry.size, placed: this.#last() });
-    this.#submitWhenFull();
+    this.#pushFile(entry);
   }
 
   reference(chunk: FdChunk | NamedChunk, entry: TarEntry): void {
     if (chunk.kind === 'fd') this.#batch.open(chunk.fd, chunk.size);
     else this.#batch.named(chunk.dir, chunk.name, chunk.size);
-    this.#pieces.push({ size: entry.size, placed: this.#last() });
-    this.#submitWhenFull();
+    this.#pushFile(entry);
   }
 
   /** Lets the pool catch up when enough is under way. */
@@ -211,7 +214,13 @@ class LayerImporter implements TarVisitor {
   }
 
   #last(): PlacedEntry {
-    return this.entries[this.entries.length - 1] as PlacedEntry;
+    return this.#entries[this.#entries.length - 1] as PlacedEntry;
+  }
+
+  #pushFile(entry: TarEntry): void {
+    this.#pieces.push({ size: entry.size, placed: this.#last() });
+    this.#contentDue = false;
+    this.#submitWhenFull();
   }
 
   #submitWhenFull(): void {
@@ -222,12 +231,14 @@ class LayerImporter implements TarVisitor {
     if (this.#batch.length === 0) return;
     const pieces = this.#pieces;
     this.#pieces = [];
+    const entries = this.#entries;
+    this.#entries = this.#contentDue ? [entries.pop() as PlacedEntry] : [];
     const results = this.#ingest.submit(this.#batch);
     results.catch(() => {});
     const written = this.#written.then(async () => {
       try {
         const files = await results;
-        if (this.#failure === undefined) this.#write(pieces, files);
+        if (this.#failure === undefined) this.#write(pieces, files, entries);
       } catch (error) {
         this.#failure ??= error instanceof StoreFailure ? placeFailure(error, pieces) : error;
       }
@@ -237,7 +248,7 @@ class LayerImporter implements TarVisitor {
     this.#inFlight.push(written);
   }
 
-  #write(pieces: readonly (Buffer | PendingFile)[], results: readonly FileResult[]): void {
+  #write(pieces: readonly (Buffer | PendingFile)[], results: readonly FileResult[], entries: readonly PlacedEntry[]): void {
     let next = 0;
     for (const piece of pieces) {
       if (Buffer.isBuffer(piece)) {
@@ -247,6 +258,7 @@ class LayerImporter implements TarVisitor {
         this.#writeFile(piece, results[next++] as FileResult);
       }
     }
+    this.#options.onEntries?.(entries);
     this.stats.tarBytes = this.#writer.size;
     this.#options.onProgress?.(this.#writer.size);
   }

@@ -14,13 +14,14 @@ export interface LayerOutcome {
   actual: string;
   stream: ObjectId;
   stats: LayerStats | undefined;
-  entries: PlacedEntry[];
 }
 
 export interface ObtainOptions {
   policy: TakePolicy;
   signal: AbortSignal;
   allowUnverified: boolean;
+  /** gets the layer's entries in order, some at a time */
+  onEntries: (entries: readonly PlacedEntry[]) => void;
   onEvent: ((event: PullEvent) => void) | undefined;
 }
 
@@ -33,48 +34,51 @@ export async function obtainLayer(repository: Repository, layer: LayerSource, op
   return (await usePresent(repository, layer.diffId, options)) ?? (await importNew(repository, layer, options));
 }
 
-async function usePresent(repository: Repository, diffId: string, { signal, onEvent }: ObtainOptions): Promise<LayerOutcome | undefined> {
+async function usePresent(repository: Repository, diffId: string, { signal, onEntries, onEvent }: ObtainOptions): Promise<LayerOutcome | undefined> {
   const stream = repository.streamObject(layerContentId(diffId));
-  if (stream === undefined) return undefined;
+  if (stream === undefined || !(await isUsable(repository, diffId, stream, signal))) return undefined;
+  for await (const entries of new LayerSummary(repository, stream).entries(signal)) onEntries(entries);
+  onEvent?.({ kind: 'present', diffId });
+  return { diffId, actual: diffId, stream, stats: undefined };
+}
+
+async function isUsable(repository: Repository, diffId: string, stream: ObjectId, signal: AbortSignal): Promise<boolean> {
   try {
-    if (!isVerified(repository, diffId, stream)) {
+    if (isVerified(repository, diffId, stream)) {
+      checkObjects(repository, stream);
+    } else {
       await verifyLayerStream(repository, diffId, stream, signal);
       markVerified(repository, diffId, stream);
     }
-    const entries = await collect(repository, stream, signal);
-    checkObjects(repository, entries);
-    onEvent?.({ kind: 'present', diffId });
-    return { diffId, actual: diffId, stream, stats: undefined, entries };
+    return true;
   } catch (error) {
     // Wrong, damaged or incomplete: as good as not there. Anything else (no memory, no permission) is not the stream's fault.
-    if (error instanceof BridgeError && !signal.aborted) return undefined;
+    if (error instanceof BridgeError && !signal.aborted) return false;
     throw error;
   }
 }
 
-async function importNew(repository: Repository, layer: LayerSource, { policy, signal, allowUnverified, onEvent }: ObtainOptions): Promise<LayerOutcome> {
+async function importNew(repository: Repository, layer: LayerSource, { policy, signal, allowUnverified, onEntries, onEvent }: ObtainOptions): Promise<LayerOutcome> {
   const { diffId } = layer;
   const imported = await importLayer(repository.objects, await layer.open(signal), allowUnverified ? undefined : diffId, {
     policy,
     signal,
+    onEntries,
     onProgress: (done) => onEvent?.({ kind: 'progress', diffId, done }),
   });
-  const { stream, stats, entries, diffId: actual } = imported;
+  const { stream, stats, diffId: actual } = imported;
   await repository.linkStream(layerContentId(actual), stream);
   markVerified(repository, actual, stream);
   if (actual !== diffId) onEvent?.({ kind: 'unverified', diffId, actual });
   onEvent?.({ kind: 'imported', diffId, stats });
-  return { diffId, actual, stream, stats, entries };
+  return { diffId, actual, stream, stats };
 }
 
-async function collect(repository: Repository, stream: ObjectId, signal: AbortSignal): Promise<PlacedEntry[]> {
-  const all: PlacedEntry[] = [];
-  for await (const entries of new LayerSummary(repository, stream).entries(signal)) for (const entry of entries) all.push(entry);
-  return all;
-}
-
-function checkObjects(repository: Repository, entries: readonly PlacedEntry[]): void {
-  for (const { content } of entries) {
-    if (content.kind === 'object' && !repository.objects.has(content.id)) throw new BridgeError('OBJECT_MISSING', `object ${content.id} is missing`);
+/** Objects may have been lost since the stream was verified. */
+function checkObjects(repository: Repository, stream: ObjectId): void {
+  using reader = repository.openStream(stream);
+  for (let index = 0; index < reader.objectCount; index++) {
+    const id = reader.objectId(index);
+    if (!repository.objects.has(id)) throw new BridgeError('OBJECT_MISSING', `object ${id} is missing`);
   }
 }

@@ -9,7 +9,8 @@ import { findPulledImage } from './find-pulled.js';
 import { imageRefName } from './image-refs.js';
 import type { LayerStats, PlacedEntry } from './import-layer.js';
 import { checkDigest, isContainerImage, parseConfig, parseManifest } from './manifest.js';
-import { obtainLayer, type LayerOutcome } from './obtain-layer.js';
+import { LayersInOrder } from './layers-in-order.js';
+import { obtainLayer } from './obtain-layer.js';
 import { takePolicy, type LocalFetch } from './local-fetch.js';
 import type { ImageSource, LayerSource } from './source.js';
 import { writeImage } from './write-image.js';
@@ -117,7 +118,7 @@ function checkLayers(diffIds: readonly string[], layers: readonly LayerSource[])
   throw new BridgeError('LAYER_CHAIN', `the image's config lists ${diffIds.length} layers (${diffIds.join(', ')}), the source offers ${offered.length} (${offered.join(', ')})`);
 }
 
-/** Obtains all layers, some at a time, and hands their entries over base first, whichever is done first. */
+/** Obtains all layers, some at a time, and hands their entries over base first. */
 async function pullLayers(repository: Repository, source: ImageSource, options: PullOptions, apply: (entries: readonly PlacedEntry[]) => void): Promise<PulledLayer[]> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
@@ -128,28 +129,26 @@ async function pullLayers(repository: Repository, source: ImageSource, options: 
   });
   const distinct = new Map(source.layers.map((layer) => [layer.diffId, layer]));
   const slots = new Slots(source.parallelLayers);
-  const running = new Map<string, Promise<LayerOutcome>>();
-  for (const [diffId, layer] of distinct) {
-    const outcome = slots.run(() => obtainLayer(repository, layer, { policy, signal, allowUnverified: options.allowUnverified ?? false, onEvent: options.onEvent }));
-    // The first failure stops the others, which then fail, too; it is the one to report.
-    outcome.catch((error: unknown) => stop.abort(error));
-    running.set(diffId, outcome);
-  }
-  const pulled = new Map<string, PulledLayer>();
-  try {
-    for (const { diffId } of source.layers) {
-      const { entries, ...layer } = await (running.get(diffId) as Promise<LayerOutcome>);
-      apply(entries);
-      pulled.set(diffId, layer);
-      const again = source.layers.filter((other) => other.diffId === diffId).length > 1;
-      if (!again) running.delete(diffId);
-    }
-  } catch (error) {
-    stop.abort(error);
-    await Promise.allSettled(running.values());
-    throw options.signal?.aborted ? options.signal.reason : stop.signal.reason;
-  }
-  return [...pulled.values()];
+  const inOrder = new LayersInOrder(source.layers.map(({ diffId }) => diffId), apply);
+  const running = [...distinct.values()].map((layer) =>
+    slots.run(async () => {
+      const outcome = await obtainLayer(repository, layer, {
+        policy,
+        signal,
+        allowUnverified: options.allowUnverified ?? false,
+        onEntries: (entries) => inOrder.add(layer.diffId, entries),
+        onEvent: options.onEvent,
+      });
+      inOrder.end(layer.diffId);
+      return outcome;
+    }),
+  );
+  // The first failure stops the others, which then fail, too; it is the one to report.
+  for (const outcome of running) outcome.catch((error: unknown) => stop.abort(error));
+  await Promise.allSettled(running);
+  options.signal?.throwIfAborted();
+  stop.signal.throwIfAborted();
+  return Promise.all(running);
 }
 
 /** Runs a bounded number of jobs at a time, in the order they come. */

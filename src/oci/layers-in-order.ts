@@ -1,0 +1,45 @@
+import type { PlacedEntry } from './import-layer.js';
+
+/**
+ * Brings the entries of layers that are read at the same time into the image's order. Those of the lowest layer that is not done
+ * pass through, those of layers above wait. A layer that occurs several times is applied each time.
+ */
+export class LayersInOrder {
+  readonly #order: readonly string[];
+  readonly #apply: (entries: readonly PlacedEntry[]) => void;
+  readonly #waiting = new Map<string, (readonly PlacedEntry[])[]>();
+  readonly #ended = new Set<string>();
+  /** Index of the layer that passes through. */
+  #current = 0;
+
+  /** @param order diff_ids, base first */
+  constructor(order: readonly string[], apply: (entries: readonly PlacedEntry[]) => void) {
+    this.#order = order;
+    this.#apply = apply;
+  }
+
+  add(layer: string, entries: readonly PlacedEntry[]): void {
+    const isCurrent = this.#order[this.#current] === layer;
+    if (isCurrent) this.#apply(entries);
+    if (isCurrent && !this.#comesAgain(layer)) return;
+    const kept = this.#waiting.get(layer);
+    if (kept) kept.push(entries);
+    else this.#waiting.set(layer, [entries]);
+  }
+
+  /** No more entries of this layer will come. */
+  end(layer: string): void {
+    this.#ended.add(layer);
+    if (this.#order[this.#current] !== layer) return;
+    for (this.#current++; this.#current < this.#order.length; this.#current++) {
+      const next = this.#order[this.#current] as string;
+      for (const entries of this.#waiting.get(next) ?? []) this.#apply(entries);
+      if (!this.#comesAgain(next)) this.#waiting.delete(next);
+      if (!this.#ended.has(next)) return;
+    }
+  }
+
+  #comesAgain(layer: string): boolean {
+    return this.#order.indexOf(layer, this.#current + 1) >= 0;
+  }
+}
