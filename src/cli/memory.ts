@@ -5,5 +5,5 @@ import { files } from '../native.js';
 
 v8.setFlagsFromString('--max-semi-space-size=4');
 v8.setFlagsFromString('--semi-space-growth-factor=1');
-v8.setFlagsFromString('--heap-growing-percent=10');
+v8.setFlagsFromString('--heap-growing-percent=30');
 files.returnFreedMemory();
