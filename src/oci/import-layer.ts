@@ -287,7 +287,7 @@ function placeFailure(error: StoreFailure, pieces: readonly (Buffer | PendingFil
 }
 
 /** Adds the layer to what went wrong; failures of system calls on what a peer sent become typed errors. */
-function withLayer(error: unknown, layer: string | undefined): unknown {
+export function withLayer(error: unknown, layer: string | undefined): unknown {
   const place = { ...(error instanceof BridgeError ? error.place : {}), ...(layer === undefined ? {} : { layer }) };
   const message = (what: Error): string => `importing layer ${layer ?? 'without a name'} failed: ${what.message}`;
   if (error instanceof BridgeError) {

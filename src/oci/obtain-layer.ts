@@ -3,7 +3,7 @@ import { BridgeError } from '../errors.js';
 import type { TakePolicy } from '../repository/objects.js';
 import type { Repository } from '../repository/repository.js';
 import { layerContentId } from './image.js';
-import { importLayer, type LayerStats, type PlacedEntry } from './import-layer.js';
+import { importLayer, withLayer, type LayerStats, type PlacedEntry } from './import-layer.js';
 import { LayerSummary } from './layer-summary.js';
 import type { PullEvent } from './pull.js';
 import type { LayerSource } from './source.js';
@@ -60,7 +60,10 @@ async function isUsable(repository: Repository, diffId: string, stream: ObjectId
 
 async function importNew(repository: Repository, layer: LayerSource, { policy, signal, allowUnverified, onEntries, onEvent }: ObtainOptions): Promise<LayerOutcome> {
   const { diffId } = layer;
-  const imported = await importLayer(repository.objects, await layer.open(signal), allowUnverified ? undefined : diffId, {
+  const tar = await layer.open(signal).catch((error: unknown) => {
+    throw withLayer(error, diffId);
+  });
+  const imported = await importLayer(repository.objects, tar, allowUnverified ? undefined : diffId, {
     policy,
     signal,
     onEntries,

@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { bytesOf } from '../../src/bytes.js';
 import { openPath } from '../../src/fd/fd.js';
 import { verityDigestOfFd } from '../../src/fsverity/digest.js';
-import { StoredLayer } from '../../src/oci/stored-layer.js';
+import { RepositoryLayer } from '../../src/oci/repository-layer.js';
 import { Repository } from '../../src/repository/repository.js';
 import { hashTar } from '../support/hash-tar.js';
 
@@ -74,7 +74,7 @@ async function wrongStream(repository: Repository, name: string): Promise<string
 }
 
 async function layerDigest(repository: Repository, id: string): Promise<string> {
-  await using layer = new StoredLayer(repository, id);
+  await using layer = new RepositoryLayer(repository, id);
   return await hashTar(layer);
 }
 
