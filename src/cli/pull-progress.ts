@@ -9,6 +9,8 @@ export class PullProgress implements AsyncDisposable {
   readonly #stream: NodeJS.WriteStream;
   readonly #bars: MultiBar | undefined;
   readonly #bar = new Map<string, SingleBar>();
+  /** What is said below the bars when they stand still. */
+  readonly #remarks: string[] = [];
 
   private constructor(stream: NodeJS.WriteStream, bars: MultiBar | undefined) {
     this.#stream = stream;
@@ -58,6 +60,7 @@ export class PullProgress implements AsyncDisposable {
   /** Leaves the terminal as it should be. May be called twice. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#bars?.stop();
+    for (const remark of this.#remarks.splice(0)) this.#stream.write(remark);
   }
 
   #progress(diffId: string, done: number): void {
@@ -74,7 +77,7 @@ export class PullProgress implements AsyncDisposable {
   }
 
   #line(text: string): void {
-    if (this.#bars) this.#bars.log(`${text}\n`);
+    if (this.#bars) this.#remarks.push(`${text}\n`);
     else this.#stream.write(`${text}\n`);
   }
 }
