@@ -38,7 +38,7 @@ interop: build
 	@node scripts/run-tests.mjs interop
 
 bench: build
-	@node dist/bench/main.js
+	@for program in dist/bench/*.js; do echo "bench: $$program"; node $$program || exit; done
 
 demo: build
 	@node dist/test/demo/demo.js

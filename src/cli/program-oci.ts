@@ -80,6 +80,14 @@ export function defineOciCommands(program: Command, session: Session): void {
     .argument('<name>', 'The name')
     .addHelpText('after', '\nExample:\n  $ cfsbridge oci untag web:stable')
     .action(lazily(session, () => import('./commands/oci-untag.js')));
+
+  oci
+    .command('fsck')
+    .description('Check the repository and the images in it')
+    .argument('[image]', 'Check only the image with this tag; default: all images')
+    .option('--json', 'Print JSON; the exit status is 0 also when something is wrong')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge oci fsck web:stable')
+    .action(lazily(session, () => import('./commands/oci-fsck.js')));
 }
 
 /** What the commands share that make a file tree of an image's layers. */

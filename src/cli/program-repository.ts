@@ -39,4 +39,12 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
     .argument('<mountpoint>', 'Directory to mount it on')
     .addHelpText('after', '\nExample:\n  $ cfsbridge mount refs/web /mnt')
     .action(lazily(session, () => import('./commands/mount.js')));
+
+  program
+    .command('fsck')
+    .description('Check a repository: objects against their digests, names, streams and images')
+    .option('--json', 'Print JSON; the exit status is 0 also when something is wrong')
+    .option('--metadata-only', 'Leave out the digests of objects, which take most of the time')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge fsck --metadata-only')
+    .action(lazily(session, () => import('./commands/fsck.js')));
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { RecordedRepository, recorded, recordedLayer, recordedText } from './recorded-repository.js';
 import { runCli, runCliBytes } from './run-cli.js';
@@ -76,6 +78,24 @@ test('tags come and go', () => {
   assert.equal(print('oci', 'untag', name), `Removed tag ${name}\n`);
   const { status, stderr } = runCli(['--repo', repository.path, 'oci', 'untag', name]);
   assert.deepEqual([status, stderr], [1, `Error: there is no tag "${name}"\n`]);
+});
+
+test('oci fsck and fsck print what cfsctl printed, and see a damaged object', async () => {
+  await using damaged = await RecordedRepository.create();
+  const [status, ...lines] = known.oci_fsck;
+  const clean = runCli(['--repo', damaged.path, 'oci', 'fsck']);
+  assert.deepEqual([clean.status, clean.stdout.replace(/\d+\/\d+ ok/, '')], [status, `${lines.join('\n')}\n`.replace(/\d+\/\d+ ok/, '')]);
+  const layer = join(damaged.path, 'streams', `oci-layer-${recorded.diff_ids[0]}`);
+  writeFileSync(layer, 'damaged');
+  for (const command of [['fsck'], ['oci', 'fsck'], ['oci', 'fsck', 't']]) {
+    const found = runCli(['--repo', damaged.path, ...command]);
+    assert.equal(found.status, 1);
+    assert.match(found.stdout, /^status: \d+ error\(s\)\n  - fsck: /m);
+    assert.match(found.stderr, /^Error: (repository|OCI) integrity check failed\n$/);
+    const json = runCli(['--repo', damaged.path, ...command, '--json']);
+    assert.equal(json.status, 0);
+    assert.equal((JSON.parse(json.stdout) as { ok: boolean }).ok, false);
+  }
 });
 
 const refused: [string[], RegExp][] = [

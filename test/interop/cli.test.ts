@@ -85,6 +85,10 @@ describe('the same repository, asked by cfsctl and by cfsbridge', { skip: whyNot
     assert.equal(ask(cfsctl, ['oci', 'inspect', 'by/both:1']).status, 1);
   });
 
+  test('fsck and oci fsck say the same of a sound repository', () => {
+    for (const args of [['fsck'], ['fsck', '--metadata-only'], ['fsck', '--json'], ['oci', 'fsck'], ['oci', 'fsck', tags[0] ?? '', '--json']]) same(args);
+  });
+
   const mistakes: [string[], number][] = [
     [['oci', 'inspect', 'nothing'], 1],
     [['oci', 'untag', 'nothing'], 1],

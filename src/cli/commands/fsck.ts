@@ -1,0 +1,18 @@
+import { fsckRepository } from '../../repository/fsck.js';
+import { fsckJson, fsckText } from '../../repository/fsck-report.js';
+import { openRepository } from '../open-repository.js';
+import type { GlobalOptions, Session } from '../session.js';
+
+export interface FsckCommandOptions extends GlobalOptions {
+  json?: true;
+  metadataOnly?: true;
+}
+
+/** `fsck`: checks a repository. With JSON the result says how it went, and the status only that it was checked. */
+export async function run(session: Session, _: [], options: FsckCommandOptions): Promise<void> {
+  using repository = await openRepository(session, options, 'read');
+  const report = await fsckRepository(repository, { metadataOnly: options.metadataOnly === true, signal: session.signal });
+  if (options.json) return session.out.json(fsckJson(report));
+  await session.out.write(fsckText(report));
+  if (!report.ok) throw new Error('repository integrity check failed');
+}

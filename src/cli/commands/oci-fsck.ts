@@ -1,0 +1,12 @@
+import { fsckImages, imageFsckJson, imageFsckText } from '../../oci/fsck.js';
+import { openRepository } from '../open-repository.js';
+import type { GlobalOptions, Session } from '../session.js';
+
+/** `oci fsck`: checks the repository and then its images, or one of them. */
+export async function run(session: Session, [image]: [string | undefined], options: GlobalOptions & { json?: true }): Promise<void> {
+  using repository = await openRepository(session, options, 'read');
+  const report = await fsckImages(repository, image, { signal: session.signal });
+  if (options.json) return session.out.json(imageFsckJson(report));
+  await session.out.write(imageFsckText(report));
+  if (!report.ok) throw new Error('OCI integrity check failed');
+}
