@@ -108,5 +108,6 @@ umount "/share/$name/overlay" 2>/dev/null || true
 INSIDE
 
 # What an interrupted build left behind is not worth repairing.
+umount -R "$dir/sid/share/$name/overlay" 2>/dev/null || true
 rm -rf "$share/$name" "$share/$name.run"
 CFSBRIDGE_PEERS=$dir "$here/in-peers.sh" sh /share/mkstore.inside "$name"

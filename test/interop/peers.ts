@@ -9,8 +9,9 @@ export const peers = process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers';
 export const cfsctl = join(peers, 'bin/cfsctl');
 export const inPeers = fileURLToPath(new URL('../../../scripts/in-peers.sh', import.meta.url));
 
-/** The store of `scripts/mkstore.sh`, and its images. */
-export const graphroot = join(peers, 'share/store');
+/** The store that `scripts/mkstore.sh` made, below `share`, and its images. */
+export const storeName = process.env['CFSBRIDGE_STORE'] ?? 'store';
+export const graphroot = join(peers, 'share', storeName);
 export const storeImages = ['base', 'mid', 'many', 'big'] as const;
 export type StoreImage = (typeof storeImages)[number];
 
@@ -38,8 +39,12 @@ export class SharedFolder implements Disposable {
   }
 }
 
+/** Milliseconds; a program that hangs is a failure, not the end of all tests. */
+const LONGEST_RUN = 180_000;
+
 /** How a program ended and what it printed, as bytes. */
 export interface Answer {
+  /** null after a signal */
   status: number | null;
   stdout: string;
   stderr: string;
@@ -47,7 +52,7 @@ export interface Answer {
 
 /** Runs a program; its output is bytes. */
 export function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Answer {
-  return spawnSync(program, args, { encoding: 'latin1', env: { ...process.env, RUST_BACKTRACE: '0', ...env }, maxBuffer: 256 << 20 });
+  return spawnSync(program, args, { encoding: 'latin1', env: { ...process.env, RUST_BACKTRACE: '0', ...env }, maxBuffer: 256 << 20, timeout: LONGEST_RUN });
 }
 
 /** Runs a program that has to succeed. @returns its output as bytes */
