@@ -44,6 +44,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initMount(env, exports);
   cfsbridge::initHash(env, exports);
   cfsbridge::initPool(env, exports);
+  cfsbridge::initRemove(env, exports);
   cfsbridge::initSocket(env, exports);
   cfsbridge::initSocketPoll(env, exports);
   return exports;

@@ -19,6 +19,7 @@ void initFiles(Napi::Env env, Napi::Object exports);
 void initMount(Napi::Env env, Napi::Object exports);
 void initHash(Napi::Env env, Napi::Object exports);
 void initPool(Napi::Env env, Napi::Object exports);
+void initRemove(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initSocketPoll(Napi::Env env, Napi::Object exports);
 

@@ -18,6 +18,21 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
     .action(lazily(session, () => import('./commands/init.js')));
 
   program
+    .command('transaction')
+    .description('Keep the repository open until ended, so that no garbage collection runs')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge transaction & lock=$!; cfsbridge oci pull containers-storage:web; kill $lock')
+    .action(lazily(session, () => import('./commands/transaction.js')));
+
+  program
+    .command('gc')
+    .description('Remove what no tag, ref, mount or deployment leads to; waits until nobody else uses the repository')
+    .option('-r, --root <name>', 'A stream or image to keep as well; may be given again', (name: string, names: string[]) => [...names, name], [])
+    .option('-n, --dry-run', 'Only say what would be removed')
+    .option('--json', 'Print JSON')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge gc --dry-run')
+    .action(lazily(session, () => import('./commands/gc.js')));
+
+  program
     .command('cat')
     .description('Write the content of a stored stream to standard output')
     .argument('<name>', 'Its content identifier, or a ref with refs/ in front')

@@ -14,6 +14,8 @@ import { readSmallFile } from './read-file.js';
 import { SplitstreamReader } from './splitstream-reader.js';
 
 const LOCK_INTERVAL_MS = 50;
+/** Shorter: the moments in which nobody has the repository open may be rare. */
+const EXCLUSIVE_INTERVAL_MS = 5;
 
 /** The two kinds of things a repository has names for. */
 export type Area = 'streams' | 'images';
@@ -181,6 +183,15 @@ export class Repository implements Disposable {
     this.#checkWritable();
     checkPath(ref);
     return removeLink(this.root, `${area}/refs/${ref}`);
+  }
+
+  /**
+   * Takes the repository for this process alone, for good: waits until nobody else has it open, and nobody can open it until
+   * this one is disposed. While it waits, others that wait for the same may come first: what was read before may have changed.
+   * @param signal ends the wait
+   */
+  async lockExclusive(signal?: AbortSignal): Promise<void> {
+    while (!files.flock(this.root.number, 'exclusive')) await setTimeout(EXCLUSIVE_INTERVAL_MS, undefined, signal && { signal });
   }
 
   [Symbol.dispose](): void {

@@ -15,6 +15,8 @@ export const HEADER_SIZE = 32;
 export const INFO_SIZE = 80;
 
 const MAGIC = Buffer.from('SplitStream', 'latin1');
+/** Files from before the layout was pinned carry the same fields in another order. */
+const OLD_MAGIC_AT = 18;
 const VERSION = 0;
 const LG_BLOCK_SIZE = 12;
 const HASH_IDS: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
@@ -51,6 +53,11 @@ function contentType(letters: string): bigint {
   return Buffer.from(letters, 'latin1').readBigUInt64LE();
 }
 
+/** Whether a file that begins with these bytes (32, or all of a shorter one) is a splitstream, of whatever version. */
+export function isSplitstream(bytes: Buffer): boolean {
+  return isMagic(bytes, 0) || isMagic(bytes, OLD_MAGIC_AT);
+}
+
 /**
  * Reads the first 32 bytes of a splitstream.
  * @param bytes at least the header
@@ -61,9 +68,8 @@ function contentType(letters: string): bigint {
  */
 export function parseHeader(bytes: Buffer, algorithm: Algorithm, fileSize: number): Range {
   if (bytes.length < HEADER_SIZE) throw new FormatError('SPLITSTREAM_SHORT', 'splitstream ends inside its header');
-  // Files from before the layout was pinned carry the same fields in another order.
-  const old = !isMagic(bytes, 0) && isMagic(bytes, 18);
-  const at = old ? { magic: 18, range: 0 } : { magic: 0, range: 16 };
+  const old = !isMagic(bytes, 0) && isMagic(bytes, OLD_MAGIC_AT);
+  const at = old ? { magic: OLD_MAGIC_AT, range: 0 } : { magic: 0, range: 16 };
   if (!isMagic(bytes, at.magic)) throw new FormatError('SPLITSTREAM_MAGIC', 'not a splitstream');
   const tail = at.magic + MAGIC.length;
   const version = bytes[tail];
