@@ -62,9 +62,14 @@ export function succeed(program: string, args: readonly string[], env: NodeJS.Pr
   return stdout;
 }
 
-/** Runs a program of the Debian tree that has to succeed. */
-export function succeedInPeers(...command: string[]): string {
-  return succeed(inPeers, command, { CFSBRIDGE_PEERS: peers });
+/**
+ * Runs a program of the Debian tree in a mount namespace of its own, in which the tree's root is a mount, as unpacking layers
+ * wants it. What the program mounts is gone when it ends.
+ */
+export function runInPeers(...command: string[]): Answer {
+  const script = 'tree=$1; shift; mount --rbind "$tree" "$tree"; exec "$@"';
+  const inNamespace = ['--mount', '--propagation', 'private', 'sh', '-ec', script, 'sh', join(peers, 'sid'), inPeers, ...command];
+  return run('unshare', inNamespace, { CFSBRIDGE_PEERS: peers });
 }
 
 /** SHA-256 of what a program prints, however long that is. */
