@@ -28,6 +28,7 @@ const descriptor = z.object({
   size: z.number().int().nonnegative(),
   artifactType: z.string().optional(),
   annotations: strings,
+  urls: z.array(z.string()).nullish(),
   platform: platform.nullish(),
 });
 
