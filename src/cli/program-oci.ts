@@ -10,7 +10,7 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('pull')
     .description('Bring an image into the repository, verifying every layer')
-    .argument('<image>', 'containers-storage: and what the store knows the image by; with --socket the prefix may be left out')
+    .argument('<image>', 'containers-storage:NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or dir:DIR; with --socket just the NAME')
     .argument('[name]', 'Tag for the image; default: the image as written')
     .addOption(localFetch())
     .addOption(new Option('--zero-copy', 'The same as --local-fetch zerocopy: fail rather than copy file content').conflicts('localFetch'))

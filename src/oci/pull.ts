@@ -3,7 +3,6 @@ import { writeErofs } from '../erofs/writer.js';
 import { erofsVersions, type ErofsVersion } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
-import { writeTag } from '../repository/tags.js';
 import { LayerTree } from '../tree/oci-layers.js';
 import { findPulledImage } from './find-pulled.js';
 import { imageRefName } from './image-refs.js';
@@ -12,6 +11,8 @@ import { checkDigest, isContainerImage, parseConfig, parseManifest } from './man
 import { LayersInOrder } from './layers-in-order.js';
 import { obtainLayer } from './obtain-layer.js';
 import { takePolicy, type LocalFetch } from './local-fetch.js';
+import { publish } from './publish.js';
+import { pullArtifact } from './pull-artifact.js';
 import type { ImageSource, LayerSource } from './source.js';
 import { writeImage } from './write-image.js';
 
@@ -66,15 +67,13 @@ export interface PullResult {
 /**
  * Brings an image into a repository: its layers, its EROFS image, config and manifest, and last the tag. Every layer is
  * checked against its diff_id. A name appears only when everything it stands for is there and right; what is there already is
- * used after it was verified once. The source is not disposed.
- * @throws DigestMismatchError when a layer is another one than the config says; BridgeError `NOT_AN_IMAGE`; whatever
- *   source and repository throw; the signal's reason
+ * used after it was verified once. The source is not disposed. Of an artifact, the blobs are stored as they are.
+ * @throws DigestMismatchError when a layer is another one than the config says; BridgeError `NOT_AN_IMAGE` for an artifact of
+ *   a source that has none; whatever source and repository throw; the signal's reason
  */
 export async function pullImage(repository: Repository, source: ImageSource, options: PullOptions = {}): Promise<PullResult> {
   const manifest = parseManifest(source.manifest);
-  if (!isContainerImage(manifest)) {
-    throw new BridgeError('NOT_AN_IMAGE', `the manifest's config is ${manifest.config.mediaType}: only container images can become composefs images`);
-  }
+  if (!isContainerImage(manifest)) return pullArtifact(repository, source, options);
   checkDigest('config', manifest.config.digest, source.config);
   checkLayers(parseConfig(source.config).rootfs.diff_ids, source.layers);
   const versions = new Set(erofsVersions(repository.meta));
@@ -84,7 +83,7 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
   const present = await findPulledImage(repository, source, versions);
   if (present !== undefined) {
     for (const { diffId } of present.layers) options.onEvent?.({ kind: 'present', diffId });
-    if (options.name !== undefined) writeTag(repository, options.name, present.manifestDigest);
+    publish(repository, manifest, present.manifestDigest, options.name);
     return { ...present, tag: options.name };
   }
 
@@ -108,7 +107,7 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
     layers: new Map(layers.map(({ diffId, stream }) => [diffId, stream])),
     images: new Map([...images].map(([version, id]) => [imageRefName({ version, boot: false, keepUserXattrs: false }), id])),
   });
-  if (options.name !== undefined) writeTag(repository, options.name, written.manifestDigest);
+  publish(repository, manifest, written.manifestDigest, options.name);
   return { ...written, tag: options.name, images, layers };
 }
 

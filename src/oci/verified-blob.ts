@@ -18,11 +18,19 @@ export interface BlobFacts {
 export function verifiedBlob(file: ImageFile, facts: BlobFacts): ByteSource {
   try {
     checkSize(file, facts);
-    return new VerifiedSource(file.source(), facts.digest);
+    return verifiedSource(file.source(), facts.digest);
   } catch (error) {
     file[Symbol.dispose]();
     throw error;
   }
+}
+
+/**
+ * The same bytes; their end is an error when their digest is another one.
+ * @param source disposed with the result
+ */
+export function verifiedSource(source: ByteSource, digest: string): ByteSource {
+  return new VerifiedSource(source, digest);
 }
 
 /** @throws FormatError `BLOB_SIZE` when the file's size is not the descriptor's */

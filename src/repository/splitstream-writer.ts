@@ -54,10 +54,10 @@ export class SplitstreamWriter {
 
   /**
    * Adds the content of an object.
-   * @param size its length in bytes, more than 0
+   * @param size its length in bytes; a layer's files have more than 0
    */
   external(id: ObjectId, size: number): void {
-    if (!Number.isSafeInteger(size) || size <= 0) throw new RangeError(`external chunk of ${size} bytes`);
+    if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`external chunk of ${size} bytes`);
     this.#closeRun();
     this.#reserve(8);
     this.#length = this.#pending.writeBigInt64LE(BigInt(this.#objects.add(id)), this.#length);

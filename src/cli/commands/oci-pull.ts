@@ -1,9 +1,8 @@
 import type { LocalFetch } from '../../oci/local-fetch.js';
 import { pullImage, type PullResult } from '../../oci/pull.js';
+import { isStorageReference, openSource } from '../../oci/open-source.js';
 import { openSocketImage } from '../../oci/socket-source.js';
 import type { ImageSource } from '../../oci/source.js';
-import { openStorageImage } from '../../oci/storage-source.js';
-import { UsageError } from '../errors.js';
 import { openRepository } from '../open-repository.js';
 import { addStats, describeObjects } from '../pull-stats.js';
 import { PullProgress } from '../pull-progress.js';
@@ -22,9 +21,11 @@ const STORAGE = 'containers-storage:';
 
 /** `oci pull`: brings an image into the repository. */
 export async function run(session: Session, [image, name]: [string, string | undefined], options: PullCommandOptions): Promise<void> {
-  const localFetch = options.zeroCopy ? 'zerocopy' : options.localFetch;
+  // Only files that lie unpacked can be shared; content out of a tar is always new.
+  const canShare = options.socket !== undefined || isStorageReference(image);
+  const localFetch = !canShare ? 'disabled' : options.zeroCopy ? 'zerocopy' : options.localFetch;
   using repository = await openRepository(session, options, 'write');
-  await using source = await openSource(session, image, options);
+  await using source = await open(session, image, options);
   await using progress = await PullProgress.start(process.stderr);
   const result = await pullImage(repository, source, {
     name: name ?? image,
@@ -40,12 +41,9 @@ export async function run(session: Session, [image, name]: [string, string | und
   else await printText(session, result);
 }
 
-async function openSource({ signal }: Session, image: string, { socket }: PullCommandOptions): Promise<ImageSource> {
-  if (socket !== undefined) return openSocketImage(socket, image.startsWith(STORAGE) ? image.slice(STORAGE.length) : image, { signal });
-  if (!image.startsWith(STORAGE)) {
-    throw new UsageError(`"${image}" does not start with ${STORAGE}; without --socket, images of this machine's containers-storage can be pulled`);
-  }
-  return openStorageImage(image, { signal });
+async function open({ signal }: Session, image: string, { socket }: PullCommandOptions): Promise<ImageSource> {
+  if (socket === undefined) return openSource(image, { signal });
+  return openSocketImage(socket, image.startsWith(STORAGE) ? image.slice(STORAGE.length) : image, { signal });
 }
 
 async function printText({ out }: Session, result: PullResult): Promise<void> {
