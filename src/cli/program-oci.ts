@@ -25,6 +25,24 @@ export function defineOciCommands(program: Command, session: Session): void {
     .action(lazily(session, () => import('./commands/oci-pull.js')));
 
   oci
+    .command('copy')
+    .description('Copy an image or artifact from another repository, which may use another digest algorithm')
+    .argument('<image>', 'A tag there, or @ and the digest of a manifest')
+    .requiredOption('--from <repository>', 'The other repository')
+    .option('--name <tag>', 'Tag for the image here; without one the next gc takes it')
+    .option('--zerocopy', 'Share the objects by reflink or hardlink, or fail')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge --repo /srv/new oci copy web:stable --from /srv/old --name web:stable')
+    .action(lazily(session, () => import('./commands/oci-copy.js')));
+
+  oci
+    .command('import-layer')
+    .description('Store the tar on standard input as a layer, verifying it')
+    .addArgument(new Argument('<digest>', 'Digest of the tar, sha256:…').argParser(sha256Digest))
+    .argument('[name]', 'Name for the layer, which keeps it from gc')
+    .addHelpText('after', `\nExample:\n  $ cfsbridge oci import-layer sha256:$(sha256sum <layer.tar | cut -c-64) base <layer.tar`)
+    .action(lazily(session, () => import('./commands/oci-import-layer.js')));
+
+  oci
     .command('images')
     .description('List the images that have a tag')
     .option('--json', 'Print JSON')

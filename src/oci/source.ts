@@ -16,7 +16,7 @@ export interface BlobSource {
   digest: string;
   /** in bytes */
   size: number;
-  /** Starts reading. What comes need not be what the digest says. */
+  /** Starts reading. What comes need not be what the digest says; each piece is valid until the next one is asked for. */
   open(): ByteSource;
 }
 

@@ -1,0 +1,30 @@
+import { bytesOf } from '../../bytes.js';
+import { layerFrom } from '../../layer/layer-pipe.js';
+import type { LayerStream } from '../../layer/stream.js';
+import { layerContentId } from '../../oci/image.js';
+import { takePolicy } from '../../oci/local-fetch.js';
+import { obtainLayer } from '../../oci/obtain-layer.js';
+import { openRepository } from '../open-repository.js';
+import type { GlobalOptions, Session } from '../session.js';
+
+/** `oci import-layer`: stores the tar on standard input as a layer. It is not read when the layer is there already. */
+export async function run(session: Session, [digest, name]: [string, string | undefined], options: GlobalOptions): Promise<void> {
+  using repository = await openRepository(session, options, 'write');
+  const policy = takePolicy('disabled', { trusted: true, verityRequired: repository.verityRequired, sealSource: false });
+  const { stream } = await obtainLayer(
+    repository,
+    { diffId: digest, size: undefined, open: async () => standardInput() },
+    { policy, signal: session.signal, allowUnverified: false, onEntries: () => undefined, onEvent: undefined },
+  );
+  if (name !== undefined) repository.writeRef('streams', bytesOf(name), layerContentId(digest));
+  await session.out.line(`${repository.algorithm}:${stream}`);
+}
+
+function standardInput(): LayerStream {
+  const { stdin } = process;
+  const source = {
+    [Symbol.asyncIterator]: (): AsyncIterator<Buffer> => stdin[Symbol.asyncIterator]() as AsyncIterator<Buffer>,
+    [Symbol.asyncDispose]: async () => void stdin.destroy(),
+  };
+  return layerFrom<Buffer>(source, { push: (bytes, out) => out.push({ kind: 'bytes', bytes }), end: () => undefined });
+}

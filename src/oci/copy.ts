@@ -1,0 +1,36 @@
+import { BridgeError } from '../errors.js';
+import type { Repository } from '../repository/repository.js';
+import { pullImage, type PullEvent, type PullResult } from './pull.js';
+import { openRepositoryImage } from './repository-source.js';
+
+export interface CopyOptions {
+  /** tag to make in the destination; none when left out, and then the next garbage collection takes the image */
+  name?: string | undefined;
+  /** share the objects' extents or inodes, or fail; otherwise extents are shared where that works, and content is copied elsewhere */
+  zeroCopy?: boolean;
+  signal?: AbortSignal;
+  onEvent?: (event: PullEvent) => void;
+}
+
+/**
+ * Copies an image or artifact from one repository into another, which may use another digest algorithm. Everything is verified
+ * as in a pull; the destination makes its own EROFS image.
+ * @param from open for reading
+ * @param to open for writing
+ * @param reference a tag in `from`, or `@` and the digest of a manifest
+ * @throws BridgeError `ALGORITHM` for `zeroCopy` between repositories whose objects have different names; whatever `pullImage` throws
+ */
+export async function copyImage(from: Repository, to: Repository, reference: string, { name, zeroCopy = false, signal, onEvent }: CopyOptions = {}): Promise<PullResult> {
+  if (zeroCopy && from.algorithm !== to.algorithm) {
+    throw new BridgeError('ALGORITHM', `--zerocopy needs the same hash algorithm in both repositories; the source uses ${from.algorithm}, the destination ${to.algorithm}`);
+  }
+  await using source = await openRepositoryImage(from, reference);
+  return pullImage(to, source, {
+    name,
+    localFetch: zeroCopy ? 'zerocopy' : 'reflink',
+    // Nobody may write to an object of a repository anyway.
+    sealSource: true,
+    ...(signal && { signal }),
+    ...(onEvent && { onEvent }),
+  });
+}
