@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { constants, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { BridgeError } from '../../src/errors.js';
@@ -18,6 +17,7 @@ import { withoutLeak } from '../fd/open-fds.js';
 import { namesIn, problemsOf } from './check-repository.js';
 import { scripted, type Answer, type Script } from './scripted-server.js';
 import { bytesChunk, config, CONTENT, DIFF_ID, directoryStream, fileChunk, fileStream, HEAD, imageAnswer, manifest, opened, pipeWith, prefix, sha256, writeTree, type GetImageAnswer } from './tiny-image.js';
+import { fastFolder } from '../support/fast-folder.js';
 
 const SILENCE = 150;
 const PATIENCE = 5000;
@@ -31,7 +31,7 @@ const kept: Fd[] = [];
 before(async () => {
   // The first pipe a process reads makes the event loop open a descriptor it keeps.
   await using _ = sourceFromFd(pipeWith(Buffer.alloc(0)));
-  folder = mkdtempSync(join(tmpdir(), 'hostile-'));
+  folder = mkdtempSync(join(fastFolder, 'hostile-'));
   tree = join(folder, 'tree');
   writeTree(tree);
   symlinkSync('secret', join(tree, 'link'));

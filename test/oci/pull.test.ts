@@ -15,6 +15,7 @@ import { readTag } from '../../src/repository/tags.js';
 import { Store } from '../../src/storage/store.js';
 import { problemsOf } from '../faults/check-repository.js';
 import { withoutLeak } from '../fd/open-fds.js';
+import { fastFolder } from '../support/fast-folder.js';
 import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
 import { assertAsRecorded, recorded } from './golden-pull.js';
 import { serving, type Form } from './serving.js';
@@ -24,21 +25,23 @@ const index = smallIndex();
 let small: SmallStore;
 let store: Store;
 let folder: string;
+let fast: string;
 
 before(() => {
   small = unpackSmallStore();
   store = Store.open({ graphroot: small.graphroot });
   folder = mkdtempSync(join(tmpdir(), 'pull-'));
+  fast = mkdtempSync(join(fastFolder, 'pull-'));
 });
 
 after(() => {
   store[Symbol.dispose]();
   small.remove();
-  rmSync(folder, { recursive: true });
+  for (const path of [folder, fast]) rmSync(path, { recursive: true });
 });
 
 async function withRepository(name: string, algorithm: 'sha256' | 'sha512', body: (repository: Repository) => Promise<void>): Promise<void> {
-  const path = join(folder, name);
+  const path = join(name.endsWith('-store') ? folder : fast, name);
   initRepository(path, { algorithm, insecure: true });
   {
     using repository = await Repository.open(path, { write: true });
