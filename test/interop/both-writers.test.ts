@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { cfsbridge } from '../cli/run-cli.js';
 import { cfsctl, SharedFolder, succeed, whyNoStore } from './peers.js';
 import { assertSound, fixedNamesOf, makeRepository, pullHere, pullReport, pullWithCfsctl } from './repositories.js';
 
-type Step = 'ours' | 'theirs' | 'gc';
+type Step = 'ours' | 'theirs' | 'our gc' | 'their gc';
 
 const orders: Step[][] = [
-  ['ours', 'theirs', 'gc', 'ours', 'theirs'],
-  ['theirs', 'ours', 'gc', 'theirs', 'ours', 'gc'],
-  ['ours', 'ours', 'gc', 'theirs', 'theirs', 'gc', 'ours'],
+  ['ours', 'theirs', 'their gc', 'ours', 'our gc', 'theirs'],
+  ['theirs', 'ours', 'our gc', 'theirs', 'their gc', 'ours', 'their gc'],
+  ['ours', 'ours', 'their gc', 'theirs', 'theirs', 'our gc', 'ours'],
 ];
 
 describe('one repository that cfsctl and we pull into by turns', { skip: whyNoStore() }, () => {
@@ -19,10 +20,11 @@ describe('one repository that cfsctl and we pull into by turns', { skip: whyNoSt
 
   for (const order of orders)
     test(order.join(', '), async () => {
-      const repository = makeRepository(join(folder.path, order.join('-')));
+      const repository = makeRepository(join(folder.path, order.join('-').replaceAll(' ', '')));
       let names: Map<string, string> | undefined;
       for (const step of order) {
-        if (step === 'gc') succeed(cfsctl, ['--repo', repository, 'gc']);
+        if (step === 'our gc') succeed(cfsbridge, ['--repo', repository, 'gc']);
+        else if (step === 'their gc') succeed(cfsctl, ['--repo', repository, 'gc']);
         else
           for (const image of ['mid', 'base']) {
             if (step === 'ours') await pullHere(repository, image, { name: image });
