@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bytesOf } from '../../src/bytes.js';
@@ -8,6 +8,7 @@ import { Repository } from '../../src/repository/repository.js';
 import { writeTag } from '../../src/repository/tags.js';
 import { fixture, fixtureJson } from '../support/fixtures.js';
 import { unpackSmallStore } from '../support/small-store.js';
+import { filesBelow } from '../support/walk.js';
 
 const image = 'cstor-small/images/alpha_v2';
 
@@ -77,9 +78,8 @@ export class RecordedRepository implements AsyncDisposable {
 async function putStoreFiles(repository: Repository): Promise<void> {
   const store = unpackSmallStore();
   try {
-    const entries = readdirSync(join(store.graphroot, 'overlay'), { recursive: true, withFileTypes: true });
-    for (const entry of entries.filter((each) => each.isFile())) {
-      const bytes = readFileSync(join(entry.parentPath, entry.name));
+    for (const path of filesBelow(join(store.graphroot, 'overlay'))) {
+      const bytes = readFileSync(path);
       if (bytes.length > 64) await repository.objects.put(bytes);
     }
   } finally {

@@ -1,5 +1,6 @@
+import { filesBelow as allFilesBelow } from '../support/walk.js';
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytesOf } from '../../src/bytes.js';
 import { openPath } from '../../src/fd/fd.js';
@@ -18,9 +19,8 @@ export function snapshot(folder: string): Record<string, string> {
 
 /** Regular files below a folder, sorted, by their path from there. */
 export function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+  return allFilesBelow(folder)
+    .map((path) => path.slice(folder.length + 1))
     .sort();
 }
 

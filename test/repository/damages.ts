@@ -1,6 +1,7 @@
 import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { recorded } from '../cli/recorded-repository.js';
+import { filesBelow } from '../support/walk.js';
 
 /** One way in which a repository with the image `t` can be broken. */
 export interface Damage {
@@ -108,9 +109,7 @@ export const damages: Damage[] = [
   {
     name: 'a missing file',
     apply: (path) => {
-      const [largest] = readdirSync(join(path, 'objects'), { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name))
+      const [largest] = filesBelow(join(path, 'objects'))
         .sort((a, b) => readFileSync(b).length - readFileSync(a).length);
       rmSync(largest ?? '');
     },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { constants, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { constants, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { objectPath } from '../../src/repository/object-id.js';
 import { attachMount, mountErofs, mountImage, whileAttached } from '../../src/repository/mount.js';
 import { openFds } from '../fd/open-fds.js';
 import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { filesBelow } from '../support/walk.js';
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/cstor-small/', import.meta.url));
 const imagePath = join(fixtures, 'images/alpha_v2/erofs/sha512/v1.erofs');
@@ -33,7 +34,7 @@ before(() => {
   if (unable) return;
   store = unpackSmallStore();
   folder = mkdtempSync(join(dirname(store.graphroot), 'cfsbridge-mount-test-'));
-  for (const path of regularFiles(join(store.graphroot, 'overlay'))) {
+  for (const path of filesBelow(join(store.graphroot, 'overlay'))) {
     const object = join(folder, 'objects', objectPath(verityDigest(readFileSync(path), 'sha512').toString('hex')));
     mkdirSync(dirname(object), { recursive: true });
     copyFileSync(path, object);
@@ -46,12 +47,6 @@ after(() => {
   store.remove();
   rmSync(folder, { recursive: true });
 });
-
-function regularFiles(dir: string): string[] {
-  return readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}
 
 function openImage(): Fd {
   return openPath(bytesOf(imagePath));

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Store } from '../../src/storage/store.js';
 import { smallIndex, smallResults, unpackSmallStore, type SmallStore } from '../support/small-store.js';
 import { hashTar } from '../support/hash-tar.js';
+import { filesBelow } from '../support/walk.js';
 
 const image = smallIndex()['zeta:f300']!;
 const { diff_ids: diffIds, store_layer_chain: chain } = smallResults(image);
@@ -87,9 +88,7 @@ function toFlat(): TocEntry[] {
   const diff = path(`overlay/${layer}/diff`);
   const flat = path('flat');
   const entries: TocEntry[] = [];
-  for (const name of readdirSync(diff, { recursive: true, encoding: 'utf8' })) {
-    const file = join(diff, name);
-    if (!lstatSync(file).isFile()) continue;
+  for (const file of filesBelow(diff)) {
     const hex = createHash('sha256').update(readFileSync(file)).digest('hex');
     const target = join(flat, hex.slice(0, 2), hex.slice(2));
     mkdirSync(dirname(target), { recursive: true });
