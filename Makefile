@@ -3,7 +3,7 @@
 #   make            build: npm packages, native addon, TypeScript; each only when its inputs changed
 #   make test       unit tests, on this machine's Node and on the current one
 #   make interop    tests against the real programs (see scripts/peers.sh)
-#   make bench      benchmarks against the real programs
+#   make bench      benchmarks against the real programs; ARGS="--help" tells what can be chosen
 #   make demo       a containers-storage image becomes a composefs repository, step by step
 #   make clean      remove everything that was built
 #
@@ -38,7 +38,7 @@ interop: build
 	@node scripts/run-tests.mjs interop
 
 bench: build
-	@for program in dist/bench/*.js; do echo "bench: $$program"; node $$program || exit; done
+	@node dist/bench/main.js $(ARGS)
 
 demo: build
 	@node dist/test/demo/demo.js

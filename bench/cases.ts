@@ -1,0 +1,76 @@
+import type { Bench } from './bench.js';
+import { compareFsck } from './fsck.js';
+import { boundExt4, loopBesideStore, loopWithStore, plainExt4, type Place } from './place.js';
+import { comparePulls } from './pulls.js';
+import type { Row } from './samples.js';
+import { serverAnswers } from './server-answers.js';
+import { socketPulls } from './socket-pulls.js';
+import { startUp } from './start-up.js';
+
+/** Something that is measured; yields the lines of one table. */
+export interface Case {
+  name: string;
+  title: string;
+  /** what the first column holds */
+  subject: string;
+  /** whether the second program is compared with the first */
+  ratio: boolean;
+  /** whether its times are in the chart */
+  charted: boolean;
+  /** @throws Unavailable; Error when a program fails or results differ */
+  run(bench: Bench): AsyncGenerator<Row, void>;
+}
+
+const none = (): undefined => undefined;
+
+/** In the order in which they run. */
+export const cases: readonly Case[] = [
+  pulls('ext4', 'Pull, store and repository on ext4', plainExt4),
+  pulls('bound', 'Pull, ext4, with `overlay` mounted on itself as podman does it', boundExt4),
+  pulls('btrfs', 'Pull, store and repository on btrfs', (store, work) => loopWithStore('btrfs', store, work)),
+  pulls('xfs', 'Pull, store and repository on xfs', (store, work) => loopWithStore('xfs', store, work)),
+  pulls('copy', 'Pull, from a store on ext4 to a repository on xfs', (store, work) => loopBesideStore('xfs', store, work)),
+  {
+    name: 'again',
+    title: 'Second pull of the same image (ext4)',
+    subject: 'image',
+    ratio: true,
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => comparePulls(bench, 'again', place, bench.images, (image) => image)),
+  },
+  {
+    name: 'shared',
+    title: 'Pull of an image of which all but a small layer is there (ext4)',
+    subject: 'image',
+    ratio: true,
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => comparePulls(bench, 'shared', place, ['mid'], () => 'base')),
+  },
+  { name: 'fsck', title: '`fsck` of a repository with one image (ext4)', subject: 'image', ratio: true, charted: false, run: (bench) => at(plainExt4, bench, (place) => compareFsck(bench, place)) },
+  {
+    name: 'socket',
+    title: 'Pull through `cfsbridge serve` (ext4; CPU and memory of client and server together)',
+    subject: 'image',
+    ratio: true,
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => socketPulls(bench, place)),
+  },
+  { name: 'server', title: 'Answer of `cfsbridge serve` for the top layer of an image', subject: 'layer', ratio: false, charted: false, run: serverAnswers },
+  { name: 'start', title: 'Start-up', subject: 'command', ratio: false, charted: false, run: startUp },
+];
+
+function pulls(name: string, title: string, open: (store: string, work: string) => Place): Case {
+  return {
+    name,
+    title,
+    subject: 'image',
+    ratio: true,
+    charted: true,
+    run: (bench) => at(open, bench, (place) => comparePulls(bench, name, place, bench.images, none)),
+  };
+}
+
+async function* at(open: (store: string, work: string) => Place, bench: Bench, run: (place: Place) => AsyncGenerator<Row, void>): AsyncGenerator<Row, void> {
+  using place = open(bench.store, bench.work);
+  yield* run(place);
+}

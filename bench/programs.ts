@@ -1,0 +1,64 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Measure, Run } from './measure.js';
+
+export const OURS = 'cfsbridge';
+export const PEER = 'cfsctl';
+
+/** One of the programs that are compared; both understand the same command lines. */
+export class Program {
+  readonly #measure: Measure;
+
+  constructor(
+    readonly name: string,
+    readonly command: readonly string[],
+    measure: Measure,
+  ) {
+    this.#measure = measure;
+  }
+
+  async init(repository: string): Promise<void> {
+    await this.#measure.run([...this.command, 'init', '--insecure', repository]);
+  }
+
+  /** @param more further arguments, such as a socket to pull from */
+  async pull(repository: string, graphroot: string, image: string, ...more: readonly string[]): Promise<Run> {
+    const reference = [`containers-storage:localhost/${image}`, image];
+    const command = [...this.command, '--repo', repository, 'oci', 'pull', '--local-fetch', 'auto', ...more, ...reference];
+    return this.#measure.run(command, { CONTAINERS_STORAGE_ROOT: graphroot });
+  }
+
+  async fsck(repository: string): Promise<Run> {
+    return this.#measure.run([...this.command, '--repo', repository, 'fsck']);
+  }
+
+  async version(): Promise<Run> {
+    return this.#measure.run([...this.command, '--version']);
+  }
+}
+
+/** cfsbridge of this tree, run by the Node that runs this, so that a measurement names one version of it. */
+export const ourCommand: readonly string[] = [process.execPath, fileURLToPath(new URL('../../bin/cfsbridge', import.meta.url))];
+
+/** How files got in, from the line "objects 8958 hardlinked + 0 copied + …" that both programs print; "new" are copies, too. */
+export function methodOf(stdout: string): string | undefined {
+  const counts = [...stdout.matchAll(/(\d+) (reflinked|hardlinked|copied|new)\b/g)].filter(([, count]) => Number(count) > 0);
+  const ways = counts.map(([, , way = '']) => (way === 'new' ? 'copied' : way));
+  return ways.length === 0 ? undefined : ways.join(' and ');
+}
+
+/**
+ * What a repository holds: the names of all images and streams with the digests they stand for, sorted. The digest of a manifest's stream is
+ * left out: cfsctl writes the references in it in another order every time.
+ * @throws Error when there is no image
+ */
+export function contentsOf(repository: string): string[] {
+  const lines = ['images', 'streams'].flatMap((area) =>
+    readdirSync(join(repository, area), { withFileTypes: true })
+      .filter((entry) => entry.isSymbolicLink())
+      .map(({ name }) => (name.startsWith('oci-manifest-') ? name : `${area}/${name} is ${readlinkSync(join(repository, area, name))}`)),
+  );
+  if (!lines.some((line) => line.startsWith('images/'))) throw new Error(`${repository} has no image`);
+  return lines.sort();
+}
