@@ -25,7 +25,7 @@ export async function copyImage(from: Repository, to: Repository, reference: str
     throw new BridgeError('ALGORITHM', `--zerocopy needs the same hash algorithm in both repositories; the source uses ${from.algorithm}, the destination ${to.algorithm}`);
   }
   await using source = await openRepositoryImage(from, reference);
-  return pullImage(to, source, {
+  return await pullImage(to, source, {
     name,
     localFetch: zeroCopy ? 'zerocopy' : 'reflink',
     // Nobody may write to an object of a repository anyway.

@@ -1,7 +1,8 @@
 import type { ObjectId } from '../repository/object-id.js';
-import { BridgeError } from '../errors.js';
+import { BridgeError, FormatError } from '../errors.js';
 import type { TakePolicy } from '../repository/objects.js';
 import type { Repository } from '../repository/repository.js';
+import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import { layerContentId } from './image.js';
 import { importLayer, withLayer, type LayerStats, type PlacedEntry } from './import-layer.js';
 import { LayerSummary } from './layer-summary.js';
@@ -80,6 +81,8 @@ async function importNew(repository: Repository, layer: LayerSource, { policy, s
 /** Objects may have been lost since the stream was verified. */
 function checkObjects(repository: Repository, stream: ObjectId): void {
   using reader = repository.openStream(stream);
+  // An artifact's blob with the same bytes has the same name.
+  if (reader.contentType !== CONTENT_TYPES.layer) throw new FormatError('CONTENT_TYPE', `splitstream ${stream} is not a layer`);
   for (let index = 0; index < reader.objectCount; index++) {
     const id = reader.objectId(index);
     if (!repository.objects.has(id)) throw new BridgeError('OBJECT_MISSING', `object ${id} is missing`);
