@@ -14,7 +14,8 @@ const DEPLOYMENTS = '../state/deploy';
 
 /**
  * Image digests, or names, of the composefs mounts that can be seen: those in the mount namespaces of all processes whose
- * mounts this process may read. The kernel shows `composefs:<what the mounter called it>` and not where the image is.
+ * mounts this process may read. The kernel shows `composefs:<what the mounter called it>` and not in which repository the
+ * image is, nor that a name stood for another image then; so `isObjectOpen` is asked first.
  */
 export function mountedNames(): Set<string> {
   const names = new Set<string>();
@@ -49,15 +50,19 @@ export function deployedNames(repository: Repository): ByteString[] {
   }
 }
 
-/** Whether somebody has an object open: a mount made from it, in whatever namespace, or a process. False when the kernel does not say. */
-export function isObjectOpen(repository: Repository, id: ObjectId): boolean {
+/**
+ * Whether somebody has an object open: a mount made from it, in whatever namespace, or a process. Undefined when the kernel does
+ * not say, because the file is another user's or its file system has no leases.
+ */
+export function isObjectOpen(repository: Repository, id: ObjectId): boolean | undefined {
   let file: Fd;
   try {
     file = openBeneath(repository.root, `objects/${objectPath(id)}`, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'EACCES', 'ELOOP')) return false;
+    if (isErrno(error, 'ENOENT', 'ELOOP')) return false;
+    if (isErrno(error, 'EACCES')) return undefined;
     throw error;
   }
   using owned = file;
-  return inUse(owned.number) === true;
+  return inUse(owned.number) ?? undefined;
 }

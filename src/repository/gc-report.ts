@@ -24,6 +24,9 @@ export interface GcProblem {
   detail?: string;
 }
 
+/** Why an image stays that nothing names. `open` are mounted images, too; `mounted` is a guess by the digest, where nothing better can be had. */
+export type ImageUse = 'deployed' | 'mounted' | 'open';
+
 export class GcReport {
   /** Objects removed, or that would be. */
   objects = 0;
@@ -38,7 +41,7 @@ export class GcReport {
   /** Half-made files of programs that were killed. */
   readonly leftovers: ByteString[] = [];
   /** Images that no name keeps, and that stay because they are mounted, deployed or open. */
-  readonly inUse: { image: ObjectId; by: string }[] = [];
+  readonly inUse: { image: ObjectId; by: ImageUse }[] = [];
   readonly problems: GcProblem[] = [];
 
   constructor(readonly dryRun: boolean) {}

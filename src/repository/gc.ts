@@ -4,7 +4,7 @@ import { isErrno } from '../fd/fd.js';
 import { BridgeError } from '../errors.js';
 import { deployedNames, isObjectOpen, mountedNames } from './gc-in-use.js';
 import { listObjectTable, type ObjectListing, type ObjectTable } from './gc-objects.js';
-import { GcReport } from './gc-report.js';
+import { GcReport, type ImageUse } from './gc-report.js';
 import { collectRoots } from './gc-roots.js';
 import { sweepLeftovers, sweepNames, sweepObjects } from './gc-sweep.js';
 import { Walk } from './gc-walk.js';
@@ -46,17 +46,26 @@ export async function collectGarbage(repository: Repository, options: GcOptions 
   return report;
 }
 
-/** Mounted and deployed images are kept even without a name of theirs; of the others those that are open. */
+/** Keeps images that nothing names: those of deployments, and those somebody has open, which a mount does. */
 async function keepImagesInUse(repository: Repository, table: ObjectTable, walk: Walk, report: GcReport): Promise<void> {
-  const keep = async (id: ObjectId, by: string): Promise<void> => {
+  const keep = async (id: ObjectId, by: (id: ObjectId) => ImageUse | undefined): Promise<void> => {
     const index = table.find(id);
-    if (index < 0 || table.isKept(index)) return;
-    report.inUse.push({ image: id, by });
+    const use = index < 0 || table.isKept(index) ? undefined : by(id);
+    if (use === undefined) return;
+    report.inUse.push({ image: id, by: use });
     await walk.from({ id, area: 'images', path: `images/${id}` });
   };
-  for (const name of mountedNames()) if (isDigest(name)) await keep(name, 'mounted');
-  for (const name of deployedNames(repository)) await keep(name, 'deployed');
-  for (const name of repository.listImages()) if (isDigest(name) && isObjectOpen(repository, name)) await keep(name, 'open');
+  for (const name of deployedNames(repository)) await keep(name, () => 'deployed');
+  const mounted = mountedNames();
+  for (const name of new Set([...mounted, ...repository.listImages()])) {
+    if (!/^[0-9a-f]+$/.test(name)) continue;
+    await keep(name, (id) => {
+      const open = isObjectOpen(repository, id);
+      // Where the kernel does not say whether this very file is in use, a mounted image of the same digest counts.
+      if (open === undefined) return mounted.has(id) ? 'mounted' : undefined;
+      return open ? 'open' : undefined;
+    });
+  }
 }
 
 async function sweep(repository: Repository, listing: ObjectListing, roots: ReadonlySet<ByteString>, report: GcReport, signal?: AbortSignal): Promise<void> {
@@ -70,8 +79,4 @@ async function sweep(repository: Repository, listing: ObjectListing, roots: Read
     throw new BridgeError('GC_INCOMPLETE', `names could not be removed: ${error instanceof Error ? error.message : String(error)}; no object was removed`, { cause: error });
   }
   await sweepObjects(repository, listing, report, signal);
-}
-
-function isDigest(name: string): boolean {
-  return /^[0-9a-f]{64}(?:[0-9a-f]{64})?$/.test(name);
 }
