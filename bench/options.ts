@@ -55,8 +55,8 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
     repetitions,
     json: values.json,
     write: values.write,
-    store: existing(environment['CFSBRIDGE_STORE'] ?? join(peers, 'share/store'), 'the store'),
-    cfsctl: existing(join(peers, 'bin/cfsctl'), 'cfsctl'),
+    store: existing(environment['CFSBRIDGE_STORE'] ?? join(peers, 'share/store'), 'the store', 'mkstore.sh'),
+    cfsctl: existing(join(peers, 'bin/cfsctl'), 'cfsctl', 'peers.sh'),
   };
 }
 
@@ -67,7 +67,7 @@ function chosen(option: string, list: string | undefined, all: readonly string[]
   return all.filter((name) => names?.includes(name) ?? true);
 }
 
-function existing(path: string, what: string): string {
-  if (!existsSync(path)) throw new TypeError(`${what} is not at ${path}; scripts/peers.sh makes it`);
+function existing(path: string, what: string, maker: string): string {
+  if (!existsSync(path)) throw new TypeError(`${what} is not at ${path}; scripts/${maker} makes it`);
   return path;
 }
