@@ -5,6 +5,7 @@ import { layerKind } from './layer-types.js';
 import { isContainerImage, parseConfig, parseManifest, type Descriptor } from './manifest.js';
 import type { ImageSource, LayerSource } from './source.js';
 import { tarBlob } from './tar-blob.js';
+import { checkSize } from './verified-blob.js';
 
 /**
  * An image or artifact whose manifest, config and layers are blobs.
@@ -24,7 +25,11 @@ export function blobImage(manifest: Buffer, blobs: Blobs, owned: Disposable): Im
     blobs: parsed.layers.map((descriptor) => ({
       digest: descriptor.digest,
       size: descriptor.size,
-      open: () => blobs.open(descriptor).source(),
+      open: () => {
+        using file = blobs.open(descriptor);
+        checkSize(file, descriptor);
+        return file.source();
+      },
     })),
   };
 }

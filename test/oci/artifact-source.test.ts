@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { DigestMismatchError } from '../../src/errors.js';
+import { layerContentId, listImages, openImage, referrers } from '../../src/oci/image.js';
+import { openSource } from '../../src/oci/open-source.js';
+import { pullImage, type PullResult } from '../../src/oci/pull.js';
+import { mergedStream } from '../../src/repository/merged-stream.js';
+import { objectPath } from '../../src/repository/object-id.js';
+import { Repository } from '../../src/repository/repository.js';
+import { CONTENT_TYPES } from '../../src/repository/splitstream-format.js';
+import { withoutLeak } from '../fd/open-fds.js';
+import { newLayout, newRepository, sha256, tarOf, type Layout } from './source-layout.js';
+
+const BLOBS = { none: Buffer.alloc(0), tiny: Buffer.from('x'), small: randomBytes(5000), large: randomBytes(5 << 20) };
+
+async function pull(repository: Repository, layout: Layout, tag: string): Promise<PullResult> {
+  await using source = await openSource(`oci:${layout.path}:${tag}`);
+  return await pullImage(repository, source, { name: tag });
+}
+
+async function contentOf(repository: Repository, digest: string): Promise<Buffer> {
+  const stream = repository.streamObject(layerContentId(digest));
+  assert.ok(stream);
+  using reader = repository.openStream(stream);
+  assert.equal(reader.contentType, CONTENT_TYPES.blob);
+  assert.equal(reader.objectCount, 1);
+  const parts: Buffer[] = [];
+  for await (const piece of mergedStream(repository.objects, reader)) parts.push(Buffer.from(piece));
+  return Buffer.concat(parts);
+}
+
+test('blobs of any size are stored as one object each', async (t) => {
+  const layout = newLayout(t);
+  layout.publish({ art: layout.artifact(Object.values(BLOBS)) });
+  const { repository } = await newRepository(t);
+  assert.ok(repository.objects);
+  const result = await withoutLeak(() => pull(repository, layout, 'art'));
+  for (const bytes of Object.values(BLOBS)) assert.ok((await contentOf(repository, sha256(bytes))).equals(bytes));
+  assert.equal(result.images.size, 0);
+  const { images } = await listImages(repository);
+  assert.deepEqual(images.map(({ name, is_container, layer_count }) => [name, is_container, layer_count]), [['art', false, 4]]);
+  const again = await pull(repository, layout, 'art');
+  assert.equal(again.manifestStream, result.manifestStream);
+  assert.ok(again.layers.every(({ stats }) => stats === undefined));
+});
+
+test('artifacts that share the config {} do not get into each other’s way', async (t) => {
+  const layout = newLayout(t);
+  layout.publish({ one: layout.artifact(['1', 'both']), two: layout.artifact(['2', 'both']), three: layout.artifact([]) });
+  const { repository } = await newRepository(t);
+  for (const tag of ['one', 'two', 'three', 'one']) await pull(repository, layout, tag);
+  for (const [tag, ...blobs] of [['one', '1', 'both'], ['two', '2', 'both'], ['three']]) {
+    const { configStream, manifestStream } = await openImage(repository, tag as string);
+    const digests = blobs.map((text) => sha256(Buffer.from(text))).sort();
+    assert.deepEqual([...configStream.namedRefs.keys()].sort(), digests);
+    assert.deepEqual([...manifestStream.namedRefs.keys()].filter((name) => !name.startsWith('config:')).sort(), digests);
+  }
+});
+
+test('a referrer is found by its subject, whichever comes first', async (t) => {
+  const layout = newLayout(t);
+  const subject = layout.image([{ tar: tarOf({ a: 'a' }) }]);
+  const { annotations: _, ...about } = subject;
+  const referring = [layout.artifact(['signature'], { subject: about }), layout.artifact(['sbom'], { subject: about }), layout.image([{ tar: tarOf({ b: 'b' }) }], {}, { subject: about })];
+  layout.publish({ subject, s0: referring[0]!, s1: referring[1]!, s2: referring[2]! });
+  const { repository } = await newRepository(t);
+  for (const tag of ['s0', 'subject', 's1', 's2', 's0']) await pull(repository, layout, tag);
+  assert.deepEqual(referrers(repository, subject.digest).sort(), referring.map(({ digest }) => digest).sort());
+});
+
+const damages: [what: string, damage: (file: string) => void, code: string][] = [
+  ['is another one', (file) => writeFileSync(file, randomBytes(BLOBS.large.length)), 'DIGEST_MISMATCH'],
+  ['is cut', (file) => truncateSync(file, 3 << 20), 'BLOB_SIZE'],
+  ['is too long', (file) => truncateSync(file, 6 << 20), 'BLOB_SIZE'],
+  ['is missing', unlinkSync, 'NOT_FOUND'],
+];
+for (const [what, damage, code] of damages) {
+  test(`an artifact with a blob that ${what} gets no name`, async (t) => {
+    const layout = newLayout(t);
+    layout.publish({ art: layout.artifact([BLOBS.large]) });
+    damage(layout.fileOf(sha256(BLOBS.large)));
+    const { repository } = await newRepository(t);
+    assert.ok(repository.objects);
+    await withoutLeak(() => assert.rejects(pull(repository, layout, 'art'), { code }));
+    assert.deepEqual(repository.listStreams(), []);
+    assert.deepEqual(repository.listRefs('streams'), []);
+  });
+}
+
+test('a stored blob that was damaged or lost is stored anew', async (t) => {
+  const layout = newLayout(t);
+  layout.publish({ art: layout.artifact([BLOBS.small]) });
+  const { path, repository } = await newRepository(t);
+  await pull(repository, layout, 'art');
+  const id = ((): string => {
+    using reader = repository.openStream(repository.streamObject(layerContentId(sha256(BLOBS.small))) ?? '');
+    return reader.objectId(0);
+  })();
+  unlinkSync(join(path, 'objects', objectPath(id)));
+  // An open repository remembers which objects it stored.
+  using later = await Repository.open(path, { write: true });
+  await pull(later, layout, 'art');
+  assert.ok((await contentOf(later, sha256(BLOBS.small))).equals(BLOBS.small));
+});
+
+test('a config that is not what the artifact’s manifest says is refused', async (t) => {
+  const layout = newLayout(t);
+  layout.publish({ art: layout.artifact(['x']) });
+  writeFileSync(layout.fileOf(sha256(Buffer.from('{}'))), '[]');
+  const { repository } = await newRepository(t);
+  await assert.rejects(pull(repository, layout, 'art'), DigestMismatchError);
+});
