@@ -12,7 +12,11 @@ export { listTags, readTag, removeTag, writeTag, type Tag } from './repository/t
 export { pullImage, type PullEvent, type PullOptions, type PulledLayer, type PullResult } from './oci/pull.js';
 export { LOCAL_FETCH, type LocalFetch } from './oci/local-fetch.js';
 export { type LayerStats } from './oci/import-layer.js';
-export { type ImageSource, type LayerSource } from './oci/source.js';
+export { type BlobSource, type ImageSource, type LayerSource } from './oci/source.js';
+export { openSource, type OpenSourceOptions } from './oci/open-source.js';
+export { openRepositoryImage } from './oci/repository-source.js';
+export { copyImage, type CopyOptions } from './oci/copy.js';
+export { type Platform } from './oci/manifest.js';
 export { openStorageImage, type StorageSourceOptions } from './oci/storage-source.js';
 export { listSocketImages, openSocketImage, SILENCE_LIMIT, type SocketSourceOptions } from './oci/socket-source.js';
 export { inspectImage, listImages, openImage, type ImageSummary, type StoredImage } from './oci/image.js';
