@@ -52,6 +52,7 @@ export class JsonObjectScanner {
         if (++depth > MAX_DEPTH) throw new RpcProtocolError('FRAMING_ERROR', `a message nests deeper than ${MAX_DEPTH}`);
       } else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --depth === 0) {
         this.#depth = 0;
+        this.#inString = false;
         return i + 1;
       }
     }
