@@ -37,12 +37,16 @@ function escapeByte(byte: string): string {
   return NAMED[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }
 
-function unescapeOne(_: string, code: string): string {
+function unescapeOne(match: string, code: string, offset: number, text: string): string {
   if (code.length === 3) return String.fromCharCode(parseInt(code.slice(1), 16));
   const byte = SIMPLE[code];
   if (byte === undefined) {
-    const problem = code === '' ? 'no character after "\\"' : code === 'x' ? 'two hex digits have to follow "\\x"' : `unknown escape "\\${code}"`;
-    throw new FormatError('DUMPFILE', problem);
+    if (code === '') throw new FormatError('DUMPFILE', 'No character after escape');
+    throw new FormatError('DUMPFILE', code === 'x' ? hexProblem(text.length - offset - match.length) : `Unsupported escape type ${code}`);
   }
   return byte;
+}
+
+function hexProblem(left: number): string {
+  return left < 2 ? 'No hex characters after hex escape' : 'Invalid hex characters after hex escape';
 }

@@ -1,42 +1,37 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { ObjectId } from '../repository/object-id.js';
-import { objectPath } from '../repository/object-id.js';
-import { Device, Directory, EMPTY, NO_XATTRS, Regular, Special, Symlink, TYPE_BITS, type Content, type Metadata, type Node, type Xattrs } from '../tree/tree.js';
+import { Device, Directory, EMPTY, Regular, Special, Symlink, TYPE_BITS, type Content, type Metadata, type Node } from '../tree/tree.js';
 import { cString, unescapeField } from './dumpfile-escape.js';
-import { parseMode, parseNumber, parseNumber32, parseTime } from './dumpfile-numbers.js';
+import type { LineFields } from './dumpfile-fields.js';
+import type { XattrFields } from './dumpfile-xattrs.js';
 import { INLINE_MAX, SYMLINK_MAX } from './format.js';
-
-const [SIZE, MODE, NLINK, UID, GID, RDEV, MTIME, PAYLOAD, CONTENT, DIGEST, XATTRS] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] as const;
 
 const KINDS = new Map<number, Node['kind']>(
   (Object.keys(TYPE_BITS) as Node['kind'][]).map((kind) => [TYPE_BITS[kind], kind]),
 );
 
-/** Bytes of xattrs the C library lets one line have: all of the text, and names, values and 7 bytes each. */
-const XATTR_TEXT_MAX = 65535;
-const XATTR_BYTES_MAX = 32767 - 12;
-
 /**
  * Reads the inode of a dumpfile line.
- * @param fields at least 8 of them, still escaped; PAYLOAD, CONTENT and DIGEST may be missing
- * @throws FormatError DUMPFILE, naming the field
+ * @param fields those from MODE on
+ * @throws FormatError DUMPFILE, with the reason that the C library gives
  */
-export function parseNode(fields: readonly ByteString[]): Node {
-  const size = parseNumber(fields[SIZE]!, 'SIZE');
-  const mode = parseMode(fields[MODE]!);
+export function parseNode(size: bigint, fields: LineFields, xattrFields: XattrFields): Node {
+  const mode = fields.mode();
   const kind = KINDS.get(mode & 0o170000);
-  if (kind === undefined) throw new FormatError('DUMPFILE', `MODE: ${fields[MODE]!} has no known file type`);
-  const links = parseNumber32(fields[NLINK]!, 'NLINK');
-  const uid = parseNumber32(fields[UID]!, 'UID');
-  const gid = lenient(fields[GID]!, 'GID', uid);
-  const rdev = lenient(fields[RDEV]!, 'RDEV', uid);
-  const time = parseTime(fields[MTIME]!);
-  const payload = optional(fields[PAYLOAD] ?? '');
-  const inline = optional(fields[CONTENT] ?? '');
+  if (kind === undefined) throw problem(`Invalid mode ${mode.toString(8)}`);
+  const links = fields.number32();
+  const uid = fields.number32();
+  const gid = lenient(fields, uid);
+  const rdev = lenient(fields, uid);
+  const mtimeSec = fields.seconds();
+  const mtimeNsec = fields.number32();
+  const payload = optional(fields.next());
+  const inline = optional(fields.next());
+  const digest = fields.next();
   if (inline !== null) checkInline(inline, size);
-  const metadata = { mode: mode & 0o7777, uid, gid, mtimeSec: time.sec, mtimeNsec: time.nsec, xattrs: parseXattrs(fields) };
-  const node = nodeOf(kind, metadata, { size, rdev, payload, inline, digest: fields[DIGEST] ?? '' });
+  const metadata = { mode: mode & 0o7777, uid, gid, mtimeSec, mtimeNsec, xattrs: xattrFields.read(fields.rest()) };
+  const node = nodeOf(kind, metadata, { size, rdev, payload, inline, digest });
   if (node.kind !== 'directory') node.nlink = links;
   return node;
 }
@@ -69,38 +64,61 @@ function contentOf({ size, payload, inline, digest: digestField }: Data): Conten
   if (inline !== null && inline !== '') return { kind: 'inline', bytes: Buffer.from(inline, 'latin1') };
   const digest = digestField === '-' ? null : parseDigest(digestField, size);
   const path = payload === null || payload === '' ? null : cString(payload);
-  if (digest !== null && path !== null && path === objectPath(digest)) return { kind: 'object', id: digest, size };
+  if (digest !== null && path !== null && isPathOf(path, digest)) return { kind: 'object', id: digest, size };
   if (size === 0n && path === null && digest === null) return EMPTY;
   return { kind: 'external', size, payload: path, digest };
 }
 
 /** Only an empty file's digest does not matter: for others the C library would store whatever its memory holds. */
 function parseDigest(field: ByteString, size: bigint): ObjectId | null {
-  const isDigest = /^(?:[0-9a-fA-F]{64}){1,2}$/.test(field);
-  if (!isDigest && size === 0n) return null;
-  if (!isDigest) throw new FormatError('DUMPFILE', `DIGEST: "${field}" is not 64 or 128 hex digits`);
-  return field.toLowerCase();
+  if (field.length === 64 || field.length === 128) {
+    const hex = hexCase(field);
+    if (hex === LOWER) return field;
+    if (hex === MIXED) return field.toLowerCase();
+  }
+  if (size === 0n) return null;
+  throw problem(`Invalid digest ${field}: 64 or 128 hex digits are needed`);
+}
+
+const [NOT_HEX, LOWER, MIXED] = [0, 1, 2] as const;
+
+function hexCase(text: ByteString): typeof NOT_HEX | typeof LOWER | typeof MIXED {
+  let upper = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if ((code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x66)) continue;
+    if (code < 0x41 || code > 0x46) return NOT_HEX;
+    upper += 1;
+  }
+  return upper === 0 ? LOWER : MIXED;
+}
+
+const SLASH = 0x2f;
+
+/** Whether a path is `xx/yyyy...` for the id `xxyyyy...`. */
+function isPathOf(path: ByteString, id: ObjectId): boolean {
+  if (path.length !== id.length + 1 || path.charCodeAt(2) !== SLASH) return false;
+  for (let at = 0; at < id.length; at += 1) {
+    if (path.charCodeAt(at < 2 ? at : at + 1) !== id.charCodeAt(at)) return false;
+  }
+  return true;
 }
 
 function symlinkTarget(payload: ByteString | null): ByteString {
   const target = cString(payload ?? '');
-  if (target === '' || target.length > SYMLINK_MAX[1]) {
-    throw new FormatError('DUMPFILE', `PAYLOAD: a symlink target has 1 to ${SYMLINK_MAX[1]} bytes`);
-  }
+  if (target === '' || target.length > SYMLINK_MAX[1]) throw problem(target === '' ? 'Invalid symlink' : 'Invalid payload');
   return target;
 }
 
 function checkInline(inline: ByteString, size: bigint): void {
-  if (BigInt(inline.length) !== size) {
-    throw new FormatError('DUMPFILE', `CONTENT: ${inline.length} bytes, SIZE says ${size}`);
-  }
-  if (inline.length > INLINE_MAX[1]) throw new FormatError('DUMPFILE', `CONTENT: more than ${INLINE_MAX[1]} bytes`);
+  if (BigInt(inline.length) !== size) throw problem(`Invalid content size ${inline.length}, must match size ${size}`);
+  if (inline.length > INLINE_MAX[1]) throw problem(`Inline content size ${inline.length} exceeds maximum ${INLINE_MAX[1]}`);
 }
 
 /** The C library looks at the wrong variable: what is no number is an error for root's files and else zero. */
-function lenient(text: ByteString, field: string, uid: number): number {
+function lenient(fields: LineFields, uid: number): number {
   try {
-    return parseNumber32(text, field);
+    return fields.number32();
   } catch (error) {
     if (uid === 0) throw error;
     return 0;
@@ -111,23 +129,6 @@ function optional(field: ByteString): ByteString | null {
   return field === '-' ? null : unescapeField(field);
 }
 
-function parseXattrs(fields: readonly ByteString[]): Xattrs {
-  if (fields.length <= XATTRS) return NO_XATTRS;
-  const xattrs = new Map<ByteString, ByteString>();
-  let text = 0;
-  // One space may end the line.
-  const end = fields.at(-1) === '' ? fields.length - 1 : fields.length;
-  for (const field of fields.slice(XATTRS, end)) {
-    const equals = field.indexOf('=');
-    if (equals < 0) throw new FormatError('DUMPFILE', 'xattr: missing "="');
-    const key = cString(unescapeField(field.slice(0, equals)));
-    const value = unescapeField(field.slice(equals + 1));
-    if (key === '' || key.length > 255) throw new FormatError('DUMPFILE', `xattr: a name of ${key.length} bytes`);
-    xattrs.set(key, value);
-    text += field.length + 1;
-  }
-  let bytes = 0;
-  for (const [key, value] of xattrs) bytes += 7 + key.length + value.length;
-  if (text > XATTR_TEXT_MAX || bytes > XATTR_BYTES_MAX) throw new FormatError('DUMPFILE', 'xattr: too many or too long');
-  return xattrs;
+function problem(message: string): FormatError {
+  return new FormatError('DUMPFILE', message);
 }

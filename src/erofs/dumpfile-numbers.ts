@@ -8,34 +8,25 @@ const U64_MAX = 0xffffffffffffffffn;
  * wraps around 2^64, and what is too large becomes 2^64-1.
  * @throws FormatError DUMPFILE
  */
-export function parseNumber(text: ByteString, field: string): bigint {
-  if (!/^[\t-\r ]*[+-]?[0-9]+$/.test(text)) throw new FormatError('DUMPFILE', `${field}: invalid integer "${text}"`);
+export function parseNumber(text: ByteString): bigint {
+  if (!/^[\t-\r ]*[+-]?[0-9]+$/.test(text)) throw invalid(text);
   const value = BigInt(text.replace(/^[\t-\r ]*[+-]?/, ''));
   const limited = value > U64_MAX ? U64_MAX : value;
   return text.includes('-') ? BigInt.asUintN(64, -limited) : limited;
 }
 
-/** Reads a number and keeps its low 32 bits, as the C tools do. */
-export function parseNumber32(text: ByteString, field: string): number {
-  if (text.length < 10 && /^[0-9]+$/.test(text)) return Number(text);
-  return Number(BigInt.asUintN(32, parseNumber(text, field)));
-}
-
-/** Reads `SECONDS.NANOSECONDS`, two whole numbers (`1.5` is five nanoseconds after one). */
-export function parseTime(text: ByteString): { sec: bigint; nsec: number } {
-  const dot = text.indexOf('.');
-  if (dot < 0) throw new FormatError('DUMPFILE', `MTIME: "${text}" has no "."`);
-  const sec = text.slice(0, dot);
-  return { sec: parseSeconds(sec), nsec: parseNumber32(text.slice(dot + 1), 'MTIME') };
-}
-
-function parseSeconds(text: ByteString): bigint {
-  if (text.length < 16 && /^[0-9]+$/.test(text)) return BigInt(Number(text));
-  return BigInt.asIntN(64, parseNumber(text, 'MTIME'));
-}
-
-/** Reads an octal st_mode. */
+/** Reads an octal st_mode. @throws FormatError DUMPFILE */
 export function parseMode(text: ByteString): number {
-  if (!/^[\t-\r ]*\+?[0-7]{1,21}$/.test(text)) throw new FormatError('DUMPFILE', `MODE: invalid octal integer "${text}"`);
+  let mode = 0;
+  for (let at = 0; at < text.length && mode >= 0; at += 1) {
+    const digit = text.charCodeAt(at) - 0x30;
+    mode = digit < 0 || digit > 7 || at > 6 ? -1 : mode * 8 + digit;
+  }
+  if (mode >= 0 && text !== '') return mode % 0o200000;
+  if (!/^[\t-\r ]*\+?[0-7]{1,21}$/.test(text)) throw invalid(text);
   return parseInt(text.trim().replace('+', ''), 8) % 0o200000;
+}
+
+function invalid(text: ByteString): FormatError {
+  return new FormatError('DUMPFILE', `Invalid integer ${text}`);
 }

@@ -1,14 +1,15 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { DEPTH_MAX, Directory, NAME_MAX, TYPE_BITS, type Leaf } from '../tree/tree.js';
-import { parseNode } from './dumpfile-node.js';
 import { cString, unescapeField } from './dumpfile-escape.js';
+import { LineFields } from './dumpfile-fields.js';
+import { parseNode } from './dumpfile-node.js';
 import { parseMode } from './dumpfile-numbers.js';
+import { XattrFields } from './dumpfile-xattrs.js';
 
-/** Up to MTIME; what is missing behind it is empty. */
-const FIELDS = 8;
-/** Up to the mode: all that counts in a hardlink besides PAYLOAD. */
-const LINK_FIELDS = 3;
+/** Bytes that become one string. From 1 MiB on Node keeps strings outside of the heap, where searching them is very slow. */
+const CHUNK = 512 << 10;
+const AT = 0x40;
 
 /** A line that gives an existing inode another name. */
 interface Link {
@@ -26,37 +27,60 @@ interface Link {
  * @throws FormatError DUMPFILE, with the line
  */
 export function parseDump(text: Buffer): Directory {
-  const parser = new DumpParser();
-  let line = 0;
+  const parser = new DumpParser(text.indexOf(0));
   for (let start = 0; start < text.length; ) {
-    const newline = text.indexOf(10, start);
-    const end = newline < 0 ? text.length : newline;
-    line += 1;
-    parser.parseLine(text.toString('latin1', start, end), line);
-    start = end + 1;
+    const end = endOfChunk(text, start);
+    parser.parseLines(text.toString('latin1', start, end), start);
+    start = end;
   }
   return parser.finish();
+}
+
+/** Behind the last newline of the next half MiB, or of the first line when that is longer. */
+function endOfChunk(text: Buffer, start: number): number {
+  if (text.length - start <= CHUNK) return text.length;
+  const last = text.lastIndexOf(10, start + CHUNK - 1);
+  if (last >= start) return last + 1;
+  const first = text.indexOf(10, start + CHUNK);
+  return first < 0 ? text.length : first + 1;
 }
 
 class DumpParser {
   private root: Directory | undefined;
   private readonly links: Link[] = [];
   private readonly linkNames = new Map<Directory, Map<ByteString, Link>>();
+  private readonly fields = new LineFields();
+  private readonly xattrs = new XattrFields();
   private parentText: ByteString | null = null;
   private parent: Directory | null = null;
+  private line = 0;
 
-  parseLine(text: ByteString, line: number): void {
-    const fields = text.split(' ');
-    try {
-      if (text.includes('\0')) throw problem(`NUL byte at position ${text.indexOf('\0')}`);
-      this.addLine(fields, line);
-    } catch (error) {
-      throw atLine(error, line, fields[0]!);
+  /** @param firstNul where in the file the first NUL byte is, or -1 */
+  constructor(private readonly firstNul: number) {}
+
+  /**
+   * @param text whole lines
+   * @param offset where in the file they are
+   */
+  parseLines(text: ByteString, offset: number): void {
+    const nul = this.firstNul - offset;
+    for (let start = 0; start < text.length; ) {
+      const newline = text.indexOf('\n', start);
+      const end = newline < 0 ? text.length : newline;
+      this.line += 1;
+      try {
+        if (nul >= start && nul < end) throw problem(`Invalid embedded NUL character at position ${nul - start}`);
+        this.fields.start(text, start, end);
+        this.addLine();
+      } catch (error) {
+        throw atLine(error, this.line, text.slice(start, end).split(' ', 1)[0]!);
+      }
+      start = end + 1;
     }
   }
 
   finish(): Directory {
-    if (this.root === undefined) throw problem('no lines');
+    if (this.root === undefined) throw problem('No files in dump file');
     for (const link of this.links) {
       try {
         this.resolve(link);
@@ -67,45 +91,58 @@ class DumpParser {
     return this.root;
   }
 
-  private addLine(fields: ByteString[], line: number): void {
-    if (fields[0] === '') throw problem('PATH: empty path');
-    const needed = fields[2]?.startsWith('@') === true ? LINK_FIELDS : FIELDS;
-    if (fields.length < needed) throw problem(`${fields.length} fields, at least ${needed} have to be there`);
-    const path = cString(unescapeField(fields[0]!));
+  private addLine(): void {
+    const { fields } = this;
+    const field = fields.next();
+    if (field === '') throw problem('Invalid empty path');
+    const path = cString(unescapeField(field));
+    const size = fields.number64();
     const slash = path.lastIndexOf('/');
-    const name = path.slice(slash + 1);
-    if (name === '' && /[^/]/.test(path)) throw problem('PATH: a slash at the end');
-    const parent = this.parentText !== null && this.parentText === path.slice(0, slash) && name !== '' ? this.parent : this.findParent(path);
+    const name = slash < 0 ? path : path.slice(slash + 1);
+    if (name === '' && /[^/]/.test(path)) throw problem(`Parent directory missing for ${showBytes(path)}`);
+    const { parentText } = this;
+    const sameParent = parentText !== null && slash === parentText.length && name !== '' && path.startsWith(parentText);
+    const parent = sameParent ? this.parent : this.findParent(path);
     if (parent === null) {
-      this.addRoot(fields);
+      this.addRoot(size);
       return;
     }
-    if (slash >= 0) {
+    if (slash >= 0 && !sameParent) {
       this.parentText = path.slice(0, slash);
       this.parent = parent;
     }
-    this.addChild(parent, name, fields, line);
+    this.addChild(parent, name, size);
   }
 
-  private addRoot(fields: ByteString[]): void {
-    if (this.root !== undefined) throw problem('PATH: a second root');
-    const root = fields[2]!.startsWith('@') ? null : parseNode(fields);
-    if (root?.kind !== 'directory') throw problem('MODE: the root has to be a directory');
+  private addRoot(size: bigint): void {
+    if (this.root !== undefined) throw problem("Can't have multiple roots");
+    const root = this.fields.startsWith(AT) ? null : parseNode(size, this.fields, this.xattrs);
+    if (root?.kind !== 'directory') throw problem('Root must be a directory');
     this.root = root;
   }
 
-  private addChild(parent: Directory, name: ByteString, fields: ByteString[], line: number): void {
-    if (name === '.' || name === '..') throw problem('PATH: "." or ".."');
-    if (name.length > NAME_MAX) throw problem(`PATH: name of ${name.length} bytes`);
-    if (parent.entries.has(name) || this.linkNames.get(parent)?.has(name) === true) throw problem('PATH: is there already');
-    if (!fields[2]!.startsWith('@')) {
-      parent.entries.set(name, parseNode(fields));
+  private addChild(parent: Directory, name: ByteString, size: bigint): void {
+    if (name === '.' || name === '..') throw problem(`Invalid . or .. in path: ${name}`);
+    if (name.length > NAME_MAX) throw problem(`Can't add child: a name of ${name.length} bytes`);
+    const { fields } = this;
+    if (fields.startsWith(AT)) {
+      this.addLink(parent, name);
       return;
     }
-    if ((parseMode(fields[2]!.slice(1)) & 0o170000) === TYPE_BITS.directory) throw problem('MODE: directories cannot be hardlinked');
-    const payload = fields[8] ?? '';
-    if (payload === '-') throw problem('PAYLOAD: no target of the hardlink');
-    const link = { directory: parent, name, target: cString(unescapeField(payload)), line };
+    const node = parseNode(size, fields, this.xattrs);
+    const before = parent.entries.size;
+    parent.entries.set(name, node);
+    if (parent.entries.size === before || this.linkNames.get(parent)?.has(name) === true) throw problem(EXISTS);
+  }
+
+  private addLink(parent: Directory, name: ByteString): void {
+    const { fields } = this;
+    if (parent.entries.has(name) || this.linkNames.get(parent)?.has(name) === true) throw problem(EXISTS);
+    if ((parseMode(fields.next().slice(1)) & 0o170000) === TYPE_BITS.directory) throw problem("Directories can't be hardlinked");
+    for (let skipped = 0; skipped < FIELDS_TO_PAYLOAD; skipped += 1) fields.skip();
+    const payload = fields.next();
+    if (payload === '-') throw problem('No target path for the hardlink');
+    const link = { directory: parent, name, target: cString(unescapeField(payload)), line: this.line };
     this.links.push(link);
     let names = this.linkNames.get(parent);
     if (names === undefined) this.linkNames.set(parent, (names = new Map<ByteString, Link>()));
@@ -116,14 +153,14 @@ class DumpParser {
   private findParent(path: ByteString): Directory | null {
     const names = path.split('/').filter((name) => name !== '');
     names.pop();
-    if (names.length > DEPTH_MAX) throw problem(`PATH: ${names.length} nested directories`);
+    if (names.length > DEPTH_MAX) throw problem(`Can't add child: ${names.length} nested directories`);
     if (names.length === 0 && /^\/*$/.test(path)) return null;
     let directory = this.root;
-    if (directory === undefined) throw problem('PATH: the first line has to be the root');
+    if (directory === undefined) throw problem('Root node not present');
     for (const name of names) {
       const child: Directory | Leaf | undefined = directory.entries.get(name);
-      if (child === undefined) throw problem(`PATH: there is no parent directory "${showBytes(name)}"`);
-      if (child.kind !== 'directory') throw problem(`PATH: its parent "${showBytes(name)}" is no directory`);
+      if (child === undefined) throw problem(`Parent directory missing for ${showBytes(path)}`);
+      if (child.kind !== 'directory') throw problem(`Parent must be a directory for ${showBytes(path)}`);
       directory = child;
     }
     return directory;
@@ -134,7 +171,7 @@ class DumpParser {
     let link = start;
     const seen = new Set<Link>();
     for (;;) {
-      if (seen.has(link)) throw problem('PAYLOAD: the hardlink leads to itself');
+      if (seen.has(link)) throw problem(`Self-referential hardlink ${showBytes(start.target)}`);
       seen.add(link);
       const directory = this.findParent(link.target);
       const name = lastName(link.target);
@@ -146,7 +183,7 @@ class DumpParser {
         return;
       }
       if (next === undefined) {
-        throw problem(`PAYLOAD: the hardlink's target "${showBytes(link.target)}" ${node === undefined ? 'does not exist' : 'is a directory'}`);
+        throw problem(node === undefined ? `No target at ${showBytes(link.target)} for hardlink` : "Directories can't be hardlinked");
       }
       link = next;
     }
@@ -156,6 +193,10 @@ class DumpParser {
 function lastName(path: ByteString): ByteString {
   return path.split('/').findLast((name) => name !== '') ?? '';
 }
+
+const EXISTS = "Can't add child: the name is there already";
+/** NLINK to MTIME. */
+const FIELDS_TO_PAYLOAD = 5;
 
 function problem(message: string): FormatError {
   return new FormatError('DUMPFILE', message);

@@ -26,7 +26,8 @@ export function* printDump(root: Directory): Generator<Buffer> {
   if (text !== '') yield Buffer.from(text, 'latin1');
 }
 
-interface Place {
+/** A node where a walk meets it. */
+export interface Place {
   /** `/` for the root */
   path: ByteString;
   node: Node;
@@ -34,7 +35,8 @@ interface Place {
   name: ByteString;
 }
 
-function* walk(root: Directory): Generator<Place> {
+/** Depth first, names in byte order. */
+export function* walk(root: Directory): Generator<Place> {
   yield { path: '/', node: root, directory: root, name: '' };
   const stack = [{ directory: root, prefix: '/', names: sortedNames(root), next: 0 }];
   for (let level = stack.at(-1); level !== undefined; level = stack.at(-1)) {
@@ -97,7 +99,7 @@ function sizeOf(node: Node): bigint | number {
 }
 
 /** PAYLOAD, CONTENT and DIGEST. */
-function dataFields(node: Node): string {
+export function dataFields(node: Node): string {
   if (node.kind === 'symlink') return `${escapeField(node.target)} - -`;
   return node.kind === 'regular' ? contentFields(node.content) : '- - -';
 }
