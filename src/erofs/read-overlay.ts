@@ -2,6 +2,7 @@ import type { ByteString } from '../bytes.js';
 import { objectPath, type ObjectId } from '../repository/object-id.js';
 import { NO_XATTRS, type Content, type Xattrs } from '../tree/tree.js';
 import { imageError } from './image-error.js';
+import type { Peer } from './options.js';
 import { ESCAPED, METACOPY, OVERLAY, REDIRECT, WHITEOUT_MARKS, WHITEOUT_OPAQUE_MARKS, WHITEOUT_PARENT_MARKS } from './overlay-names.js';
 import type { RawInode } from './read-inode.js';
 import { METACOPY_HEADER } from './xattr-table.js';
@@ -53,6 +54,6 @@ export function originalXattrs(xattrs: Xattrs, marks: readonly ByteString[]): Xa
 export const ON_WHITEOUT: readonly ByteString[] = WHITEOUT_MARKS;
 
 /** Marks on a directory that holds whiteouts. */
-export function whiteoutParentMarks(version: number): readonly ByteString[] {
-  return version === 1 ? [...WHITEOUT_PARENT_MARKS, ...WHITEOUT_OPAQUE_MARKS] : WHITEOUT_PARENT_MARKS;
+export function whiteoutParentMarks(version: number, peer: Peer = 'composefs-rs'): readonly ByteString[] {
+  return version === 1 && peer === 'composefs-rs' ? [...WHITEOUT_PARENT_MARKS, ...WHITEOUT_OPAQUE_MARKS] : WHITEOUT_PARENT_MARKS;
 }

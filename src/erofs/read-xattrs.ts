@@ -25,7 +25,7 @@ export class XattrReader {
   ) {}
 
   /**
-   * The xattrs of an inode as the image has them, with the names overlayfs sees.
+   * The xattrs of an inode as the image has them, with the names overlayfs sees: first its own, then shared ones.
    * @throws FormatError EROFS
    */
   read(inode: RawInode): Xattrs {
@@ -43,13 +43,13 @@ export class XattrReader {
       xattrs.set(entry.name, entry.value);
       filter |= entry.filterBit;
     };
-    for (let ref = start + XATTR_HEADER_SIZE; ref < start + XATTR_HEADER_SIZE + 4 * refs; ref += 4) {
-      add(this.readShared(this.base + 4 * image.readUInt32LE(ref), ref));
-    }
     while (at < end) {
       const entry = this.readEntry(at, end);
       add(entry);
       at += entry.size;
+    }
+    for (let ref = start + XATTR_HEADER_SIZE; ref < start + XATTR_HEADER_SIZE + 4 * refs; ref += 4) {
+      add(this.readShared(this.base + 4 * image.readUInt32LE(ref), ref));
     }
     // The kernel does not look for xattrs the filter says are not there.
     if (image.readUInt32LE(start) !== ~filter >>> 0) throw imageError('the xattr name filter does not fit the names', start);

@@ -1,11 +1,11 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { ObjectId } from '../repository/object-id.js';
-import { DEPTH_MAX, Device, Directory, EMPTY, Regular, Special, Symlink, type Content, type Leaf, type Xattrs } from '../tree/tree.js';
+import { DEPTH_MAX, Device, Directory, EMPTY, Regular, Special, Symlink, type Content, type Leaf, type Node, type Xattrs } from '../tree/tree.js';
 import { Extents } from './extents.js';
 import { BLOCK, BLOCK_BITS, DIRENT_TYPE, IMAGE_MAX, INLINE_MAX, LAYOUT_CHUNKED, SLOT, SYMLINK_MAX, alignUp } from './format.js';
 import { imageError } from './image-error.js';
-import type { FormatVersion } from './options.js';
+import type { FormatVersion, Peer } from './options.js';
 import { readDirents } from './read-directory.js';
 import { bodyOf, metadataOf, readInode, type Body, type RawInode } from './read-inode.js';
 import { isEscapedWhiteout, ON_WHITEOUT, originalXattrs, outsideContent, whiteoutParentMarks } from './read-overlay.js';
@@ -19,6 +19,23 @@ export interface ErofsImage {
   root: Directory;
 }
 
+/** What an image says about an inode and a tree does not. */
+export interface StoredInode {
+  /** Bytes, for a directory those of its entries. */
+  size: bigint;
+  links: number;
+}
+
+export interface ReadOptions {
+  /**
+   * Whose tree comes out where the readers of the two programs differ. That of the C library keeps the marks
+   * `trusted.overlay.opaque=x` and `user.overlay.opaque=x` of directories with whiteouts. Default `composefs-rs`.
+   */
+  peer?: Peer;
+  /** Gets what the image says about each node of the tree. */
+  stored?: Map<Node, StoredInode>;
+}
+
 /**
  * Reads a composefs image back into the tree it was written from. Every offset and count is checked, each byte belongs to
  * one inode at most, and time and memory are in proportion to the image's length. An inode with several names is owned by
@@ -26,9 +43,9 @@ export interface ErofsImage {
  * @param image the whole image; not referred to afterwards
  * @throws FormatError EROFS, with the offset and the directory
  */
-export function readErofs(image: Buffer): ErofsImage {
+export function readErofs(image: Buffer, options: ReadOptions = {}): ErofsImage {
   const superblock = readSuperblock(image);
-  return { version: superblock.version, root: new ImageReader(image, superblock).read() };
+  return { version: superblock.version, root: new ImageReader(image, superblock, options).read() };
 }
 
 /**
@@ -84,6 +101,7 @@ class ImageReader {
   constructor(
     private readonly image: Buffer,
     private readonly superblock: Superblock,
+    private readonly options: ReadOptions,
   ) {
     this.extents = new Extents(image.length);
     this.xattrs = new XattrReader(image, superblock.xattrBase);
@@ -117,6 +135,7 @@ class ImageReader {
     this.claim(inode, body.tailLength, body);
     const xattrs = this.xattrs.read(inode);
     const directory = new Directory(metadataOf(inode, xattrs));
+    this.options.stored?.set(directory, { size: inode.size, links: inode.links });
     this.pending.push({ directory, inode, body, xattrs, parentNid, path, depth });
     this.inodes += 1n;
     return directory;
@@ -154,12 +173,13 @@ class ImageReader {
     if (dots !== 2) throw imageError('"." or ".." is missing', inode.at);
     if (inode.links !== 2 + subdirectories) throw imageError(`${inode.links} links for ${subdirectories} subdirectories`, inode.at);
     if (depth === 0 && this.superblock.version !== 2 && stubs !== 256) throw imageError(`${stubs} of the root's 256 whiteouts`, inode.at);
-    directory.xattrs = originalXattrs(place.xattrs, whiteouts > 0 ? whiteoutParentMarks(this.superblock.version) : []);
+    directory.xattrs = originalXattrs(place.xattrs, whiteouts > 0 ? whiteoutParentMarks(this.superblock.version, this.options.peer) : []);
   }
 
   private addLeaf(inode: RawInode, mayBeStub: boolean): KnownLeaf {
     const known: KnownLeaf = { kind: inode.kind, links: inode.links, leaf: this.readLeaf(inode, mayBeStub), names: 0 };
     this.leaves.set(inode.nid, known);
+    if (known.leaf !== null) this.options.stored?.set(known.leaf, { size: inode.size, links: inode.links });
     this.inodes += 1n;
     return known;
   }
