@@ -45,6 +45,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initHash(env, exports);
   cfsbridge::initPool(env, exports);
   cfsbridge::initRemove(env, exports);
+  cfsbridge::initScan(env, exports);
   cfsbridge::initSocket(env, exports);
   cfsbridge::initSocketPoll(env, exports);
   return exports;

@@ -20,6 +20,7 @@ void initMount(Napi::Env env, Napi::Object exports);
 void initHash(Napi::Env env, Napi::Object exports);
 void initPool(Napi::Env env, Napi::Object exports);
 void initRemove(Napi::Env env, Napi::Object exports);
+void initScan(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initSocketPoll(Napi::Env env, Napi::Object exports);
 

@@ -229,6 +229,10 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
     auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
     return info.Env().GetInstanceData<Environment>()->ingest.New({external, info[0]});
   }
+  // For the addon's other functions that put things into the store.
+  Napi::Value Handle(const Napi::CallbackInfo& info) {
+    return Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
+  }
   void Close(const Napi::CallbackInfo&) { store_->close(); }
 
  private:
@@ -249,6 +253,7 @@ void initPool(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeStore", NativeStore::DefineClass(env, "NativeStore", {
     NativeStore::InstanceMethod("put", &NativeStore::Put),
     NativeStore::InstanceMethod("ingest", &NativeStore::MakeIngest),
+    NativeStore::InstanceMethod("handle", &NativeStore::Handle),
     NativeStore::InstanceMethod("close", &NativeStore::Close),
   }));
   environments++;

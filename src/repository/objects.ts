@@ -35,6 +35,7 @@ interface NativeIngest {
 interface NativeStore {
   put(bytes: Uint8Array): Promise<Buffer>;
   ingest(policy: TakePolicy): NativeIngest;
+  handle(): object;
   close(): void;
 }
 
@@ -105,6 +106,11 @@ export class ObjectStore implements Disposable {
   /** Starts taking over one layer's content. */
   ingest(policy: TakePolicy): LayerIngest {
     return new LayerIngest(this.#native.ingest(policy), DIGEST_SIZE[this.algorithm]);
+  }
+
+  /** What the addon's other functions know this store by. Valid as long as the store is. */
+  nativeHandle(): object {
+    return this.#native.handle();
   }
 
   /** Closes the folder. Puts and ingests must have ended. */

@@ -1,0 +1,231 @@
+// Walking a folder: directories, metadata, xattrs, link targets. Content is in scan_content.cc.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <system_error>
+#include <thread>
+
+#include "scan.h"
+
+namespace cfsbridge {
+namespace {
+
+[[noreturn]] void failScan(int error, const std::string& what, const std::string& path) { throw ScanFailure{error, "", what, path}; }
+
+template <typename T>
+void append(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+std::string procPath(int dir, const std::string& name) {
+  std::string path = "/proc/self/fd/" + std::to_string(dir);
+  if (!name.empty()) path += "/" + name;
+  return path;
+}
+
+std::string readTarget(int dir, const std::string& name, off_t size) {
+  std::string target(static_cast<size_t>(size > 0 ? size : 255) + 1, '\0');
+  for (;;) {
+    ssize_t length = readlinkat(dir, name.c_str(), target.data(), target.size());
+    if (length < 0) throw ScanFailure{errno, "", "cannot read a symlink", ""};
+    if (static_cast<size_t>(length) < target.size()) {
+      target.resize(static_cast<size_t>(length));
+      return target;
+    }
+    target.resize(target.size() * 2);
+  }
+}
+
+}  // namespace
+
+FolderScan::FolderScan(int root, ScanOptions options, std::function<bool()> cancelled)
+    : root_(root), options_(std::move(options)), cancelled_(std::move(cancelled)) {}
+
+std::string FolderScan::run() {
+  if (fstat(root_, &rootEntry_.st) < 0) failScan(errno, "cannot stat the folder", "");
+  rootEntry_.xattrs = readXattrs(procPath(root_, ""));
+  directories_.push_back(std::make_unique<Directory>());
+  OwnedFd root(openat(root_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) failScan(errno, "cannot open the folder", "");
+  push([this, dir = std::make_shared<OwnedFd>(std::move(root))] { readDirectory(dir, 0, "."); });
+  std::vector<std::thread> threads;
+  try {
+    for (unsigned i = 1; i < options_.threads; i++) threads.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    // The user's limit of threads: those that are there do it all.
+  }
+  work();
+  for (auto& thread : threads) thread.join();
+  jobs_.clear();
+  if (failure_) throw std::move(*failure_);
+  return serialize();
+}
+
+void FolderScan::push(Job job) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+void FolderScan::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (failure_ || (jobs_.empty() && running_ == 0)) break;
+    if (jobs_.empty()) {
+      wake_.wait(lock);
+      continue;
+    }
+    Job job = std::move(jobs_.back());
+    jobs_.pop_back();
+    running_++;
+    lock.unlock();
+    std::optional<ScanFailure> failure;
+    try {
+      if (cancelled_()) failure = ScanFailure{0, "ABORTED", "aborted", ""};
+      else job();
+    } catch (ScanFailure& caught) {
+      failure = std::move(caught);
+    } catch (StoreError& caught) {
+      failure = ScanFailure{0, std::move(caught.code), "cannot fill store: " + caught.message, ""};
+    }
+    job = nullptr;
+    lock.lock();
+    running_--;
+    if (failure && !failure_) failure_ = std::move(failure);
+  }
+  wake_.notify_all();
+}
+
+void FolderScan::readDirectory(std::shared_ptr<OwnedFd> parent, uint32_t number, std::string name) {
+  Directory* directory;
+  {
+    std::lock_guard lock(mutex_);
+    directory = directories_[number].get();
+  }
+  int fd = openat(parent->get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) failScan(errno, "cannot open a directory", directory->path);
+  auto dir = std::make_shared<OwnedFd>(fd);
+  parent.reset();
+  // fdopendir owns its descriptor; ours outlives it, for the files.
+  int listed = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  std::unique_ptr<DIR, int (*)(DIR*)> list(listed < 0 ? nullptr : fdopendir(listed), closedir);
+  if (!list) failScan(errno, "cannot read a directory", directory->path);
+  std::vector<std::pair<uint32_t, std::string>> below;
+  for (;;) {
+    errno = 0;
+    dirent* next = readdir(list.get());
+    if (!next) {
+      if (errno != 0) failScan(errno, "cannot read a directory", directory->path);
+      break;
+    }
+    if (strcmp(next->d_name, ".") == 0 || strcmp(next->d_name, "..") == 0) continue;
+    try {
+      addEntry(fd, *directory, next->d_name);
+    } catch (ScanFailure& failure) {
+      failure.path = directory->path + "/" + next->d_name;
+      throw;
+    }
+  }
+  list.reset();
+  {
+    std::lock_guard lock(mutex_);
+    for (ScanEntry& entry : directory->entries) {
+      if (!S_ISDIR(entry.st.st_mode)) continue;
+      entry.directory = static_cast<uint32_t>(directories_.size());
+      directories_.push_back(std::make_unique<Directory>());
+      directories_.back()->path = directory->path + "/" + entry.name;
+      below.emplace_back(entry.directory, entry.name);
+    }
+  }
+  for (auto& [child, childName] : below) push([this, dir, child = child, childName = childName] { readDirectory(dir, child, childName); });
+  scheduleFiles(dir, *directory);
+}
+
+void FolderScan::addEntry(int dir, Directory& directory, const std::string& name) {
+  ScanEntry entry;
+  if (fstatat(dir, name.c_str(), &entry.st, AT_SYMLINK_NOFOLLOW) < 0) throw ScanFailure{errno, "", "cannot stat", ""};
+  const mode_t type = entry.st.st_mode & S_IFMT;
+  if (!options_.devices && (type == S_IFCHR || type == S_IFBLK)) return;
+  entry.name = name;
+  if (options_.hardlinks && type != S_IFDIR && entry.st.st_nlink > 1 && isFurtherLink(entry.st)) {
+    entry.kind = ScanEntry::Data::Link;
+  } else {
+    if (type == S_IFLNK) {
+      entry.kind = ScanEntry::Data::Target;
+      entry.data = readTarget(dir, name, entry.st.st_size);
+    }
+    if (options_.xattrs != XattrChoice::None) entry.xattrs = readXattrs(procPath(dir, name));
+  }
+  directory.entries.push_back(std::move(entry));
+}
+
+bool FolderScan::isFurtherLink(const struct stat& st) {
+  std::lock_guard lock(mutex_);
+  return !links_.emplace(std::pair(st.st_dev, st.st_ino), true).second;
+}
+
+// Symlinks are not followed, except for the descriptor itself.
+std::string FolderScan::readXattrs(const std::string& path) {
+  if (options_.xattrs == XattrChoice::None) return "";
+  const bool isRoot = path.find('/', sizeof "/proc/self/fd/" - 1) == std::string::npos;
+  char names[65536];
+  ssize_t length = isRoot ? listxattr(path.c_str(), names, sizeof names) : llistxattr(path.c_str(), names, sizeof names);
+  if (length < 0 && (errno == EOPNOTSUPP || errno == ENODATA)) return "";
+  if (length < 0) throw ScanFailure{errno, "", "cannot list xattrs", ""};
+  std::string out;
+  std::string value;
+  for (const char* name = names; name < names + length; name += strlen(name) + 1) {
+    if (options_.xattrs == XattrChoice::User && strncmp(name, "user.", 5) != 0) continue;
+    if (value.empty()) value.resize(65536);
+    ssize_t size = isRoot ? getxattr(path.c_str(), name, value.data(), value.size()) : lgetxattr(path.c_str(), name, value.data(), value.size());
+    if (size < 0 && errno == ENODATA) continue;
+    if (size < 0) throw ScanFailure{errno, "", std::string("cannot read xattr ") + name, ""};
+    append(out, static_cast<uint16_t>(strlen(name)));
+    append(out, static_cast<uint32_t>(size));
+    out += name;
+    out.append(value.data(), static_cast<size_t>(size));
+  }
+  return out;
+}
+
+// Per entry, the root first, then directory by directory in the order of their numbers, all little-endian:
+//   u32 number of the directory it is in, u32 its own number (directories), u32 st_mode, u32 uid, u32 gid, u32 rdev,
+//   i64 mtime, u32 its nanoseconds, u64 size, u64 dev and u64 ino (hardlinked inodes, when asked for),
+//   u8 kind of data, u16 length of the name, u32 length of the data, u32 length of the xattrs, then these three.
+std::string FolderScan::serialize() {
+  std::string out;
+  const auto add = [&](uint32_t parent, const ScanEntry& entry) {
+    const bool linked = options_.hardlinks && !S_ISDIR(entry.st.st_mode) && entry.st.st_nlink > 1;
+    append<uint32_t>(out, parent);
+    append<uint32_t>(out, entry.directory);
+    append<uint32_t>(out, entry.st.st_mode);
+    append<uint32_t>(out, entry.st.st_uid);
+    append<uint32_t>(out, entry.st.st_gid);
+    append<uint32_t>(out, static_cast<uint32_t>(entry.st.st_rdev));
+    append<int64_t>(out, entry.st.st_mtim.tv_sec);
+    append<uint32_t>(out, static_cast<uint32_t>(entry.st.st_mtim.tv_nsec));
+    append<uint64_t>(out, static_cast<uint64_t>(entry.st.st_size));
+    append<uint64_t>(out, linked ? entry.st.st_dev : 0);
+    append<uint64_t>(out, linked ? entry.st.st_ino : 0);
+    append<uint8_t>(out, static_cast<uint8_t>(entry.kind));
+    append<uint16_t>(out, static_cast<uint16_t>(entry.name.size()));
+    append<uint32_t>(out, static_cast<uint32_t>(entry.data.size()));
+    append<uint32_t>(out, static_cast<uint32_t>(entry.xattrs.size()));
+    out += entry.name;
+    out += entry.data;
+    out += entry.xattrs;
+  };
+  add(0, rootEntry_);
+  for (uint32_t number = 0; number < directories_.size(); number++) {
+    for (const ScanEntry& entry : directories_[number]->entries) add(number, entry);
+    directories_[number].reset();
+  }
+  return out;
+}
+
+}  // namespace cfsbridge
