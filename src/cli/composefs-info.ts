@@ -1,0 +1,98 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { bytesOf, type ByteString } from '../bytes.js';
+import { printStored } from '../erofs/stored-print.js';
+import { readErofs, type StoredInode } from '../erofs/reader.js';
+import { FormatError } from '../errors.js';
+import { Fd } from '../fd/fd.js';
+import { verityDigestOfFd } from '../fsverity/digest.js';
+import { files } from '../native.js';
+import type { Directory, Node } from '../tree/tree.js';
+import { CommandFailure, errorText } from './command-failure.js';
+import { listLines, payloadsOf } from './composefs-info-list.js';
+import { InfoUsage, parseInfoOptions, type InfoOptions } from './composefs-info-options.js';
+import { missingBelow } from './composefs-info-missing.js';
+import { STDERR, STDOUT, writeFd } from './write-fd.js';
+
+/** Lines are written together up to this many characters. */
+const GATHER = 1 << 16;
+
+/**
+ * The command composefs-info, as in composefs 1.0.8: shows what is in images.
+ * @param args without the program's name
+ * @returns the exit status: 0 done, 1 anything else
+ */
+export async function composefsInfo(args: readonly string[]): Promise<number> {
+  try {
+    const options = parseInfoOptions(args);
+    if (options.command === 'measure-file') await measure(options.paths);
+    else show(options);
+    return 0;
+  } catch (error) {
+    if (error instanceof InfoUsage) writeFd(STDERR, error.message);
+    else if (error instanceof CommandFailure) writeFd(STDERR, `composefs-info: ${error.message}\n`);
+    else throw error;
+    return 1;
+  }
+}
+
+async function measure(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    using file = new Fd(openFile(path));
+    try {
+      const digest = files.measureVerity(file.number) ?? (await verityDigestOfFd(file, 'sha256'));
+      writeFd(STDOUT, `${digest.toString('hex')}\n`);
+    } catch (error) {
+      throw new CommandFailure(`failed to measure '${path}': ${errorText(error)}`);
+    }
+  }
+}
+
+function show({ command, paths, basedir, filter }: InfoOptions): void {
+  const payloads = new Set<ByteString>();
+  for (const path of paths) {
+    const { root, stored } = load(path, filter);
+    if (command === 'ls') writeLines(listLines(root));
+    else if (command === 'dump') writeLines(printStored(root, stored));
+    else for (const payload of payloadsOf(root)) payloads.add(payload);
+  }
+  const missing = command === 'missing-objects' && basedir !== undefined ? missingBelow(basedir, payloads) : payloads;
+  writeLines([...missing].sort().map((payload) => `${payload}\n`));
+}
+
+function load(path: string, filter: readonly string[]): { root: Directory; stored: Map<Node, StoredInode> } {
+  const fd = openFile(path);
+  try {
+    const stored = new Map<Node, StoredInode>();
+    const { root } = readErofs(readFileSync(fd), { peer: 'composefs', stored });
+    if (filter.length > 0) keepOnly(root, filter.map(bytesOf));
+    return { root, stored };
+  } catch (error) {
+    const reason = error instanceof FormatError ? `Invalid argument\ncomposefs-info: ${error.message}` : errorText(error);
+    throw new CommandFailure(`Failed to load '${path}': ${reason}`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw new CommandFailure(`Failed to open '${path}': ${errorText(error)}`);
+  }
+}
+
+function keepOnly(root: Directory, names: readonly ByteString[]): void {
+  for (const name of root.entries.keys()) if (!names.includes(name)) root.entries.delete(name);
+}
+
+function writeLines(lines: Iterable<ByteString>): void {
+  let text = '';
+  for (const line of lines) {
+    text += line;
+    if (text.length < GATHER) continue;
+    writeFd(STDOUT, Buffer.from(text, 'latin1'));
+    text = '';
+  }
+  writeFd(STDOUT, Buffer.from(text, 'latin1'));
+}

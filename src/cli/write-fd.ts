@@ -1,0 +1,28 @@
+import { writeSync } from 'node:fs';
+import { isErrno } from '../fd/fd.js';
+
+export const STDIN = 0;
+export const STDOUT = 1;
+export const STDERR = 2;
+
+/** A shell's status for a program that SIGPIPE ended, as it ends C programs whose reader went away. */
+const SIGPIPE_STATUS = 141;
+const RETRY_MS = 5;
+
+/**
+ * Writes all bytes to a descriptor and returns when they are gone. Standard output is written to in this way by programs that
+ * do nothing else meanwhile; `process.stdout` would make a stream of it first.
+ */
+export function writeFd(fd: number, bytes: Uint8Array | string): void {
+  const buffer = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+  for (let at = 0; at < buffer.length; ) {
+    try {
+      at += writeSync(fd, buffer, at);
+    } catch (error) {
+      if (fd === STDOUT && isErrno(error, 'EPIPE')) process.exit(SIGPIPE_STATUS);
+      // Whoever started us may have set the descriptor not to block.
+      if (!isErrno(error, 'EAGAIN')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
+  }
+}
