@@ -30,8 +30,8 @@ const recipes: Record<Language, Recipe> = {
   },
   rust: {
     tool: 'cargo',
-    fetch: ['fetch', '--locked'],
-    build: ['build', '--release', '--locked', '--offline', '--target-dir', join(cache, 'jsonrpc-rust')],
+    fetch: ['fetch'],
+    build: ['build', '--release', '--offline', '--target-dir', join(cache, 'jsonrpc-rust')],
     program: join(cache, 'jsonrpc-rust/release/jsonrpc-rust'),
   },
 };
