@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import { SocketError, listen, type Connection, type Fd } from '../../src/fd/fd-passing.js';
 
-/** What is sent for one request: a result with descriptors, or raw bytes; `fds` is announced as it is unless `count` says otherwise. */
-export type Answer = { result: object; fds?: Fd[]; count?: unknown } | { raw: string | Buffer; fds?: Fd[] } | 'silence' | 'gone';
+/**
+ * What is sent for one request: a result with descriptors, or raw bytes; `fds` is announced as it is unless `count`
+ * says otherwise. With `gone` the server hangs up afterwards.
+ */
+export type Answer = { result: object; fds?: Fd[]; count?: unknown } | { raw: string | Buffer; fds?: Fd[]; gone?: boolean } | 'silence' | 'gone';
 
 /** Answers by method name. */
 export type Script = Readonly<Record<string, (params: Record<string, unknown>) => Answer>>;
@@ -43,6 +46,7 @@ async function answerAll(connection: Connection, script: Script): Promise<void> 
     } finally {
       for (const fd of answer.fds ?? []) fd.close();
     }
+    if ('gone' in answer && answer.gone === true) return;
   }
 }
 
