@@ -4,6 +4,7 @@ import type { GlobalOptions, Session } from './session.js';
 
 /** Where the repository is, going by the global options. */
 export function repositoryPath({ repo, user, system }: GlobalOptions): string {
+  if (repo === false) throw new Error('--no-repo is only for compute-id and create-dumpfile');
   return repo ?? defaultRepositoryPath(user ? 'user' : system ? 'system' : undefined);
 }
 

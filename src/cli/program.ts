@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { Argument, Command, Option } from 'commander';
 import { lazily } from './lazily.js';
 import { erofsVersion } from './option-values.js';
+import { defineImageCommands } from './program-image.js';
 import { defineOciCommands } from './program-oci.js';
 import { defineRepositoryCommands } from './program-repository.js';
 import type { Session } from './session.js';
@@ -25,6 +26,7 @@ export function createProgram(session: Session): Command {
 
   program
     .addOption(new Option('--repo <path>', 'Repository to work on').conflicts(['user', 'system']))
+    .option('--no-repo', 'Open no repository, in commands that need none')
     .addOption(new Option('--user', "Repository at the user's standard place, ~/.var/lib/composefs").conflicts('system'))
     .option('--system', "Repository at the system's standard place, /sysroot/composefs")
     .addOption(new Option('--hash <algorithm>', 'Digest algorithm the repository must have').choices(['sha256', 'sha512']))
@@ -34,6 +36,7 @@ export function createProgram(session: Session): Command {
     .addOption(new Option('--no-upgrade', 'Fail on a repository of the old kind without meta.json').hideHelp());
 
   defineRepositoryCommands(program, session);
+  defineImageCommands(program, session);
   defineOciCommands(program, session);
 
   program

@@ -11,7 +11,8 @@ export interface Session {
 
 /** Options that stand before or after any command. */
 export interface GlobalOptions {
-  repo?: string;
+  /** false: none, for commands that can do without */
+  repo?: string | false;
   user?: true;
   system?: true;
   hash?: Algorithm;

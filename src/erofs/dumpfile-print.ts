@@ -9,10 +9,12 @@ const CHUNK = 1 << 16;
  * Prints a tree as a composefs dumpfile, as `cfsctl oci dump` does: depth first, names in byte order, directories
  * with size 0, an inode's further names as `@120000` lines that name the first one.
  * Source: composefs-dump(5).
+ * @param root the root of a tree, or any node of one
+ * @param path what it is called in the dumpfile, absolute
  * @returns the text in pieces of about 64 KiB that end with whole lines
  */
-export function* printDump(root: Directory): Generator<Buffer> {
-  const places = [...walk(root)];
+export function* printDump(root: Node, path: ByteString = '/'): Generator<Buffer> {
+  const places = [...walk(root, path)];
   const names = namesOfLeaves(places);
   let text = '';
   for (const place of places) {
@@ -28,17 +30,18 @@ export function* printDump(root: Directory): Generator<Buffer> {
 
 /** A node where a walk meets it. */
 export interface Place {
-  /** `/` for the root */
   path: ByteString;
   node: Node;
-  directory: Directory;
+  /** null for the first one */
+  directory: Directory | null;
   name: ByteString;
 }
 
 /** Depth first, names in byte order. */
-export function* walk(root: Directory): Generator<Place> {
-  yield { path: '/', node: root, directory: root, name: '' };
-  const stack = [{ directory: root, prefix: '/', names: sortedNames(root), next: 0 }];
+export function* walk(root: Node, rootPath: ByteString = '/'): Generator<Place> {
+  yield { path: rootPath, node: root, directory: null, name: '' };
+  if (root.kind !== 'directory') return;
+  const stack = [{ directory: root, prefix: rootPath === '/' ? '/' : `${rootPath}/`, names: sortedNames(root), next: 0 }];
   for (let level = stack.at(-1); level !== undefined; level = stack.at(-1)) {
     const { directory, prefix } = level;
     const name = level.names[level.next++];
