@@ -12,6 +12,7 @@ import { listSocketImages, openSocketImage } from '../../src/oci/socket-source.j
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
+import { BridgeError } from '../../src/errors.js';
 import { METHOD_NOT_FOUND, RemoteError, SERVER_ERROR } from '../../src/rpc/rpc-error.js';
 import { getFeatures } from '../../src/rpc/splitfdstream-client.js';
 import { Store } from '../../src/storage/store.js';
@@ -91,13 +92,13 @@ for (const language of ['go', 'rust'] as const) {
       mkdirSync(image);
       copyFileSync(join(folder, 'files-701/image.json'), join(image, 'image.json'));
       await serving('missing', {}, async (socket) => {
-        await assert.rejects(pull(socket, emptyRepository('missing')), (error) => error instanceof RemoteError && error.rpcCode === SERVER_ERROR && /GetSplitFDStream.*[Nn]o such file/.test(error.message));
+        await assert.rejects(pull(socket, emptyRepository('missing')), refusal(/GetSplitFDStream.*[Nn]o such file/));
       });
     });
 
     test('a server at its limit of open files', async () => {
       await serving('files-701', { openFiles: 256 }, async (socket) => {
-        await assert.rejects(pull(socket, emptyRepository('limited')), (error) => error instanceof RemoteError && /GetSplitFDStream.*[Tt]oo many open files/.test(error.message));
+        await assert.rejects(pull(socket, emptyRepository('limited')), refusal(/GetSplitFDStream.*[Tt]oo many open files/));
       });
     });
 
@@ -158,4 +159,13 @@ async function tarOf(stream: LayerStream): Promise<Buffer> {
       else assert.fail('a stored layer names its files');
     }
   return Buffer.concat(parts);
+}
+
+/** The error of a pull that the server's refusal of a layer ended: it names the layer and keeps the refusal. */
+function refusal(text: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof BridgeError && error.place.layer !== undefined && text.test(error.message));
+    assert.ok(error.cause instanceof RemoteError && error.cause.rpcCode === SERVER_ERROR);
+    return true;
+  };
 }
