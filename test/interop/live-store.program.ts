@@ -15,7 +15,7 @@ const folder = join(peers, 'sid', inside);
 const store = join(folder, 'store');
 const podman = (...args: string[]): string => {
   const options = ['podman', '--root', `${inside}/store`, '--runroot', `${inside}/run`, '--storage-driver', 'overlay'];
-  return execFileSync(inPeers, [...options, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  return execFileSync(inPeers, [...options, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 100_000 }).trim();
 };
 
 const mounted = join(peers, 'sid', podman('image', 'mount', 'small'));

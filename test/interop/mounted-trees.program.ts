@@ -20,7 +20,7 @@ function mountpoint(name: string): string {
 }
 
 const podman = ['podman', '--root', `/share/${storeName}`, '--runroot', `/share/${storeName}.run`, '--storage-driver', 'overlay'];
-const shown = execFileSync(inPeers, [...podman, 'image', 'mount', image], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+const shown = execFileSync(inPeers, [...podman, 'image', 'mount', image], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 100_000 }).trim();
 const expected = expectedTree(listTree(join(peers, 'sid', shown)));
 
 const mounts: Record<string, () => string> = {
