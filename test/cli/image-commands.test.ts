@@ -63,7 +63,7 @@ describe('images of folders', () => {
 
   test('import-image takes any bytes', () => {
     const image = Buffer.from('no image');
-    const { status, stdout } = runCli(['--repo', at('repo'), 'import-image', 'odd'], { input: image.toString() });
+    const { status, stdout } = runCli(['--repo', at('repo'), 'import-image', 'odd'], { input: image });
     assert.deepEqual([status, stdout], [0, `sha256:${referenceVerity(image, 'sha256')}\n`]);
     assert.equal(runCli(['--repo', at('repo'), 'image-objects', 'odd']).status, 1);
   });
