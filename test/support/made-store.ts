@@ -1,6 +1,6 @@
 // A containers-storage made by hand, for what no real program would store: wrong digests, odd headers, any size.
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { END, header, padded, pax, type Fields } from '../layer/make-tar.js';
@@ -100,6 +100,11 @@ function makeTar(entries: readonly MadeEntry[]): Tar {
 function writeLayer(graphroot: string, id: string, entries: readonly MadeEntry[], { recipe }: Tar): void {
   const diff = join(graphroot, 'overlay', id, 'diff');
   mkdirSync(diff, { recursive: true });
+  // cfsctl finds a layer by its short name.
+  const short = id.slice(0, 26).toUpperCase();
+  writeFileSync(join(graphroot, 'overlay', id, 'link'), short);
+  mkdirSync(join(graphroot, 'overlay/l'), { recursive: true });
+  symlinkSync(`../${id}/diff`, join(graphroot, 'overlay/l', short));
   writeFileSync(join(graphroot, `overlay-layers/${id}.tar-split.gz`), recipe);
   for (const { name, type, content } of entries) {
     const path = join(diff, name);
