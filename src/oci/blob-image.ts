@@ -1,8 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { BridgeError, FormatError } from '../errors.js';
 import type { Blobs } from './blobs.js';
 import { layerKind } from './layer-types.js';
 import { isContainerImage, parseConfig, parseManifest, type Descriptor } from './manifest.js';
+import { PARALLEL_LAYERS } from './parallel-layers.js';
 import type { ImageSource, LayerSource } from './source.js';
 import { tarBlob } from './tar-blob.js';
 import { checkSize } from './verified-blob.js';
@@ -17,7 +17,7 @@ import { checkSize } from './verified-blob.js';
 export function blobImage(manifest: Buffer, blobs: Blobs, owned: Disposable): ImageSource {
   const parsed = parseManifest(manifest);
   const config = blobs.read('config', parsed.config);
-  const common = { manifest, config, trusted: true, parallelLayers: availableParallelism(), [Symbol.asyncDispose]: async () => owned[Symbol.dispose]() };
+  const common = { manifest, config, trusted: true, parallelLayers: PARALLEL_LAYERS, [Symbol.asyncDispose]: async () => owned[Symbol.dispose]() };
   if (isContainerImage(parsed)) return { ...common, layers: tarLayers(parsed.layers, parseConfig(config).rootfs.diff_ids, blobs) };
   return {
     ...common,

@@ -9,6 +9,9 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 export const MAGIC_LENGTH = 6;
 
 const OUTPUT_SIZE = 256 * 1024;
+/** So many bytes may wait before and after the decompressor, so that reading, decompressing and storing overlap. */
+const READ_AHEAD = 1 << 20;
+const GUNZIP = { chunkSize: OUTPUT_SIZE, highWaterMark: READ_AHEAD };
 
 /**
  * How a file is compressed, going by its first bytes. Media types are not asked: tools write plain tars under the type of
@@ -37,7 +40,7 @@ export function decompress(source: ByteSource, compression: Compression): ByteSo
 
 class GunzipSource implements ByteSource {
   readonly #source: ByteSource;
-  readonly #gunzip = createGunzip({ chunkSize: OUTPUT_SIZE });
+  readonly #gunzip = createGunzip(GUNZIP);
 
   constructor(source: ByteSource) {
     this.#source = source;

@@ -1,6 +1,5 @@
 // What `docker save` writes: a tar with a config and the layers' tars, and a `manifest.json` of docker's own that lists them.
 import { createHash } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { bytesOf } from '../bytes.js';
 import { BridgeError, FormatError, NotFoundError } from '../errors.js';
@@ -10,6 +9,7 @@ import { dockerName } from './docker-name.js';
 import type { ImageFile } from './image-files.js';
 import { LAYER_TYPES } from './layer-types.js';
 import { digestLike, JSON_LIMIT, MEDIA_TYPES, parseConfig } from './manifest.js';
+import { PARALLEL_LAYERS } from './parallel-layers.js';
 import type { ImageSource } from './source.js';
 import { tarBlob } from './tar-blob.js';
 
@@ -49,7 +49,7 @@ export async function openDockerArchive(path: string, choice?: ArchiveChoice, si
         open: async () => tarBlob(open(files, layer.name), layer),
       })),
       trusted: true,
-      parallelLayers: availableParallelism(),
+      parallelLayers: PARALLEL_LAYERS,
       [Symbol.asyncDispose]: async () => files[Symbol.dispose](),
     };
   } catch (error) {

@@ -1,10 +1,10 @@
-import { availableParallelism } from 'node:os';
 import { NotFoundError } from '../errors.js';
 import type { ByteSource } from '../layer/byte-source.js';
 import { mergedStream } from '../repository/merged-stream.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
 import { openImage, type StoredImage } from './image.js';
+import { PARALLEL_LAYERS } from './parallel-layers.js';
 import { RepositoryLayer } from './repository-layer.js';
 import type { BlobSource, ImageSource, LayerSource } from './source.js';
 
@@ -23,7 +23,7 @@ export async function openRepositoryImage(repository: Repository, reference: str
     layers: layersOf(repository, image),
     blobs: blobsOf(repository, image),
     trusted: uid === 0 || uid === process.geteuid?.(),
-    parallelLayers: availableParallelism(),
+    parallelLayers: PARALLEL_LAYERS,
     [Symbol.asyncDispose]: async () => undefined,
   };
 }
