@@ -1,0 +1,48 @@
+#include "ingest_io.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "ingest.h"
+
+namespace cfsbridge {
+
+void readExactly(int fd, uint8_t* into, uint64_t size, uint64_t offset) {
+  while (size > 0) {
+    ssize_t got = pread(fd, into, size, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) failErrno(errno, "cannot read content");
+    if (got == 0) fail("SIZE_MISMATCH", "content ended " + std::to_string(size) + " bytes early");
+    into += got;
+    offset += static_cast<uint64_t>(got);
+    size -= static_cast<uint64_t>(got);
+  }
+}
+
+void writeExactly(int fd, const uint8_t* data, uint64_t size, uint64_t offset) {
+  while (size > 0) {
+    ssize_t put = pwrite(fd, data, size, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) failErrno(errno, "cannot write an object");
+    data += put;
+    offset += static_cast<uint64_t>(put);
+    size -= static_cast<uint64_t>(put);
+  }
+}
+
+uint8_t* readBuffer() {
+  thread_local std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadStep]);
+  return buffer.get();
+}
+
+void checkUnchanged(int fd, const struct stat& before) {
+  struct stat now;
+  if (fstat(fd, &now) < 0) failErrno(errno, "cannot stat content");
+  if (now.st_size != before.st_size || now.st_ctim.tv_sec != before.st_ctim.tv_sec || now.st_ctim.tv_nsec != before.st_ctim.tv_nsec)
+    fail("SOURCE_CHANGED", "the file changed while it was read");
+}
+
+}  // namespace cfsbridge

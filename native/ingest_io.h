@@ -1,0 +1,16 @@
+// Reading sources and writing objects, for the jobs of an ingest. All throw StoreError.
+#pragma once
+#include <sys/stat.h>
+
+#include <cstdint>
+
+namespace cfsbridge {
+
+void readExactly(int fd, uint8_t* into, uint64_t size, uint64_t offset);
+void writeExactly(int fd, const uint8_t* data, uint64_t size, uint64_t offset);
+// kReadStep bytes of this thread's own.
+uint8_t* readBuffer();
+// A change of content moves ctime (or size); a trusted owner has no way around that.
+void checkUnchanged(int fd, const struct stat& before);
+
+}  // namespace cfsbridge
