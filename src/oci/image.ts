@@ -113,7 +113,7 @@ export function inspectImage(repository: Repository, image: StoredImage): string
   const shown = {
     manifest: image.manifestStream.bytes.toString('utf8'),
     config: image.configStream.bytes.toString('utf8'),
-    referrers: referrers(repository, image.digest).map((digest) => ({ digest })),
+    referrers: referrers(repository, image.digest),
     composefs_erofs: erofsImage(repository, image.configStream) ?? null,
     composefs_boot_erofs: erofsImage(repository, image.configStream, true) ?? null,
   };

@@ -153,7 +153,8 @@ test('artifacts are stored as by cfsctl, and two that share the config {} where 
   // cfsctl takes an artifact only when its descriptor has a platform.
   const platform = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
   const one = { ...layout.artifact(['one', Buffer.alloc(3 << 20, 'x'), '']), platform };
-  const two = { ...layout.artifact(['two']), platform };
+  const { mediaType, digest, size } = one;
+  const two = { ...layout.artifact(['two'], { subject: { mediaType, digest, size } }), platform };
   layout.publish({ one, two });
   const [theirs, ours] = [repositoryOf('sha512'), repositoryOf('sha512')];
   pullReport(askCfsctl(theirs, 'oci', 'pull', `oci:${layout.path}:one`, 'tag'));
@@ -163,7 +164,9 @@ test('artifacts are stored as by cfsctl, and two that share the config {} where 
   assert.equal(runCli(['--repo', ours, 'oci', 'pull', `oci:${layout.path}:two`, 'two']).status, 0);
   for (const tag of ['tag', 'two']) assert.equal(askCfsctl(ours, 'oci', 'inspect', tag).status, 0);
   assert.equal(askCfsctl(ours, 'gc').status, 0);
-  for (const tag of ['tag', 'two']) assert.equal(askCfsctl(ours, 'oci', 'inspect', tag).status, 0);
+  for (const tag of ['tag', 'two']) assert.equal(runCli(['--repo', ours, 'oci', 'inspect', tag]).stdout, askCfsctl(ours, 'oci', 'inspect', tag).stdout);
+  const { referrers } = JSON.parse(askCfsctl(ours, 'oci', 'inspect', 'tag').stdout) as { referrers: string[] };
+  assert.deepEqual(referrers, [two.digest]);
   assertSound(ours);
 });
 
