@@ -40,25 +40,20 @@ export function selectManifest(listed: readonly Descriptor[], blobs: Blobs, want
   if (candidates.length > MAX_MANIFESTS) throw new FormatError('INDEX_INVALID', `the index leads to ${candidates.length} manifests, at most ${MAX_MANIFESTS} are looked at`);
   const [only] = candidates;
   if (only === undefined) throw new NotFoundError('the index lists no image manifest');
-  const seen: string[] = [];
+  if (candidates.length === 1 && isArtifact(only.descriptor, blobs)) return readManifest(only.descriptor, blobs);
+  const seen = new Set<string>();
   const ranked: Ranked[] = [];
-  let artifacts = 0;
   for (const candidate of candidates) {
     const platform = candidate.descriptor.platform ?? platformOf(candidate.descriptor, blobs);
-    if (platform === undefined) {
-      artifacts++;
-      continue;
-    }
-    seen.push(showPlatform(platform));
+    if (platform === undefined) continue;
+    seen.add(showPlatform(platform));
     const rank = platformRank(platform, wanted);
     if (rank !== undefined) ranked.push({ ...candidate, rank });
   }
-  if (candidates.length === 1 && artifacts === 1) return readManifest(only.descriptor, blobs);
   const [best, next] = ranked.sort((a, b) => a.rank - b.rank);
   if (best === undefined) {
-    if (candidates.length === 1 && isArtifact(only.descriptor, blobs)) return readManifest(only.descriptor, blobs);
-    if (seen.length === 0) throw ambiguous(candidates);
-    throw new BridgeError('PLATFORM', `there is no image for ${showPlatform(wanted)}, only for ${[...new Set(seen)].join(', ')}`);
+    if (seen.size === 0) throw ambiguous(candidates);
+    throw new BridgeError('PLATFORM', `there is no image for ${showPlatform(wanted)}, only for ${[...seen].join(', ')}`);
   }
   // Within one index the first of equals is meant; between names in a folder nobody has said which.
   if (next !== undefined && next.rank === best.rank && next.entry !== best.entry) throw ambiguous([best, next]);
