@@ -6,11 +6,12 @@ import type { Manifest } from './manifest.js';
 
 /**
  * Makes an image known whose manifest is stored: first as a referrer of the image it says it belongs to (a signature, an SBOM),
- * whether that is here or not, then by its tag.
+ * whether that is here or not, then by its tag. Afterwards no power failure takes them back.
  * @param digest of the manifest
  * @param tag none when undefined
  */
-export function publish(repository: Repository, manifest: Manifest, digest: string, tag: string | undefined): void {
-  if (manifest.subject) repository.writeRef('streams', bytesOf(`oci-referrers/${manifest.subject.digest}/${digest}`), manifestContentId(digest));
-  if (tag !== undefined) writeTag(repository, tag, digest);
+export async function publish(repository: Repository, manifest: Manifest, digest: string, tag: string | undefined): Promise<void> {
+  const referrer = manifest.subject && repository.writeRef('streams', bytesOf(`oci-referrers/${manifest.subject.digest}/${digest}`), manifestContentId(digest));
+  const tagged = tag !== undefined && writeTag(repository, tag, digest);
+  if (referrer || tagged) await repository.sync();
 }

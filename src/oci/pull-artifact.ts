@@ -32,7 +32,7 @@ export async function pullArtifact(repository: Repository, source: ImageSource, 
   }
   const streams = new Map(layers.map(({ diffId, stream }) => [diffId, stream]));
   const written = await writeImage(repository, { manifest: source.manifest, config: source.config, layers: streams, images: new Map() });
-  publish(repository, manifest, written.manifestDigest, tag);
+  await publish(repository, manifest, written.manifestDigest, tag);
   return { ...written, tag, images: new Map(), layers };
 }
 

@@ -83,7 +83,7 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
   const present = await findPulledImage(repository, source, versions);
   if (present !== undefined) {
     for (const { diffId } of present.layers) options.onEvent?.({ kind: 'present', diffId });
-    publish(repository, manifest, present.manifestDigest, options.name);
+    await publish(repository, manifest, present.manifestDigest, options.name);
     return { ...present, tag: options.name };
   }
 
@@ -107,7 +107,7 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
     layers: new Map(layers.map(({ diffId, stream }) => [diffId, stream])),
     images: new Map([...images].map(([version, id]) => [imageRefName({ version, boot: false, keepUserXattrs: false }), id])),
   });
-  publish(repository, manifest, written.manifestDigest, options.name);
+  await publish(repository, manifest, written.manifestDigest, options.name);
   return { ...written, tag: options.name, images, layers };
 }
 

@@ -56,12 +56,13 @@ export function readLink(root: Fd, path: ByteString): ByteString | undefined {
 /**
  * Makes `path` a symlink to `target` in one step: whoever looks sees the old target or the new one. Missing
  * directories are made.
+ * @returns false when it was that already
  */
-export function writeLink(root: Fd, path: ByteString, target: ByteString): void {
+export function writeLink(root: Fd, path: ByteString, target: ByteString): boolean {
   const { parent, name } = splitPath(path);
   using dir = makeDirectories(root, parent);
-  if (trySymlink(target, dir, name)) return;
-  if (readLink(dir, name) === target) return;
+  if (trySymlink(target, dir, name)) return true;
+  if (readLink(dir, name) === target) return false;
   // The repository's own directory is on the same file system and nobody looks for names there.
   const temporary = makeTemporaryLink(root, target);
   try {
@@ -70,6 +71,7 @@ export function writeLink(root: Fd, path: ByteString, target: ByteString): void 
     files.unlinkat(root.number, temporary, 0);
     throw error;
   }
+  return true;
 }
 
 /** Removes a symlink. @returns false when there was none */

@@ -169,13 +169,15 @@ export class Repository implements Disposable {
 
   /**
    * Makes a ref, which keeps the named thing from garbage collection. Parts of `ref` between slashes become directories.
+   * A power failure may take it back until the next `sync`.
+   * @returns false when it was there already
    * @throws NotFoundError when `name` does not exist: a ref to nothing would make garbage collections fail
    */
-  writeRef(area: Area, ref: ByteString, name: ByteString): void {
+  writeRef(area: Area, ref: ByteString, name: ByteString): boolean {
     this.#checkWritable();
     checkPath(ref);
     if (this.lookup(area, name) === undefined) throw new NotFoundError(`there is no "${showBytes(name)}" in ${area} to refer to`);
-    writeLink(this.root, `${area}/refs/${ref}`, `${'../'.repeat(ref.split('/').length)}${name}`);
+    return writeLink(this.root, `${area}/refs/${ref}`, `${'../'.repeat(ref.split('/').length)}${name}`);
   }
 
   /** Removes a ref. @returns false when there was none */

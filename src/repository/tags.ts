@@ -37,10 +37,11 @@ export function listTagNames(repository: Repository): ByteString[] {
 
 /** All tags, sorted as bytes of their file names. */
 export function listTags(repository: Repository): Tag[] {
-  return listTagNames(repository).map((name) => ({
-    name: decodeTag(name),
-    manifestDigest: digestOf(repository.readRef('streams', `${FOLDER}/${name}`) ?? '', name),
-  }));
+  return listTagNames(repository).flatMap((name) => {
+    const target = repository.readRef('streams', `${FOLDER}/${name}`);
+    // Somebody else may remove it between the two looks.
+    return target === undefined ? [] : [{ name: decodeTag(name), manifestDigest: digestOf(target, name) }];
+  });
 }
 
 /** The manifest digest a tag stands for, or undefined. @throws FormatError when the ref points at something else */
@@ -51,11 +52,12 @@ export function readTag(repository: Repository, tag: string): string | undefined
 }
 
 /**
- * Points a tag at an image, in one step.
+ * Points a tag at an image, in one step. A power failure may take it back until the next `sync` of the repository.
+ * @returns false when it did that already
  * @throws NotFoundError when the repository has no such manifest
  */
-export function writeTag(repository: Repository, tag: string, manifestDigest: string): void {
-  repository.writeRef('streams', `${FOLDER}/${encodeTag(tag)}`, bytesOf(MANIFEST_PREFIX + manifestDigest));
+export function writeTag(repository: Repository, tag: string, manifestDigest: string): boolean {
+  return repository.writeRef('streams', `${FOLDER}/${encodeTag(tag)}`, bytesOf(MANIFEST_PREFIX + manifestDigest));
 }
 
 /** Removes a tag. @returns false when there was none */

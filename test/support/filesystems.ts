@@ -34,6 +34,12 @@ export class LoopFilesystem implements Disposable {
     }
   }
 
+  /** Mounts it anew, as after a restart of the machine; nothing may have it open. */
+  remount(): void {
+    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    execFileSync('mount', ['-o', 'loop', join(this.#folder.path, 'image'), this.path], { stdio: 'pipe' });
+  }
+
   [Symbol.dispose](): void {
     execFileSync('umount', ['-l', this.path], { stdio: 'pipe' });
     this.#folder[Symbol.dispose]();
