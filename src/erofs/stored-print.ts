@@ -18,7 +18,8 @@ export function* printStored(root: Directory, stored: ReadonlyMap<Node, StoredIn
     const { size, links } = stored.get(node)!;
     const mode = `${known === undefined ? '' : '@'}${(TYPE_BITS[node.kind] | node.mode).toString(8)}`;
     const rdev = 'rdev' in node ? node.rdev : 0;
-    const data = known === undefined ? dataFields(node) : `${escapeField(known)} - -`;
+    const fields = dataFields(node);
+    const data = known === undefined ? fields : escapeField(known) + fields.slice(fields.indexOf(' '));
     let line = `${escapePath(path)} ${size} ${mode} ${links} ${node.uid} ${node.gid} ${rdev} ${node.mtimeSec}.${node.mtimeNsec} ${data}`;
     for (const [name, value] of node.xattrs) line += ` ${escapeXattr(name)}=${escapeXattr(value)}`;
     yield `${line}\n`;
