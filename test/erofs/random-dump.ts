@@ -1,5 +1,5 @@
 /** Numbers that look random and are the same in every run: xorshift. */
-class Dice {
+export class Dice {
   private state: number;
 
   constructor(seed: number) {
@@ -31,8 +31,9 @@ const XATTRS = [
 /**
  * A dumpfile with a bit of everything that C and composefs-rs write alike: hardlinks name earlier lines whose link
  * counts are right, no line carries the marks that images add, and no name is two hex digits (those composefs-rs hides).
+ * @param entries how many lines below the root's at most; default 20 to 419
  */
-export function randomDump(seed: number): Buffer {
+export function randomDump(seed: number, entries?: number): Buffer {
   const dice = new Dice(seed);
   const digests = Array.from({ length: 12 }, () => dice.hex(64));
   const directories = [''];
@@ -55,9 +56,9 @@ export function randomDump(seed: number): Buffer {
     leaves.push(leaf);
     lines.push(() => leaf.line(leaf.links));
   };
-  for (let index = 0, count = 20 + dice.roll(400); index < count; index += 1) {
-    const length = dice.pick([0, 0, dice.roll(200)]);
-    const path = `${dice.pick(directories)}/${dice.pick(['f', '+x', '-', 'ab', '\\xc3\\x9c'])}${'n'.repeat(length)}${100 + index}`;
+  for (let index = 0, count = entries ?? 20 + dice.roll(400); index < count; index += 1) {
+    const length = dice.pick([0, 0, dice.roll(200), 247]);
+    const path = `${dice.pick(directories)}/${dice.pick(['f', '+x', '-', 'ab', '\\xc3\\x9c'])}${'n'.repeat(length)}${10000 + index}`;
     switch (dice.roll(7)) {
       case 0: {
         const line = `${path} 0 4${dice.pick(['0755', '0700', '1777'])} 2 ${owner()} 0 ${time()} - - -${xattrs()}`;
@@ -83,8 +84,16 @@ export function randomDump(seed: number): Buffer {
       }
       case 5: {
         const line = `${path} 0 20${dice.pick(['644', '600'])} 1 ${owner()} 0 ${time()} - - -`;
-        if (dice.roll(3) > 0) addLeaf(path, 0, dice.pick(['10644', '140644']), 0, '- - -');
-        else lines.push(() => line);
+        switch (dice.roll(4)) {
+          case 0:
+            lines.push(() => line);
+            break;
+          case 1:
+            addLeaf(path, 0, dice.pick(['20600', '60660']), 1 + dice.roll(2 ** 31), '- - -');
+            break;
+          default:
+            addLeaf(path, 0, dice.pick(['10644', '140644']), 0, '- - -');
+        }
         break;
       }
       default: {
