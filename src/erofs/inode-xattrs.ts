@@ -1,10 +1,10 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
-import type { Node } from '../tree/tree.js';
+import type { Node, Xattrs } from '../tree/tree.js';
 import type { Backing } from './backing.js';
 import type { FormatVersion, Peer } from './options.js';
 import { ESCAPED, OPAQUE, OVERLAY, METACOPY, REDIRECT, WHITEOUT_MARKS, WHITEOUT_OPAQUE_MARKS, WHITEOUT_PARENT_MARKS } from './overlay-names.js';
-import { ROLE_STUB, ROLE_WHITEOUT, type Scan } from './scan.js';
+import { ROLE_PLAIN, ROLE_STUB, ROLE_WHITEOUT, type Scan } from './scan.js';
 import { byName, type XattrPair, type XattrTable } from './xattr-table.js';
 
 const NONE: readonly XattrPair[] = [];
@@ -31,6 +31,7 @@ export function inodeXattrs(
   if (node.xattrs.size === 0 && marks.length === 0) {
     return overlayPairs(backing, table);
   }
+  if (marks.length === 0 && role === ROLE_PLAIN) return plainXattrs(node.xattrs, overlayPairs(backing, table), table);
   const own = new Map<ByteString, ByteString>();
   for (const [name, value] of node.xattrs) own.set(role === ROLE_STUB ? name : escaped(name), value);
   if (options.peer === 'composefs') for (const [name] of marks) own.delete(name);
@@ -38,6 +39,20 @@ export function inodeXattrs(
   for (const [name, value] of own) pairs.push(usedPair(table, name, value));
   for (const [name, value] of marks) pairs.push(usedPair(table, name, value));
   return pairs.sort(byName);
+}
+
+/** Inodes often share one map of xattrs, whose pairs are looked up and sorted once. */
+function plainXattrs(xattrs: Xattrs, overlay: readonly XattrPair[], table: XattrTable): readonly XattrPair[] {
+  const own = table.sorted(xattrs, () => {
+    const pairs: XattrPair[] = [];
+    for (const [name, value] of xattrs) pairs.push(checkedPair(table, escaped(name), value));
+    return pairs.sort(byName);
+  });
+  for (const pair of own) pair.uses += 1;
+  if (overlay.length === 0) return own;
+  const pairs = own.concat(overlay);
+  // Names from `user.` on are rare, and these are mostly behind all others.
+  return byName(own.at(-1)!, overlay[0]!) <= 0 ? pairs : pairs.sort(byName);
 }
 
 type Mark = readonly [ByteString, ByteString];
@@ -78,10 +93,15 @@ function escaped(name: ByteString): ByteString {
 }
 
 function usedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
+  const pair = checkedPair(table, name, value);
+  pair.uses += 1;
+  return pair;
+}
+
+function checkedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
   const pair = table.pair(name, value);
   if (pair.name.suffix.length > 255 || value.length > 65535) {
     throw new FormatError('EROFS_XATTR', `an image cannot hold an xattr with ${name.length} bytes of name and ${value.length} of value`);
   }
-  pair.uses += 1;
   return pair;
 }

@@ -53,7 +53,6 @@ class Scanner implements Scan {
   readonly firstSlot: number[] = [];
   readonly slotNames: ByteString[] = [];
   readonly slotTargets: number[] = [];
-  private readonly leaves = new Map<Node, number>();
 
   constructor(
     private readonly stubs: boolean,
@@ -107,11 +106,10 @@ class Scanner implements Scan {
 
   private addLeaf(leaf: Exclude<Node, Directory>, slot: number, parent: number, stub: Device | undefined): number {
     if (leaf === stub) return this.add(leaf, ROLE_STUB, 1, slot);
-    let inode = this.leaves.get(leaf);
-    const known = inode !== undefined;
-    if (inode === undefined) {
-      inode = this.add(leaf, this.roleOf(leaf, slot, parent, stub), this.declared ? (leaf.nlink ?? 0) : 0, slot);
-      this.leaves.set(leaf, inode);
+    let inode = leaf.scanned;
+    const known = this.nodes[inode] === leaf;
+    if (!known) {
+      inode = leaf.scanned = this.add(leaf, this.roleOf(leaf, slot, parent, stub), this.declared ? (leaf.nlink ?? 0) : 0, slot);
     }
     if (!this.declared || leaf.nlink === null) this.links[inode]! += 1;
     const owner = this.declared ? leaf.owner : null;

@@ -1,6 +1,7 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { ObjectId } from '../repository/object-id.js';
+import type { Xattrs } from '../tree/tree.js';
 import { XATTR_ENTRY_HEADER_SIZE, padding } from './format.js';
 import { METACOPY, REDIRECT } from './overlay-names.js';
 import { writeBytes } from './write-bytes.js';
@@ -81,6 +82,7 @@ export type ObjectXattrs = readonly [metacopy: XattrPair, redirect: XattrPair];
 export class XattrTable {
   private readonly names = new Map<ByteString, XattrName>();
   private readonly pairs = new Map<ByteString, Map<ByteString, XattrPair>>();
+  private readonly maps = new Map<Xattrs, readonly XattrPair[]>();
   private readonly objects = new Map<ObjectId, ObjectXattrs>();
 
   /** @param lustre whether `lustre.` has a number, as in format 2 */
@@ -93,6 +95,13 @@ export class XattrTable {
     let pair = values.get(value);
     if (pair === undefined) values.set(value, (pair = new XattrPair(this.name(name), value, null, value.length)));
     return pair;
+  }
+
+  /** What `sort` makes of a map of xattrs, once for each map. */
+  sorted(xattrs: Xattrs, sort: () => readonly XattrPair[]): readonly XattrPair[] {
+    let pairs = this.maps.get(xattrs);
+    if (pairs === undefined) this.maps.set(xattrs, (pairs = sort()));
+    return pairs;
   }
 
   /**

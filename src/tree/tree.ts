@@ -63,6 +63,8 @@ abstract class LeafInode extends Inode {
   nlink: number | null = null;
   /** The name that stands for the inode; the other names are links to it. */
   owner: Position | null = null;
+  /** For the writer: where its latest list had this inode. Whoever reads it looks there whether it still is. */
+  scanned = -1;
 }
 
 export class Directory extends Inode {
