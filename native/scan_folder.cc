@@ -39,6 +39,8 @@ std::string readTarget(int dir, const std::string& name, off_t size) {
   }
 }
 
+constexpr size_t kHead = 71;  // bytes of a record before its name
+
 }  // namespace
 
 FolderScan::FolderScan(int root, ScanOptions options, std::function<bool()> cancelled)
@@ -199,6 +201,12 @@ std::string FolderScan::readXattrs(const std::string& path) {
 //   u8 kind of data, u16 length of the name, u32 length of the data, u32 length of the xattrs, then these three.
 std::string FolderScan::serialize() {
   std::string out;
+  size_t total = 0;
+  const auto measure = [&](const ScanEntry& entry) { total += kHead + entry.name.size() + entry.data.size() + entry.xattrs.size(); };
+  measure(rootEntry_);
+  for (const auto& directory : directories_)
+    for (const ScanEntry& entry : directory->entries) measure(entry);
+  out.reserve(total);
   const auto add = [&](uint32_t parent, const ScanEntry& entry) {
     const bool linked = options_.hardlinks && !S_ISDIR(entry.st.st_mode) && entry.st.st_nlink > 1;
     append<uint32_t>(out, parent);
