@@ -4,16 +4,16 @@ import { isErrno, openPath, type Fd } from '../fd/fd.js';
 import { files } from '../native.js';
 import { CommandFailure, errorText } from './command-failure.js';
 
-/**
- * The payloads that are no files below a folder.
- * @throws CommandFailure
- */
-export function missingBelow(basedir: string, payloads: ReadonlySet<ByteString>): ByteString[] {
-  using folder = openFolder(basedir);
+/** The payloads that are not below a folder. */
+export function missingBelow(folder: Fd, payloads: ReadonlySet<ByteString>): ByteString[] {
   return [...payloads].filter((payload) => !exists(folder, payload));
 }
 
-function openFolder(path: string): Fd {
+/**
+ * Opens the folder that payloads are looked for in.
+ * @throws CommandFailure
+ */
+export function openBasedir(path: string): Fd {
   try {
     return openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (error) {

@@ -10,7 +10,7 @@ import type { Directory, Node } from '../tree/tree.js';
 import { CommandFailure, errorText } from './command-failure.js';
 import { listLines, payloadsOf } from './composefs-info-list.js';
 import { InfoUsage, parseInfoOptions, type InfoOptions } from './composefs-info-options.js';
-import { missingBelow } from './composefs-info-missing.js';
+import { missingBelow, openBasedir } from './composefs-info-missing.js';
 import { STDERR, STDOUT, writeFd } from './write-fd.js';
 
 /** Lines are written together up to this many characters. */
@@ -48,6 +48,7 @@ async function measure(paths: readonly string[]): Promise<void> {
 }
 
 function show({ command, paths, basedir, filter }: InfoOptions): void {
+  using folder = basedir === undefined ? undefined : openBasedir(basedir);
   const payloads = new Set<ByteString>();
   for (const path of paths) {
     const { root, stored } = load(path, filter);
@@ -55,7 +56,7 @@ function show({ command, paths, basedir, filter }: InfoOptions): void {
     else if (command === 'dump') writeLines(printStored(root, stored));
     else for (const payload of payloadsOf(root)) payloads.add(payload);
   }
-  const missing = command === 'missing-objects' && basedir !== undefined ? missingBelow(basedir, payloads) : payloads;
+  const missing = command === 'missing-objects' && folder !== undefined ? missingBelow(folder, payloads) : payloads;
   writeLines([...missing].sort().map((payload) => `${payload}\n`));
 }
 

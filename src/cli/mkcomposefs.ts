@@ -29,9 +29,9 @@ export async function mkcomposefs(args: readonly string[]): Promise<number> {
 }
 
 async function make(options: MkcomposefsOptions): Promise<void> {
+  if (options.source === '') throw new CommandFailure('Empty source path specified');
   const output = options.image === undefined ? undefined : openOutput(options.image);
   try {
-    if (options.source === '') throw new CommandFailure('Empty source path specified');
     const source = options.fromFile ? readDumpFile(options.source) : await readFolder(options.source, options);
     const image = encode(source.root, source.algorithm, options);
     if (output !== undefined) writeOutput(output, image);

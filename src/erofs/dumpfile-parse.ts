@@ -111,6 +111,7 @@ class DumpParser {
       this.parentText = path.slice(0, slash);
       this.parent = parent;
     }
+    if (name === '.' || name === '..') throw problem(`Invalid . or .. in path: ${showBytes(path)}`);
     this.addChild(parent, name, size);
   }
 
@@ -122,7 +123,6 @@ class DumpParser {
   }
 
   private addChild(parent: Directory, name: ByteString, size: bigint): void {
-    if (name === '.' || name === '..') throw problem(`Invalid . or .. in path: ${name}`);
     if (name.length > NAME_MAX) throw problem(`Can't add child: a name of ${name.length} bytes`);
     const { fields } = this;
     if (fields.startsWith(AT)) {

@@ -20,7 +20,7 @@ describe('lines that are refused say where and why', () => {
     [ROOT + file({ path: '/a\\q' }), /^line 2: Unsupported escape type q/],
     [ROOT + file({ path: '/a\\x4' }), /^line 2: No hex characters/],
     [ROOT + file({ path: '/a\\' }), /^line 2: No character after/],
-    [ROOT + file({ path: '/..' }), /^line 2: Invalid \. or \.\. in path: \.\./],
+    [ROOT + file({ path: '/..' }), /^line 2: Invalid \. or \.\. in path: \/\.\./],
     [ROOT + file({ path: '/../a' }), /^line 2: Parent directory missing for \/\.\.\/a/],
     [ROOT + file({}) + file({ path: '/a/b' }), /^line 3: Parent must be a directory for \/a\/b/],
     [ROOT + file({}) + file({ path: '//a' }), /^line 3: Can't add child/],
