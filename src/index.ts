@@ -17,7 +17,7 @@ export { openSource, type OpenSourceOptions } from './oci/open-source.js';
 export { openRepositoryImage } from './oci/repository-source.js';
 export { copyImage, type CopyOptions } from './oci/copy.js';
 export { type Platform } from './oci/manifest.js';
-export { openStorageImage, type StorageSourceOptions } from './oci/storage-source.js';
+export { linkingMount, openStorageImage, type StorageSourceOptions } from './oci/storage-source.js';
 export { listSocketImages, openSocketImage, SILENCE_LIMIT, type SocketSourceOptions } from './oci/socket-source.js';
 export { inspectImage, listImages, openImage, type ImageSummary, type StoredImage } from './oci/image.js';
 export { verifyLayerStream } from './oci/verified.js';

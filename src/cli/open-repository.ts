@@ -1,3 +1,4 @@
+import type { OpenDir } from '../fd/fd.js';
 import { algorithmName } from '../repository/meta.js';
 import { defaultRepositoryPath, Repository } from '../repository/repository.js';
 import type { GlobalOptions, Session } from './session.js';
@@ -9,21 +10,22 @@ export function repositoryPath({ repo, user, system }: GlobalOptions): string {
 }
 
 /** Opens the repository that the global options name; the caller disposes it. */
-export async function openRepository({ signal }: Session, options: GlobalOptions, access: 'read' | 'write'): Promise<Repository> {
+export async function openRepository({ signal }: Session, options: GlobalOptions, access: 'read' | 'write', openDir?: OpenDir): Promise<Repository> {
   const path = repositoryPath(options);
-  const repository = await open(path, options, access, signal);
+  const repository = await open(path, options, access, signal, openDir);
   if (options.hash === undefined || options.hash === repository.algorithm) return repository;
   repository[Symbol.dispose]();
   throw new Error(`repository is configured for ${algorithmName(repository.algorithm)} (from meta.json) but --hash ${options.hash} was specified`);
 }
 
-async function open(path: string, options: GlobalOptions, access: 'read' | 'write', signal: AbortSignal): Promise<Repository> {
+async function open(path: string, options: GlobalOptions, access: 'read' | 'write', signal: AbortSignal, openDir: OpenDir | undefined): Promise<Repository> {
   try {
     return await Repository.open(path, {
       write: access === 'write',
       requireVerity: options.requireVerity === true,
       insecure: options.insecure === true,
       signal,
+      openDir,
     });
   } catch (cause) {
     throw new Error(`opening repository ${path}`, { cause });

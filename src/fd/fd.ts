@@ -72,6 +72,12 @@ export function openPath(path: ByteString, flags: number = constants.O_RDONLY, m
   return new Fd(files.openat2(AT_FDCWD, path, flags, mode, 0));
 }
 
+/** Opens a directory by its absolute path. */
+export type OpenDir = (path: ByteString) => Fd;
+
+/** Opens a directory the user named. @throws an error with `code`, like Node's fs */
+export const openDirectoryPath: OpenDir = (path) => openPath(path, constants.O_RDONLY | constants.O_DIRECTORY);
+
 /**
  * Opens a name that came from outside, below a directory: it can neither leave the directory nor pass
  * through a symlink. Extra `resolve` flags may be added.

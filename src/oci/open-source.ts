@@ -1,4 +1,5 @@
 import { NotFoundError } from '../errors.js';
+import type { OpenDir } from '../fd/fd.js';
 import { openDirImage } from './dir-source.js';
 import { openDockerArchive, type ArchiveChoice } from './docker-archive-source.js';
 import { openLayoutArchive, openLayoutImage } from './layout-source.js';
@@ -9,13 +10,15 @@ import { openStorageImage } from './storage-source.js';
 export interface OpenSourceOptions {
   /** which image of an index to take; default: the one this program runs on */
   platform?: Platform | undefined;
+  /** for `containers-storage:`, see `linkingMount` */
+  openDir?: OpenDir | undefined;
   signal?: AbortSignal | undefined;
 }
 
 type Opener = (rest: string, options: OpenSourceOptions) => Promise<ImageSource>;
 
 const TRANSPORTS: Readonly<Record<string, Opener>> = {
-  'containers-storage': (rest, { signal }) => openStorageImage(`containers-storage:${rest}`, { signal }),
+  'containers-storage': (rest, { openDir, signal }) => openStorageImage(`containers-storage:${rest}`, { openDir, signal }),
   oci: (rest, { platform }) => {
     const { path, tag } = splitTag(rest);
     return openLayoutImage(path, { tag, platform });

@@ -1,7 +1,9 @@
+import { resolve } from 'node:path';
 import { bytesOf } from '../bytes.js';
+import { openDirectoryPath, type OpenDir } from '../fd/fd.js';
 import { discoverStore } from '../storage/discover.js';
+import { MountClone } from '../storage/mount-clone.js';
 import { parseImageReference } from '../storage/reference.js';
-import { openDirectory } from '../storage/root.js';
 import { Store, type StoreOptions } from '../storage/store.js';
 import type { ImageSource } from './source.js';
 
@@ -11,6 +13,8 @@ const PARALLEL_LAYERS = 2;
 export interface StorageSourceOptions {
   /** absolute path of the store; found as podman finds it when left out, unless the reference names one */
   graphroot?: string | undefined;
+  /** opens the directories with the layers' files; see `linkingMount` */
+  openDir?: OpenDir | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -20,9 +24,8 @@ export interface StorageSourceOptions {
  * @throws NotFoundError, FormatError, BridgeError as `Store` does
  */
 export async function openStorageImage(reference: string, options: StorageSourceOptions = {}): Promise<ImageSource> {
-  const { store: choice } = parseImageReference(reference);
-  const where: StoreOptions = options.graphroot === undefined ? discoverStore(choice) : { graphroot: options.graphroot };
-  const store = Store.open(where);
+  const where = placeOf(reference, options.graphroot);
+  const store = Store.open({ ...where, openDir: options.openDir });
   try {
     const image = await store.image(reference, { signal: options.signal });
     const layers = await store.layers(image, { signal: options.signal });
@@ -44,8 +47,22 @@ export async function openStorageImage(reference: string, options: StorageSource
   }
 }
 
+/**
+ * What hard links from a store into a repository need while podman runs, which mounts the store's `overlay` directory on itself: a
+ * clone of the mount below. Give its `openDir` to `openStorageImage` and to `Repository.open`, and dispose it after both.
+ * @param repository path of an existing repository
+ * @returns undefined when links work without (or not at all)
+ */
+export function linkingMount(reference: string, repository: string, graphroot?: string): MountClone | undefined {
+  return MountClone.forStore(placeOf(reference, graphroot), resolve(repository));
+}
+
+function placeOf(reference: string, graphroot: string | undefined): StoreOptions {
+  return graphroot === undefined ? discoverStore(parseImageReference(reference).store) : { graphroot };
+}
+
 function isOurs(graphroot: string): boolean {
-  using dir = openDirectory(bytesOf(graphroot));
+  using dir = openDirectoryPath(bytesOf(graphroot));
   const { uid } = dir.stat();
   return uid === 0 || uid === process.geteuid?.();
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError, NotFoundError } from '../errors.js';
-import { isErrno, openBeneath, openPath, type Fd } from '../fd/fd.js';
+import { isErrno, openBeneath, openDirectoryPath, type Fd, type OpenDir } from '../fd/fd.js';
 import { files } from '../native.js';
 import { checkName, checkPath, listDirectory, makeDirectories, objectTarget, openDirectory, parseObjectTarget, readLink, removeLink, walkLinks, writeLink } from './links.js';
 import { checkReadable, checkWritable, META_LIMIT, parseMeta, type Meta } from './meta.js';
@@ -29,6 +29,8 @@ export interface OpenOptions {
   insecure?: boolean;
   /** Ends the wait for a garbage collection that holds the repository. */
   signal?: AbortSignal;
+  /** Opens the repository's directory; through a clone of a mount, say, so that links from a store on the other side work. */
+  openDir?: OpenDir | undefined;
 }
 
 /**
@@ -51,7 +53,7 @@ export class Repository implements Disposable {
    *   `VERITY_REQUIRED`; FormatError for a damaged meta.json
    */
   static async open(path: string, options: OpenOptions = {}): Promise<Repository> {
-    const root = openRoot(path);
+    const root = openRoot(path, options.openDir ?? openDirectoryPath);
     try {
       while (!files.flock(root.number, 'shared')) await setTimeout(LOCK_INTERVAL_MS, undefined, options.signal && { signal: options.signal });
       const { meta, verity } = readMeta(root, path);
@@ -247,9 +249,9 @@ function parseMetaFile(file: Fd, path: string): Meta {
   }
 }
 
-function openRoot(path: string): Fd {
+function openRoot(path: string, openDir: OpenDir): Fd {
   try {
-    return openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    return openDir(bytesOf(path));
   } catch (error) {
     if (isErrno(error, 'ENOENT')) throw new NotFoundError(`there is no repository at ${path}`, { cause: error });
     throw error;

@@ -1,8 +1,7 @@
 import { constants, existsSync, readFileSync, realpathSync } from 'node:fs';
 import { bytesOf, type ByteString } from '../bytes.js';
-import { Fd, isErrno, openIn } from '../fd/fd.js';
+import { Fd, isErrno, openDirectoryPath, openIn, type OpenDir } from '../fd/fd.js';
 import { files } from '../native.js';
-import { openDirectory, type OpenDir } from './root.js';
 import type { StoreOptions } from './store.js';
 
 const AT_FDCWD = -100;
@@ -75,7 +74,7 @@ export class MountClone implements Disposable {
 
   /** Opens a directory at or below one of the two, inside the clone; others, and what is not the same there, as they are. */
   readonly openDir: OpenDir = (path) => {
-    using direct = openDirectory(path);
+    using direct = openDirectoryPath(path);
     const real = realpath(path);
     const located = this.#located.find((candidate) => isBelow(real, candidate.path));
     if (!located) return direct.move();
@@ -90,7 +89,7 @@ export class MountClone implements Disposable {
 }
 
 function locate(path: ByteString, mounts: readonly Mount[]): (Located & { mount: bigint; dev: bigint }) | undefined {
-  using dir = openDirectory(path);
+  using dir = openDirectoryPath(path);
   const id = files.mountId(dir.number);
   const mount = mounts.find((candidate) => candidate.id === id);
   const real = realpath(path);
@@ -99,7 +98,7 @@ function locate(path: ByteString, mounts: readonly Mount[]): (Located & { mount:
 }
 
 function shows(clone: Fd, base: ByteString, { path, inside }: Located): boolean {
-  using direct = openDirectory(path);
+  using direct = openDirectoryPath(path);
   using cloned = openInside(clone, base, inside);
   return cloned !== undefined && sameFile(cloned, direct);
 }

@@ -2,19 +2,13 @@ import { constants } from 'node:fs';
 import { z } from 'zod';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
-import { isErrno, openBeneath, openPath, type Fd } from '../fd/fd.js';
+import { isErrno, openBeneath, openDirectoryPath, type Fd, type OpenDir } from '../fd/fd.js';
 import { files } from '../native.js';
 import { lockShared, type LockWait, type StoreLock } from './lock.js';
 import { noPermission, openDirectoryIn, openFile, parseJson, readSmallFile } from './read-file.js';
 import { bigDataFile, imageRecordSchema, isIncomplete, layerRecordSchema, type ImageRecord, type LayerRecord } from './records.js';
 
 export type Driver = 'overlay' | 'vfs';
-
-/** Opens a directory of the store by its absolute path, for reading. */
-export type OpenDir = (path: ByteString) => Fd;
-
-/** Opens a directory where it is mounted. @throws an error with `code`, like Node's fs */
-export const openDirectory: OpenDir = (path) => openPath(path, constants.O_RDONLY | constants.O_DIRECTORY);
 
 const INDEX_LIMIT = 256 << 20;
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
@@ -131,7 +125,7 @@ export class StoreRoot implements Disposable {
       if (!isErrno(error, 'ELOOP')) throw error;
       using marker = openFile(dir, 'additionallayer');
       if (!marker) throw error;
-      return openDirectory(files.readlinkat(dir.number, 'diff'));
+      return openDirectoryPath(files.readlinkat(dir.number, 'diff'));
     }
   }
 
@@ -149,7 +143,7 @@ export class StoreRoot implements Disposable {
 
 function openRoot(path: ByteString): Fd {
   try {
-    return openDirectory(path);
+    return openDirectoryPath(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw new NotFoundError(`no containers-storage at ${showBytes(path)}`, { cause: error });
     throw isErrno(error, 'EACCES') ? noPermission(path, error) : error;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { bytesOf, type ByteString } from '../bytes.js';
 import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
-import type { Fd } from '../fd/fd.js';
+import { openDirectoryPath, type Fd, type OpenDir } from '../fd/fd.js';
 import type { NamedChunk } from '../layer/stream.js';
 import { CHUNKED_MANIFEST_KEY, CHUNKED_MANIFEST_LIMIT, flatNames } from './flat-names.js';
 import { StoredImage } from './image.js';
@@ -11,7 +11,7 @@ import { findImage } from './lookup.js';
 import { openFile, parseJson } from './read-file.js';
 import { digestSchema, type LayerRecord } from './records.js';
 import { parseImageReference } from './reference.js';
-import { openDirectory, StoreRoot, type Driver, type OpenDir } from './root.js';
+import { StoreRoot, type Driver } from './root.js';
 import { TarSplitParser, type ContentOf } from './tar-split.js';
 
 /** Where a store is; paths are text, as people write them. */
@@ -66,7 +66,7 @@ export class Store implements Disposable {
       const paths = [options.imagestore, options.graphroot, ...(options.additionalStores ?? [])].filter((path) => path !== undefined);
       for (const path of paths) {
         const driver = options.driver ?? roots[0]?.driver;
-        const root = StoreRoot.open(bytesOf(path), driver, options.openDir ?? openDirectory);
+        const root = StoreRoot.open(bytesOf(path), driver, options.openDir ?? openDirectoryPath);
         if (root) roots.push(root);
       }
       if (roots.length === 0) throw new NotFoundError(`${options.graphroot} is not a containers-storage of the ${options.driver} driver`);

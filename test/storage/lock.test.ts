@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { lockShared } from '../../src/storage/lock.js';
-import { openDirectory } from '../../src/storage/root.js';
+import { openDirectoryPath } from '../../src/fd/fd.js';
 
 // Podman's kind of lock, by a program that is not ours: lockf is fcntl(F_SETLK) on the whole file.
 const HOLD = `
@@ -48,7 +48,7 @@ function writerFinds(): string {
 }
 
 test('a lease keeps writers out until it is disposed', async () => {
-  using folder = openDirectory(dir);
+  using folder = openDirectoryPath(dir);
   {
     using first = await lockShared(folder, 'layers.lock');
     assert.equal(writerFinds(), 'busy');
@@ -64,7 +64,7 @@ test('a lease keeps writers out until it is disposed', async () => {
 test('a writer makes readers wait, and not longer than they said', async () => {
   const writer = await holdExclusively();
   try {
-    using folder = openDirectory(dir);
+    using folder = openDirectoryPath(dir);
     await assert.rejects(lockShared(folder, 'layers.lock', { timeout: 20 }), { code: 'STORE_BUSY' });
 
     const controller = new AbortController();
@@ -83,7 +83,7 @@ test('a writer makes readers wait, and not longer than they said', async () => {
 });
 
 test('a store without lock files can be read', async () => {
-  using folder = openDirectory(dir);
+  using folder = openDirectoryPath(dir);
   using lock = await lockShared(folder, 'images.lock');
   assert.equal(lock.lastWrite(), undefined);
 });

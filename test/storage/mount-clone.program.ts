@@ -4,7 +4,7 @@ import { bytesOf } from '../../src/bytes.js';
 import { isErrno, openBeneath, type Fd } from '../../src/fd/fd.js';
 import { files } from '../../src/native.js';
 import { MountClone } from '../../src/storage/mount-clone.js';
-import { openDirectory } from '../../src/storage/root.js';
+import { openDirectoryPath } from '../../src/fd/fd.js';
 
 // Run in a mount namespace of its own, with a folder that holds overlay/layer/file and repo/: prints what linking does
 // before and after the folder `overlay` is mounted on itself, by path and through a clone.
@@ -26,8 +26,8 @@ function link(source: Fd, target: Fd, name: string): string {
 }
 
 function byPath(name: string): string {
-  using source = openDirectory(overlay);
-  using target = openDirectory(repository);
+  using source = openDirectoryPath(overlay);
+  using target = openDirectoryPath(repository);
   return link(source, target, name);
 }
 

@@ -1,9 +1,13 @@
+import { existsSync } from 'node:fs';
+import type { OpenDir } from '../../fd/fd.js';
 import type { LocalFetch } from '../../oci/local-fetch.js';
 import { pullImage, type PullResult } from '../../oci/pull.js';
 import { isStorageReference, openSource } from '../../oci/open-source.js';
 import { openSocketImage } from '../../oci/socket-source.js';
 import type { ImageSource } from '../../oci/source.js';
-import { openRepository } from '../open-repository.js';
+import { linkingMount } from '../../oci/storage-source.js';
+import type { MountClone } from '../../storage/mount-clone.js';
+import { openRepository, repositoryPath } from '../open-repository.js';
 import { addStats, describeObjects } from '../pull-stats.js';
 import { PullProgress } from '../pull-progress.js';
 import type { GlobalOptions, Session } from '../session.js';
@@ -24,8 +28,9 @@ export async function run(session: Session, [image, name]: [string, string | und
   // Only files that lie unpacked can be shared; content out of a tar is always new.
   const canShare = options.socket !== undefined || isStorageReference(image);
   const localFetch = !canShare ? 'disabled' : options.zeroCopy ? 'zerocopy' : options.localFetch;
-  using repository = await openRepository(session, options, 'write');
-  await using source = await open(session, image, options);
+  using mount = options.socket === undefined && canShare ? cloneMount(image, options) : undefined;
+  using repository = await openRepository(session, options, 'write', mount?.openDir);
+  await using source = await open(session, image, options, mount?.openDir);
   await using progress = await PullProgress.start(process.stderr);
   const result = await pullImage(repository, source, {
     name: name ?? image,
@@ -41,8 +46,13 @@ export async function run(session: Session, [image, name]: [string, string | und
   else await printText(session, result);
 }
 
-async function open({ signal }: Session, image: string, { socket }: PullCommandOptions): Promise<ImageSource> {
-  if (socket === undefined) return openSource(image, { signal });
+function cloneMount(image: string, options: PullCommandOptions): MountClone | undefined {
+  const path = repositoryPath(options);
+  return existsSync(path) ? linkingMount(image, path) : undefined;
+}
+
+async function open({ signal }: Session, image: string, { socket }: PullCommandOptions, openDir: OpenDir | undefined): Promise<ImageSource> {
+  if (socket === undefined) return openSource(image, { openDir, signal });
   return openSocketImage(socket, image.startsWith(STORAGE) ? image.slice(STORAGE.length) : image, { signal });
 }
 
