@@ -1,4 +1,4 @@
-// Compiles the TypeScript sources to dist/, and removes what a deleted or renamed source left there.
+// Compiles the TypeScript sources to dist/, removes what a deleted or renamed source left there, and bundles the commands.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,7 +13,23 @@ for (const name of existsSync(dist) ? readdirSync(dist, { recursive: true }) : [
   if (source !== undefined && !existsSync(join(root, `${source}.ts`))) rmSync(join(dist, name));
 }
 
+const require = createRequire(join(root, 'package.json'));
+
 console.log('build: tsc');
-const package_ = createRequire(join(root, 'package.json')).resolve('typescript/package.json');
-const { status } = spawnSync(process.execPath, [join(dirname(package_), 'bin', 'tsc'), '-p', root], { stdio: 'inherit' });
-process.exit(status ?? 1);
+const { status } = spawnSync(process.execPath, [join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc'), '-p', root], { stdio: 'inherit' });
+if (status !== 0) process.exit(status ?? 1);
+
+// The command line in a few files instead of some hundred: reading and linking modules is most of a short command's time.
+console.log('build: esbuild');
+await require('esbuild').build({
+  entryPoints: [join(dist, 'src/cli/multicall.js')],
+  outdir: join(dist, 'cli'),
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  external: ['zstd-napi', 'unix-dgram'],
+  banner: { js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);" },
+  logLevel: 'warning',
+});

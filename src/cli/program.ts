@@ -1,13 +1,11 @@
-import { createRequire } from 'node:module';
 import { Argument, Command, Option } from 'commander';
+import { VERSION } from '../version.js';
 import { lazily } from './lazily.js';
 import { erofsVersion } from './option-values.js';
 import { defineImageCommands } from './program-image.js';
 import { defineOciCommands } from './program-oci.js';
 import { defineRepositoryCommands } from './program-repository.js';
 import type { Session } from './session.js';
-
-const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
 export const helpHint = "\nFor more information, try '--help'.";
 
@@ -18,7 +16,7 @@ export const helpHint = "\nFor more information, try '--help'.";
 export function createProgram(session: Session): Command {
   const program = new Command('cfsbridge')
     .description('Turns container images into a composefs repository, and works on such repositories')
-    .version(version, '-V, --version', 'Print version')
+    .version(VERSION, '-V, --version', 'Print version')
     .helpOption('-h, --help', 'Print help')
     .helpCommand('help [command]', 'Print the help of a command')
     .showHelpAfterError(helpHint)

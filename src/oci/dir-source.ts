@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { FormatError, NotFoundError } from '../errors.js';
 import { blobImage } from './blob-image.js';
 import { Blobs } from './blobs.js';

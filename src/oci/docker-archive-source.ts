@@ -1,6 +1,6 @@
 // What `docker save` writes: a tar with a config and the layers' tars, and a `manifest.json` of docker's own that lists them.
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bytesOf } from '../bytes.js';
 import { BridgeError, FormatError, NotFoundError } from '../errors.js';
 import { ArchiveFiles } from './archive-files.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { FormatError, NotFoundError } from '../errors.js';
 import { ArchiveFiles } from './archive-files.js';
 import { blobImage } from './blob-image.js';

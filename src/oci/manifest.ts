@@ -1,7 +1,7 @@
 // OCI image manifests, indexes and configs, and their docker v2s2 twins. Digests are over the exact bytes, so nothing is
 // ever written from these types: they say what the bytes mean.
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DigestMismatchError, FormatError } from '../errors.js';
 
 export const MEDIA_TYPES = {

@@ -1,5 +1,5 @@
 // meta.json: which hash a repository uses, which features a program must know, which EROFS versions images get.
-import { z } from 'zod';
+import * as z from 'zod';
 import { BridgeError, FormatError } from '../errors.js';
 import type { Algorithm } from './object-id.js';
 

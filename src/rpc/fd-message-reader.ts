@@ -1,6 +1,6 @@
 // jsonrpc-fdpass framing, receiving end: JSON objects back to back, each with a count of the descriptors that belong to it.
 // The format is that of the bootc-dev/jsonrpc-fdpass specification.
-import { z } from 'zod';
+import * as z from 'zod';
 import { MAX_FDS_PER_SEND, type Connection, type Fd } from '../fd/fd-passing.js';
 import { isBlank, JsonObjectScanner } from './json-scanner.js';
 import { RpcProtocolError, type RpcProtocolErrorCode } from './rpc-error.js';

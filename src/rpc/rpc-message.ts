@@ -1,5 +1,5 @@
 // The four JSON-RPC 2.0 messages as they arrive. Outgoing ones are made by jsonrpc-lite.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const idSchema = z.union([z.string(), z.int(), z.null()]);
 export type RpcId = z.infer<typeof idSchema>;

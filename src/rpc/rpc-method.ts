@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Fd, PeerCredentials } from '../fd/fd-passing.js';
 import { INVALID_PARAMS, MethodError } from './rpc-error.js';
 

@@ -1,7 +1,7 @@
 // The JSON-RPC methods that serve images of a containers-storage; proto/splitfdstream.openrpc.json says the same for other
 // languages and proto/splitfdstream.md describes the streams. GetImage and GetSplitFDStream (without `exact`
 // and `format`) are those of containers' splitfdstream server, the rest is announced by GetInfo.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Feature: the parameter `exact` makes the stream yield the layer's tar byte for byte. */
 export const FEATURE_EXACT = 'splitfdstream-exact-v1';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FormatError, NotFoundError } from '../errors.js';
 import { isErrno } from '../fd/fd.js';
 

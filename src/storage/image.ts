@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
 import { parseJson } from './read-file.js';
 import { digestSchema, type ImageRecord } from './records.js';

@@ -2,7 +2,7 @@ import { constants, readSync } from 'node:fs';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;

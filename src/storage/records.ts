@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What containers-storage keeps in layers.json and images.json, reduced to what a reader needs. */
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
 import { isErrno, openBeneath, openDirectoryPath, type Fd, type OpenDir } from '../fd/fd.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { bytesOf, type ByteString } from '../bytes.js';
 import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
 import { openDirectoryPath, type Fd, type OpenDir } from '../fd/fd.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Chunk } from '../layer/stream.js';
