@@ -104,7 +104,7 @@ function main(folder: string): void {
     const [first, ...rest] = [...timed, ...program, ...args];
     return command(name, first!, rest);
   };
-  const ours = [process.execPath, join(root, 'bin/mkcomposefs')];
+  const ours = [join(root, 'bin/mkcomposefs')];
   const c = [join(root, 'scripts/in-peers.sh'), 'mkcomposefs'];
   const rust = [join(peers, 'bin/mkcomposefs')];
   const pair = (args: string[], from: string): Contender[] => [

@@ -39,7 +39,7 @@ export class Program {
 }
 
 /** cfsbridge of this tree, run by the Node that runs this, so that a measurement names one version of it. */
-export const ourCommand: readonly string[] = [process.execPath, fileURLToPath(new URL('../../bin/cfsbridge', import.meta.url))];
+export const ourCommand: readonly string[] = [fileURLToPath(new URL('../../bin/cfsbridge', import.meta.url))];
 
 /** How files got in, from the line "objects 8958 hardlinked + 0 copied + …" that both programs print; "new" are copies, too. */
 export function methodOf(stdout: string): string | undefined {

@@ -3,5 +3,5 @@
 import v8 from 'node:v8';
 import { files } from '../native.js';
 
-v8.setFlagsFromString('--heap-growing-percent=30');
+v8.setFlagsFromString('--heap-growing-percent=15');
 files.returnFreedMemory();
