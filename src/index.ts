@@ -9,18 +9,19 @@ export { type Algorithm, type ObjectId, objectPath } from './repository/object-i
 export { type ErofsVersion } from './repository/meta.js';
 export { listTags, readTag, removeTag, writeTag, type Tag } from './repository/tags.js';
 
-export { pullImage, type PullEvent, type PullOptions, type PulledLayer, type PullResult } from './oci/pull.js';
-export { LOCAL_FETCH, type LocalFetch } from './oci/local-fetch.js';
-export { type LayerStats } from './oci/import-layer.js';
-export { type BlobSource, type ImageSource, type LayerSource } from './oci/source.js';
-export { openSource, type OpenSourceOptions } from './oci/open-source.js';
-export { openRepositoryImage } from './oci/repository-source.js';
+export { pullImage } from './oci/pull/pull.js';
+export type { PullEvent, PullOptions, PulledLayer, PullResult } from './oci/pull/types.js';
+export { LOCAL_FETCH, type LocalFetch } from './oci/pull/local-fetch.js';
+export { type LayerStats } from './oci/pull/import-layer.js';
+export { type BlobSource, type ImageSource, type LayerSource } from './oci/source/source.js';
+export { openSource, type OpenSourceOptions } from './oci/source/open.js';
+export { openRepositoryImage } from './oci/source/repository.js';
 export { copyImage, type CopyOptions } from './oci/copy.js';
 export { type Platform } from './oci/manifest.js';
-export { linkingMount, openStorageImage, type StorageSourceOptions } from './oci/storage-source.js';
-export { listSocketImages, openSocketImage, SILENCE_LIMIT, type SocketSourceOptions } from './oci/socket-source.js';
+export { linkingMount, openStorageImage, type StorageSourceOptions } from './oci/source/storage.js';
+export { listSocketImages, openSocketImage, SILENCE_LIMIT, type SocketSourceOptions } from './oci/source/socket.js';
 export { inspectImage, listImages, openImage, type ImageSummary, type StoredImage } from './oci/image.js';
-export { verifyLayerStream } from './oci/verified.js';
+export { verifyLayerStream } from './oci/pull/verified.js';
 export { fsckImages, imageFsckJson, imageFsckText, type ImageFsckReport } from './oci/fsck.js';
 export { fsckRepository, type FsckOptions } from './repository/fsck.js';
 export { fsckJson, fsckText, type FsckError, type FsckReport } from './repository/fsck-report.js';

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { LOCAL_FETCH, type LocalFetch } from '../oci/local-fetch.js';
+import { LOCAL_FETCH, type LocalFetch } from '../oci/pull/local-fetch.js';
 
 /** `--erofs-version`, which belongs to every command that may write an image, and to `init`. */
 export function erofsVersion(description: string): Option {

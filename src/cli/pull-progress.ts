@@ -1,5 +1,5 @@
 import type { MultiBar, SingleBar } from 'cli-progress';
-import type { PullEvent } from '../oci/pull.js';
+import type { PullEvent } from '../oci/pull/types.js';
 import { describeBytes } from './pull-stats.js';
 
 const SHORT_DIGEST = 'sha256:'.length + 12;

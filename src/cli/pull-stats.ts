@@ -1,5 +1,5 @@
-import type { LayerStats } from '../oci/import-layer.js';
-import type { PulledLayer } from '../oci/pull.js';
+import type { LayerStats } from '../oci/pull/import-layer.js';
+import type { PulledLayer } from '../oci/pull/types.js';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

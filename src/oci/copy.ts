@@ -1,7 +1,8 @@
 import { BridgeError } from '../errors.js';
 import type { Repository } from '../repository/repository.js';
-import { pullImage, type PullEvent, type PullResult } from './pull.js';
-import { openRepositoryImage } from './repository-source.js';
+import { pullImage } from './pull/pull.js';
+import type { PullEvent, PullResult } from './pull/types.js';
+import { openRepositoryImage } from './source/repository.js';
 
 export interface CopyOptions {
   /** tag to make in the destination; none when left out, and then the next garbage collection takes the image */

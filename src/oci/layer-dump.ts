@@ -3,7 +3,7 @@ import { escapeField, escapePath, escapeXattr } from '../erofs/dumpfile-escape.j
 import type { EntryType } from '../layer/entry.js';
 import { objectPath } from '../repository/object-id.js';
 import { deviceNumber, type FileContent } from '../tree/oci-layers.js';
-import type { PlacedEntry } from './import-layer.js';
+import type { PlacedEntry } from './pull/import-layer.js';
 
 const TYPE_BITS: Record<Exclude<EntryType, 'hardlink'>, number> = {
   file: 0o100000,

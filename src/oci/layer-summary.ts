@@ -8,7 +8,7 @@ import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import type { FileContent } from '../tree/oci-layers.js';
 import { layerContentId } from './image.js';
-import type { PlacedEntry } from './import-layer.js';
+import type { PlacedEntry } from './pull/import-layer.js';
 
 const EMPTY: FileContent = { kind: 'empty' };
 

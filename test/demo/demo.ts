@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { table } from '../../src/cli/table.js';
 import { addStats, describeBytes } from '../../src/cli/pull-stats.js';
 import { openSocketImage, pullImage, Repository } from '../../src/index.js';
-import { listSocketImages } from '../../src/oci/socket-source.js';
+import { listSocketImages } from '../../src/oci/source/socket.js';
 import { unpackSmallStore } from '../support/small-store.js';
 
 const cfsbridge = fileURLToPath(new URL('../../../bin/cfsbridge', import.meta.url));

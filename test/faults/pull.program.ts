@@ -1,6 +1,6 @@
 // Pulls one image over a socket: `node pull.program.js REPOSITORY SOCKET IMAGE`. Tells when it begins, so that kills can be timed.
-import { pullImage } from '../../src/oci/pull.js';
-import { openSocketImage } from '../../src/oci/socket-source.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
+import { openSocketImage } from '../../src/oci/source/socket.js';
 import { Repository } from '../../src/repository/repository.js';
 
 const [path, socket, image] = process.argv.slice(2) as [string, string, string];

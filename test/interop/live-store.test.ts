@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { LayerStats } from '../../src/oci/import-layer.js';
+import type { LayerStats } from '../../src/oci/pull/import-layer.js';
 import { SharedFolder, succeed, whyNoPeers } from './peers.js';
 import { program } from './processes.js';
 import { assertSound } from './repositories.js';

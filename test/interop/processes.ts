@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { PulledLayer } from '../../src/oci/pull.js';
+import type { PulledLayer } from '../../src/oci/pull/types.js';
 import { graphroot, succeed } from './peers.js';
 
 /** The limit of descriptors that most processes run under; Node raises the soft one, so both are set. */

@@ -1,6 +1,6 @@
-import { LOCAL_FETCH } from '../../src/oci/local-fetch.js';
-import { pullImage } from '../../src/oci/pull.js';
-import { openSocketImage } from '../../src/oci/socket-source.js';
+import { LOCAL_FETCH } from '../../src/oci/pull/local-fetch.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
+import { openSocketImage } from '../../src/oci/source/socket.js';
 import { Repository } from '../../src/repository/repository.js';
 
 // pull.program.js REPOSITORY SOCKET REFERENCE TAG [LOCAL_FETCH]: pulls from a server and prints the result as JSON.

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { openStorageImage } from '../../src/oci/storage-source.js';
-import { pullImage, type PullOptions, type PullResult } from '../../src/oci/pull.js';
+import { openStorageImage } from '../../src/oci/source/storage.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
+import type { PullOptions, PullResult } from '../../src/oci/pull/types.js';
 import { initRepository } from '../../src/repository/init.js';
 import type { Algorithm } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { PullResult } from '../../src/oci/pull.js';
+import type { PullResult } from '../../src/oci/pull/types.js';
 import type { Algorithm } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
 import { inspectImage, openImage } from '../../src/oci/image.js';

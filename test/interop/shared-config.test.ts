@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openImage } from '../../src/oci/image.js';
 import { imageRefs } from '../../src/oci/image-refs.js';
-import { writeImage } from '../../src/oci/write-image.js';
+import { writeImage } from '../../src/oci/pull/write-image.js';
 import { Repository } from '../../src/repository/repository.js';
 import { writeTag } from '../../src/repository/tags.js';
 import { RecordedRepository } from '../cli/recorded-repository.js';

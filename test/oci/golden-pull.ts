@@ -1,7 +1,7 @@
 // What cfsctl 0.9.4 made of the images of the small store, in terms of a pull's result.
 import assert from 'node:assert/strict';
 import { imageRefName } from '../../src/oci/image-refs.js';
-import type { PullResult } from '../../src/oci/pull.js';
+import type { PullResult } from '../../src/oci/pull/types.js';
 import type { Algorithm } from '../../src/repository/object-id.js';
 import { smallFile, type SmallImage } from '../support/small-store.js';
 

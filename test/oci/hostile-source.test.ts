@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { compress } from 'zstd-napi';
 import { BridgeError } from '../../src/errors.js';
-import { openSource } from '../../src/oci/open-source.js';
-import { pullImage } from '../../src/oci/pull.js';
+import { openSource } from '../../src/oci/source/open.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
 import { withoutLeak } from '../fd/open-fds.js';
 import { newLayout, newRepository, sha256, tarOf, TYPES, type Layout, type LayerOfImage } from './source-layout.js';
 

@@ -9,7 +9,7 @@ import { openPath } from '../../src/fd/fd.js';
 import { inspectImage, listImages, openConfig, openImage } from '../../src/oci/image.js';
 import { imageRefName, imageRefs } from '../../src/oci/image-refs.js';
 import { parseConfig, parseManifest } from '../../src/oci/manifest.js';
-import { writeImage, type ImageToWrite } from '../../src/oci/write-image.js';
+import { writeImage, type ImageToWrite } from '../../src/oci/pull/write-image.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath, type Algorithm, type ObjectId } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';

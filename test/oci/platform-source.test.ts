@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { openSource } from '../../src/oci/open-source.js';
+import { openSource } from '../../src/oci/source/open.js';
 import type { Platform } from '../../src/oci/manifest.js';
 import { newLayout, sha256, tarOf, TYPES, type Described, type Layout } from './source-layout.js';
 

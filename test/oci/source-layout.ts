@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { hostPlatform } from '../../src/oci/platform.js';
+import { hostPlatform } from '../../src/oci/source/platform.js';
 import { initRepository } from '../../src/repository/init.js';
 import type { Algorithm } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { DigestMismatchError, FormatError, NotFoundError } from '../../src/errors.js';
 import { RepositoryLayer } from '../../src/oci/repository-layer.js';
-import { isVerified, markVerified, verifyLayerStream } from '../../src/oci/verified.js';
+import { isVerified, markVerified, verifyLayerStream } from '../../src/oci/pull/verified.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath, type ObjectId } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';

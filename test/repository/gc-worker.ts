@@ -4,8 +4,8 @@
 import { writeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { BridgeError } from '../../src/errors.js';
-import { pullImage } from '../../src/oci/pull.js';
-import { openStorageImage } from '../../src/oci/storage-source.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
+import { openStorageImage } from '../../src/oci/source/storage.js';
 import { collectGarbage } from '../../src/repository/gc.js';
 import { Repository } from '../../src/repository/repository.js';
 import { listTags, removeTag, writeTag } from '../../src/repository/tags.js';

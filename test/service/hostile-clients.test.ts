@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, type Connection, type Fd } from '../../src/fd/fd-passing.js';
-import { openSocketImage } from '../../src/oci/socket-source.js';
+import { openSocketImage } from '../../src/oci/source/socket.js';
 import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
 import { RemoteError } from '../../src/rpc/rpc-error.js';
 import { getSplitFDStream } from '../../src/rpc/splitfdstream-client.js';

@@ -2,8 +2,8 @@ import { bytesOf } from '../../bytes.js';
 import { layerFrom } from '../../layer/layer-pipe.js';
 import type { LayerStream } from '../../layer/stream.js';
 import { layerContentId } from '../../oci/image.js';
-import { takePolicy } from '../../oci/local-fetch.js';
-import { obtainLayer } from '../../oci/obtain-layer.js';
+import { takePolicy } from '../../oci/pull/local-fetch.js';
+import { obtainLayer } from '../../oci/pull/obtain-layer.js';
 import { openRepository } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
 

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import type { OpenDir } from '../../fd/fd.js';
-import type { LocalFetch } from '../../oci/local-fetch.js';
-import { pullImage, type PullResult } from '../../oci/pull.js';
-import { isStorageReference, openSource } from '../../oci/open-source.js';
-import { openSocketImage } from '../../oci/socket-source.js';
-import type { ImageSource } from '../../oci/source.js';
-import { linkingMount } from '../../oci/storage-source.js';
+import type { LocalFetch } from '../../oci/pull/local-fetch.js';
+import { pullImage } from '../../oci/pull/pull.js';
+import type { PullResult } from '../../oci/pull/types.js';
+import { isStorageReference, openSource } from '../../oci/source/open.js';
+import { openSocketImage } from '../../oci/source/socket.js';
+import type { ImageSource } from '../../oci/source/source.js';
+import { linkingMount } from '../../oci/source/storage.js';
 import type { MountClone } from '../../storage/mount-clone.js';
 import { openRepository, repositoryPath } from '../open-repository.js';
 import { addStats, describeObjects } from '../pull-stats.js';

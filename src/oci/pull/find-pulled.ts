@@ -1,0 +1,65 @@
+import { setImmediate } from 'node:timers/promises';
+import { BridgeError } from '../../errors.js';
+import type { ErofsVersion } from '../../repository/meta.js';
+import type { ObjectId } from '../../repository/object-id.js';
+import type { Repository } from '../../repository/repository.js';
+import { layerContentId, manifestContentId, openImage, type StoredImage } from '../image.js';
+import { imageRefName } from '../image-refs.js';
+import { digestLike } from '../manifest.js';
+import type { PullResult } from './types.js';
+import type { ImageSource } from '../source/source.js';
+import { isVerified } from './verified.js';
+
+/** Other work gets its turn after so many system calls. */
+const CHECKS_PER_TURN = 1000;
+
+/**
+ * The result of an earlier pull of the same image, when everything of it is in place: the streams of manifest and config, layers
+ * that were verified, and EROFS images of all wanted versions. Otherwise undefined, and the image has to be pulled.
+ */
+export async function findPulledImage(repository: Repository, source: ImageSource, versions: ReadonlySet<ErofsVersion>): Promise<Omit<PullResult, 'tag'> | undefined> {
+  const manifestDigest = digestLike('sha256:', source.manifest);
+  if (repository.streamObject(manifestContentId(manifestDigest)) === undefined) return undefined;
+  const stored = await tryOpen(repository, manifestDigest);
+  if (stored === undefined) return undefined;
+  const { namedRefs } = stored.configStream;
+
+  const images = new Map<ErofsVersion, ObjectId>();
+  for (const version of versions) {
+    const id = namedRefs.get(imageRefName({ version, boot: false, keepUserXattrs: false }));
+    if (id === undefined || !repository.hasImage(id) || !repository.objects.has(id)) return undefined;
+    images.set(version, id);
+  }
+  const layers = [];
+  for (const diffId of new Set(source.layers.map((layer) => layer.diffId))) {
+    const stream = repository.streamObject(layerContentId(diffId));
+    const isSame = stream !== undefined && namedRefs.get(diffId) === stream && stored.manifestStream.namedRefs.get(diffId) === stream;
+    if (!isSame || !isVerified(repository, diffId, stream) || !(await isComplete(repository, stream))) return undefined;
+    layers.push({ diffId, actual: diffId, stream, stats: undefined });
+  }
+  return { manifestDigest, configDigest: stored.configStream.digest, manifestStream: stored.manifestStream.stream, configStream: stored.configStream.stream, images, layers };
+}
+
+/** Whether all objects of a layer are there: an error that speaks of a missing one asks to pull the image again. */
+async function isComplete(repository: Repository, stream: ObjectId): Promise<boolean> {
+  try {
+    using reader = repository.openStream(stream);
+    for (let index = 0; index < reader.objectCount; index++) {
+      if (!repository.objects.has(reader.objectId(index))) return false;
+      if (index % CHECKS_PER_TURN === CHECKS_PER_TURN - 1) await setImmediate();
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof BridgeError) return false;
+    throw error;
+  }
+}
+
+async function tryOpen(repository: Repository, manifestDigest: string): Promise<StoredImage | undefined> {
+  try {
+    return await openImage(repository, `@${manifestDigest}`);
+  } catch (error) {
+    if (error instanceof BridgeError) return undefined;
+    throw error;
+  }
+}
