@@ -13,7 +13,7 @@ const bigStore = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'share
 const otherEnds = new Set(['zeta_dotgz', 'zeta_gnu', 'zeta_notrailer', 'zeta_oneblock']);
 
 for (const language of ['go', 'rust'] as const) {
-  const peer = buildPeer(language);
+  const peer = buildPeer(`jsonrpc-${language}`);
   const program = 'program' in peer ? peer : { program: '' };
 
   describe(`a ${language} client of the first protocol with our server`, { skip: 'missing' in peer && peer.missing }, () => {

@@ -26,7 +26,7 @@ import { smallFile, smallIndex, smallResults, unpackSmallStore, type SmallImage 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
 
 for (const language of ['go', 'rust'] as const) {
-  const peer = buildPeer(language);
+  const peer = buildPeer(`jsonrpc-${language}`);
   const program = 'program' in peer ? peer.program : '';
 
   describe(`our client with a ${language} server of the first protocol`, { skip: 'missing' in peer && peer.missing }, () => {

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-export type Language = 'go' | 'rust';
+/** The folders of programs, next to this file. */
+export type PeerName = 'jsonrpc-go' | 'jsonrpc-rust' | 'containers-storage';
 
 /** A peer ready to run, or why there is none. */
 export type Peer = { program: string } | { missing: string };
@@ -16,41 +17,44 @@ interface Recipe {
   tool: string;
   fetch: string[];
   build: string[];
+  env?: NodeJS.ProcessEnv;
   program: string;
 }
 
 const cache = join(root, '.cache/peers');
 
-const recipes: Record<Language, Recipe> = {
-  go: {
-    tool: 'go',
-    fetch: ['mod', 'download'],
-    build: ['build', '-o', join(cache, 'jsonrpc-go/jsonrpc-go'), '.'],
-    program: join(cache, 'jsonrpc-go/jsonrpc-go'),
-  },
-  rust: {
-    tool: 'cargo',
-    fetch: ['fetch'],
-    build: ['build', '--release', '--offline', '--target-dir', join(cache, 'jsonrpc-rust')],
-    program: join(cache, 'jsonrpc-rust/release/jsonrpc-rust'),
-  },
+const recipes: Record<PeerName, Recipe> = {
+  'jsonrpc-go': goProgram('jsonrpc-go'),
+  'jsonrpc-rust': rustProgram('jsonrpc-rust'),
+  // Without C, so that no headers of libraries are needed; the btrfs driver cannot do without.
+  'containers-storage': goProgram('containers-storage', ['-tags', 'exclude_graphdriver_btrfs'], { CGO_ENABLED: '0' }),
 };
 
+function goProgram(name: string, options: string[] = [], env: NodeJS.ProcessEnv = {}): Recipe {
+  const program = join(cache, name, name);
+  return { tool: 'go', fetch: ['mod', 'download'], build: ['build', ...options, '-o', program, '.'], env, program };
+}
+
+function rustProgram(name: string): Recipe {
+  const target = join(cache, name);
+  return { tool: 'cargo', fetch: ['fetch'], build: ['build', '--release', '--offline', '--target-dir', target], program: join(target, 'release', name) };
+}
+
 /**
- * Builds the peer of this folder that is written in `language`, in `.cache`; the first time takes minutes.
- * @returns why not, when the language or the registry with the library is not there
- * @throws Error with the compiler's messages; when the library is not the one that was recorded
+ * Builds the peer in the folder `name` in `.cache`; the first time takes minutes.
+ * @returns why not, when the language or the registry with the libraries is not there
+ * @throws Error with the compiler's messages; when a library is not the one that was recorded
  */
-export function buildPeer(language: Language): Peer {
-  const { tool, fetch, build, program } = recipes[language];
-  const cwd = join(root, 'test/peers', `jsonrpc-${language}`);
-  mkdirSync(join(cache, `jsonrpc-${language}`), { recursive: true });
-  const run = (args: string[]) => spawnSync(tool, args, { cwd, encoding: 'utf8' });
+export function buildPeer(name: PeerName): Peer {
+  const { tool, fetch, build, env, program } = recipes[name];
+  const cwd = join(root, 'test/peers', name);
+  mkdirSync(join(cache, name), { recursive: true });
+  const run = (args: string[]) => spawnSync(tool, args, { cwd, env: { ...process.env, ...env }, encoding: 'utf8' });
   const fetched = run(fetch);
   if (fetched.error) return { missing: `${tool} cannot be run: ${fetched.error.message}` };
   if (fetched.status !== 0) {
     if (/checksum/.test(fetched.stderr)) throw new Error(fetched.stderr);
-    return { missing: `${tool} cannot get the library: ${fetched.stderr.trim().replaceAll(/\s+/g, ' ').slice(0, 300)}` };
+    return { missing: `${tool} cannot get the libraries: ${fetched.stderr.trim().replaceAll(/\s+/g, ' ').slice(0, 300)}` };
   }
   const built = run(build);
   if (built.status !== 0) throw new Error(`${tool} ${build.join(' ')}\n${built.stderr}`);

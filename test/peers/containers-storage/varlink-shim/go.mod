@@ -1,0 +1,3 @@
+module github.com/varlink/go
+
+go 1.25.0
