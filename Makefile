@@ -11,7 +11,7 @@
 JOBS ?= $(shell nproc)
 export JOBS
 
-sources := $(shell find $(wildcard src test bench) -name '*.ts')
+sources := $(shell find $(wildcard src test bench) -name '*.ts' -o -name '*.cts')
 native := $(wildcard native/*) binding.gyp
 
 .PHONY: build test interop bench demo clean

@@ -1,4 +1,5 @@
-// Compiles the TypeScript sources to dist/, removes what a deleted or renamed source left there, and bundles the commands.
+// Compiles the TypeScript sources to dist/, removes what a deleted or renamed source left there, bundles the commands
+// and compiles the bundle ahead of time.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,8 +10,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 
 for (const name of existsSync(dist) ? readdirSync(dist, { recursive: true }) : []) {
-  const source = /^(.*?)(?:\.d\.ts|\.js)$/.exec(name)?.[1];
-  if (source !== undefined && !existsSync(join(root, `${source}.ts`))) rmSync(join(dist, name));
+  const source = /^(.*?)(?:\.d\.[cm]?ts|\.[cm]?js)$/.exec(name)?.[1];
+  if (source !== undefined && !existsSync(join(root, `${source}.ts`)) && !existsSync(join(root, `${source}.cts`))) rmSync(join(dist, name));
 }
 
 const require = createRequire(join(root, 'package.json'));
@@ -19,17 +20,21 @@ console.log('build: tsc');
 const { status } = spawnSync(process.execPath, [join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc'), '-p', root], { stdio: 'inherit' });
 if (status !== 0) process.exit(status ?? 1);
 
-// The command line in a few files instead of some hundred: reading and linking modules is most of a short command's time.
+// The command line in one file: reading and linking modules is most of a short command's time.
 console.log('build: esbuild');
+rmSync(join(dist, 'cli'), { recursive: true, force: true });
 await require('esbuild').build({
   entryPoints: [join(dist, 'src/cli/multicall.js')],
-  outdir: join(dist, 'cli'),
+  outfile: join(dist, 'cli/commands.cjs'),
   bundle: true,
-  splitting: true,
-  format: 'esm',
+  format: 'cjs',
   platform: 'node',
   target: 'node20',
+  minifyWhitespace: true,
   external: ['zstd-napi', 'unix-dgram'],
-  banner: { js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);" },
+  banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
+  define: { 'import.meta.url': 'bundleUrl' },
   logLevel: 'warning',
 });
+
+await import('./code-cache.mjs');

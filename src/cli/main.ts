@@ -8,7 +8,7 @@ import { createProgram, helpHint } from './program.js';
 const USAGE_ERROR = 2;
 
 /** Runs the command line and returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
-async function main(): Promise<number> {
+export async function main(): Promise<number> {
   const signal = watchInterruptions();
   try {
     await createProgram({ signal, out: new Output(process.stdout, signal) }).parseAsync();
@@ -25,5 +25,3 @@ async function main(): Promise<number> {
     return 1;
   }
 }
-
-process.exitCode = await main();

@@ -1,0 +1,49 @@
+import fs = require('node:fs');
+import path = require('node:path');
+import v8 = require('node:v8');
+import vm = require('node:vm');
+
+const FOLDER = path.join(__dirname, '..', '..', 'cli');
+const BUNDLE = path.join(FOLDER, 'commands.cjs');
+const CODE_CACHE = path.join(FOLDER, 'commands.cache');
+
+// A pull makes many short-lived objects; with V8's defaults, which are meant for servers, the heap grows for them by tens of
+// megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`. V8 takes a code cache
+// only under the flags it was made with, so these are set before either.
+v8.setFlagsFromString('--heap-growing-percent=15');
+
+type Commands = (exports: object, require: NodeJS.Require, module: object, filename: string, dirname: string) => void;
+
+function compile(cachedData?: Buffer): vm.Script {
+  // Given only where Node has it; there it lets the bundle import packages that are not in it.
+  const importModuleDynamically = (vm.constants as Partial<typeof vm.constants> | undefined)?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+  return new vm.Script(`(function (exports, require, module, __filename, __dirname) {${fs.readFileSync(BUNDLE, 'latin1')}\n})`, {
+    filename: BUNDLE,
+    ...(cachedData && { cachedData }),
+    ...(importModuleDynamically !== undefined && { importModuleDynamically }),
+  });
+}
+
+/** V8 looks at the length of the source only: a cache that is older than the bundle may belong to another one. */
+function readCache(): Buffer | undefined {
+  const cache = fs.statSync(CODE_CACHE, { throwIfNoEntry: false });
+  return cache && cache.mtimeMs >= fs.statSync(BUNDLE).mtimeMs ? fs.readFileSync(CODE_CACHE) : undefined;
+}
+
+/** Runs the bundled commands: with the code that was compiled when the package was installed, as far as it is of this Node. */
+function run(): void {
+  const commands = compile(readCache()).runInThisContext() as Commands;
+  const module = { exports: {} };
+  commands(module.exports, require, module, BUNDLE, FOLDER);
+}
+
+/** Compiles the bundled commands and keeps the result beside them. Without it they work the same, and start later. */
+function writeCodeCache(): void {
+  // What is not compiled now would be in each process when it is first called.
+  v8.setFlagsFromString('--no-lazy');
+  const script = compile();
+  v8.setFlagsFromString('--lazy');
+  fs.writeFileSync(CODE_CACHE, script.createCachedData());
+}
+
+export = { run, writeCodeCache };
