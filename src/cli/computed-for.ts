@@ -13,7 +13,7 @@ export interface ComputedFor {
 
 /**
  * Algorithm and format for commands that store nothing: those of the options, else of the repository, else what a new
- * repository would have. `--no-repo` leaves the repository out of it.
+ * repository would have. `--no-repo` leaves the repository out of it. The algorithm may be another one than the repository's.
  */
 export async function computedFor(session: Session, options: GlobalOptions): Promise<ComputedFor> {
   const found = options.repo === false ? undefined : await ofRepository(session, options);
@@ -23,9 +23,9 @@ export async function computedFor(session: Session, options: GlobalOptions): Pro
   };
 }
 
-async function ofRepository(session: Session, options: GlobalOptions): Promise<ComputedFor | undefined> {
+async function ofRepository(session: Session, { hash: _, ...withoutHash }: GlobalOptions): Promise<ComputedFor | undefined> {
   try {
-    using repository = await openRepository(session, options, 'read');
+    using repository = await openRepository(session, withoutHash, 'read');
     return { algorithm: repository.algorithm, version: erofsVersions(repository.meta)[0] ?? 1 };
   } catch (error) {
     if (error instanceof Error && error.cause instanceof NotFoundError) return undefined;

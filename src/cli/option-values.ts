@@ -10,10 +10,28 @@ export function erofsVersion(description: string): Option {
   });
 }
 
-/** Parses a `sha256:…` digest argument. */
-export function sha256Digest(value: string): string {
-  if (!/^sha256:[0-9a-f]{64}$/.test(value)) throw new InvalidArgumentError('Expected sha256: and 64 lower-case hex digits.');
+/**
+ * Parses a digest argument: `sha256:…`, or one of an algorithm that no content here has, so that it is not found instead of being
+ * wrong usage. Source of the format: the image specification of OCI, "Digests".
+ */
+export function digest(value: string): string {
+  if (!isDigestText(value)) throw new InvalidArgumentError('Expected sha256: and 64 lower-case hex digits.');
   return value;
+}
+
+/** Parses an argument that is a tag, or `@` and a digest. */
+export function imageReference(value: string): string {
+  if (value.startsWith('@') && !isDigestText(value.slice(1))) throw new InvalidArgumentError('Expected a digest after @, like @sha256: and 64 lower-case hex digits.');
+  return value;
+}
+
+const DIGEST_LENGTH: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
+
+function isDigestText(value: string): boolean {
+  const [, algorithm, encoded] = /^([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)$/.exec(value) ?? [];
+  if (algorithm === undefined || encoded === undefined) return false;
+  const length = DIGEST_LENGTH[algorithm];
+  return length === undefined || (encoded.length === length && /^[0-9a-f]+$/.test(encoded));
 }
 
 /** Adds the options that all mounting commands share. */
@@ -22,6 +40,7 @@ export function mountOptions(command: Command): Command {
     .addOption(
       new Option('--fuse <mode>', 'Whether to mount through FUSE; both choices mount through the kernel').choices(['auto', 'no']).default('auto'),
     )
+    .addOption(new Option('--foreground', 'For FUSE mounts; changes nothing here').hideHelp())
     .option('--upperdir <dir>', 'Directory that lies over the image')
     .option('--workdir <dir>', 'Empty directory on the same file system as --upperdir, for the kernel')
     .option('--read-write', 'Allow writing, into --upperdir');

@@ -1,6 +1,6 @@
 import { Argument, Option, type Command } from 'commander';
 import { lazily } from './lazily.js';
-import { localFetch, mountOptions, sha256Digest } from './option-values.js';
+import { digest, imageReference, localFetch, mountOptions } from './option-values.js';
 import type { Session } from './session.js';
 
 /** The commands about container images in a repository: `cfsbridge oci …`. */
@@ -27,7 +27,7 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('copy')
     .description('Copy an image or artifact from another repository, which may use another digest algorithm')
-    .argument('<image>', 'A tag there, or @ and the digest of a manifest')
+    .addArgument(new Argument('<image>', 'A tag there, or @ and the digest of a manifest').argParser(imageReference))
     .requiredOption('--from <repository>', 'The other repository')
     .option('--name <tag>', 'Tag for the image here; without one the next gc takes it')
     .option('--zerocopy', 'Share the objects by reflink or hardlink, or fail')
@@ -37,7 +37,7 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('import-layer')
     .description('Store the tar on standard input as a layer, verifying it')
-    .addArgument(new Argument('<digest>', 'Digest of the tar, sha256:…').argParser(sha256Digest))
+    .addArgument(new Argument('<digest>', 'Digest of the tar, sha256:…').argParser(digest))
     .argument('[name]', 'Name for the layer, which keeps it from gc')
     .addHelpText('after', `\nExample:\n  $ cfsbridge oci import-layer sha256:$(sha256sum <layer.tar | cut -c-64) base <layer.tar`)
     .action(lazily(session, () => import('./commands/oci-import-layer.js')));
@@ -52,7 +52,7 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('inspect')
     .description('Show an image: its manifest, config and EROFS images as JSON')
-    .argument('<image>', 'A tag, or @ and the digest of a manifest')
+    .addArgument(new Argument('<image>', 'A tag, or @ and the digest of a manifest').argParser(imageReference))
     .addOption(new Option('--manifest', 'Print only the manifest, byte for byte').conflicts('config'))
     .option('--config', 'Print only the config, byte for byte')
     .addHelpText('after', '\nExample:\n  $ cfsbridge oci inspect web:stable --config')
@@ -61,7 +61,7 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('layer')
     .description('Write the tar of a stored layer to standard output')
-    .addArgument(new Argument('<diff-id>', 'The layer, sha256:…').argParser(sha256Digest))
+    .addArgument(new Argument('<diff-id>', 'The layer, sha256:…').argParser(digest))
     .addOption(new Option('--dumpfile', 'Print one line per entry, as composefs-dump(5)').conflicts('json'))
     .option('--json', 'Print what the layer consists of')
     .addHelpText('after', `\nExample:\n  $ cfsbridge oci layer sha256:${'1f'.repeat(32)} | tar t`)
@@ -87,7 +87,7 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('tag')
     .description('Give an image a name')
-    .addArgument(new Argument('<manifest-digest>', 'Digest of its manifest, sha256:…').argParser(sha256Digest))
+    .addArgument(new Argument('<manifest-digest>', 'Digest of its manifest, sha256:…').argParser(digest))
     .argument('<name>', 'The name; it cannot start with @')
     .addHelpText('after', `\nExample:\n  $ cfsbridge oci tag sha256:${'1f'.repeat(32)} web:stable`)
     .action(lazily(session, () => import('./commands/oci-tag.js')));
@@ -111,7 +111,7 @@ export function defineOciCommands(program: Command, session: Session): void {
 /** What the commands share that make a file tree of an image's layers. */
 function treeCommand(command: Command): Command {
   return command
-    .argument('<image>', 'A tag, or @ and the digest of a config')
+    .addArgument(new Argument('<image>', 'A tag, or @ and the digest of a config').argParser(imageReference))
     .argument('[verity]', 'The stream of its manifest or config must have this fs-verity digest')
     .addOption(
       new Option('--xattrs <mode>', 'Extended attributes to keep').choices(['allowlist-only', 'keep-user-xattrs']).default('allowlist-only'),

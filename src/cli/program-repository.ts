@@ -12,7 +12,7 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
     .option('--algorithm <algorithm>', 'Digests of its objects: fsverity-sha512-12 (the default) or fsverity-sha256-12')
     .option('--insecure', 'Work without fs-verity, which some file systems lack')
     .option('--reset-metadata', 'Drop meta.json and all names of an existing repository, keep its objects')
-    .option('--ensure', 'Be content with the repository that is there, however it was configured')
+    .option('--ensure', 'Be content with the repository that is there, as long as it has the algorithm')
     .addOption(erofsVersion('EROFS format of the images made in it; default 1, what C mkcomposefs makes'))
     .addHelpText('after', '\nExamples:\n  $ cfsbridge init /srv/images\n  $ cfsbridge --user init --insecure --algorithm fsverity-sha256-12')
     .action(lazily(session, () => import('./commands/init.js')));

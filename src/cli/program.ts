@@ -1,4 +1,5 @@
-import { Argument, Command, Option } from 'commander';
+import { basename } from 'node:path';
+import { Argument, Option, type Command } from 'commander';
 import { VERSION } from '../version.js';
 import { lazily } from './lazily.js';
 import { erofsVersion } from './option-values.js';
@@ -6,6 +7,10 @@ import { defineImageCommands } from './program-image.js';
 import { defineOciCommands } from './program-oci.js';
 import { defineRepositoryCommands } from './program-repository.js';
 import type { Session } from './session.js';
+import { StrictCommand } from './strict-command.js';
+
+/** The cfsctl whose commands these are. */
+const CFSCTL_VERSION = '0.9.4';
 
 export const helpHint = "\nFor more information, try '--help'.";
 
@@ -14,9 +19,9 @@ export const helpHint = "\nFor more information, try '--help'.";
  * loaded only when they run, so that `--help` and shell completion are quick.
  */
 export function createProgram(session: Session): Command {
-  const program = new Command('cfsbridge')
+  const program = new StrictCommand('cfsbridge')
     .description('Turns container images into a composefs repository, and works on such repositories')
-    .version(VERSION, '-V, --version', 'Print version')
+    .version(versionLine(), '-V, --version', 'Print version')
     .helpOption('-h, --help', 'Print help')
     .helpCommand('help [command]', 'Print the help of a command')
     .showHelpAfterError(helpHint)
@@ -54,4 +59,10 @@ export function createProgram(session: Session): Command {
 
   program.addHelpText('after', '\nExample:\n  $ cfsbridge --repo /srv/images oci images');
   return program;
+}
+
+/** What this program is; called as cfsctl, also which cfsctl it does the work of, in the place where scripts look for that. */
+function versionLine(): string {
+  const own = `cfsbridge ${VERSION}`;
+  return basename(process.argv[1] ?? '') === 'cfsctl' ? `cfsctl ${CFSCTL_VERSION} (${own})` : own;
 }

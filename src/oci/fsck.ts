@@ -28,11 +28,9 @@ export interface ImageFsckReport {
 
 /**
  * Checks the repository, and then one tagged image or all of them.
- * @param tag undefined for all
- * @throws NotFoundError for a tag that does not exist
+ * @param tag undefined for all; one that does not exist is an error of the report
  */
 export async function fsckImages(repository: Repository, tag: string | undefined, options: FsckOptions = {}): Promise<ImageFsckReport> {
-  if (tag !== undefined && readTag(repository, tag) === undefined) throw new NotFoundError(`there is no image "${tag}" in the repository`);
   const report = await fsckRepository(repository, options);
   const images = { checked: 0, corrupted: 0 };
   const errors: FsckError<ImageFsckKind>[] = [];
@@ -89,8 +87,10 @@ class Found extends Error {
 }
 
 function resolve(repository: Repository, tag: string): string {
-  const digest = attempt('ref-resolve-failed', () => readTag(repository, tag));
-  if (digest === undefined || !isDigest(digest)) throw new Found({ kind: 'invalid-ref-name', detail: digest ?? 'not the name of a tag' });
+  // What starts with @ is a digest elsewhere, and never a tag.
+  const digest = tag.startsWith('@') ? undefined : attempt('ref-resolve-failed', () => readTag(repository, tag));
+  if (digest === undefined) throw new Found({ kind: 'ref-resolve-failed', detail: `OCI reference not found: ${tag}` });
+  if (!isDigest(digest)) throw new Found({ kind: 'invalid-ref-name', detail: digest });
   return digest;
 }
 

@@ -68,7 +68,7 @@ function findMeta(root: Fd, path: string): ReturnType<typeof readMeta> | undefin
 function checkSame(path: string, existing: { meta: Meta; verity: boolean }, wanted: Meta, options: InitOptions): void {
   const found = existing.meta;
   const sameAlgorithm = found.algorithm === wanted.algorithm;
-  if (options.ensure === true ? sameAlgorithm || options.algorithm === undefined : printMeta(found) === printMeta(wanted)) {
+  if (options.ensure === true ? sameAlgorithm : printMeta(found) === printMeta(wanted)) {
     // Saying "already there" to someone who asked for protection would be a promise nobody keeps.
     if (options.ensure === true || options.insecure === true || existing.verity) return;
     throw new BridgeError('REPOSITORY_EXISTS', `${path} is already initialized, without fs-verity`);

@@ -22,14 +22,15 @@ test('init makes the meta.json that cfsctl makes, and says so', () => {
   assert.equal(runCli(['--repo', path, 'init', '--insecure']).stdout, `Repository already initialized at ${path}\n`);
 });
 
-test('init refuses a repository that is different, unless --ensure says that any will do', () => {
+test('init refuses a repository that is different, unless --ensure says that any with the algorithm will do', () => {
   using folder = new TemporaryFolder();
   const init = (...args: string[]): ReturnType<typeof runCli> => runCli(['--repo', folder.path, 'init', '--insecure', ...args]);
   assert.match(init('--algorithm', 'fsverity-sha256-12', '--erofs-version', '2').stdout, /algorithm: fsverity-sha256-12\n/);
   const refused = init();
   assert.equal(refused.status, 1);
   assert.match(refused.stderr, /already initialized differently/);
-  assert.match(init('--ensure').stdout, /\(existing configuration preserved\)\n$/);
+  assert.equal(init('--ensure').status, 1);
+  assert.match(init('--algorithm', 'fsverity-sha256-12', '--ensure').stdout, /\(existing configuration preserved\)\n$/);
 });
 
 test('init knows two algorithms', () => {

@@ -32,7 +32,7 @@ for (const [args, status, message] of usage)
 test('help and version go to standard output with status 0', () => {
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
   const printed = runCli(['--version']);
-  assert.deepEqual([printed.status, printed.stdout, printed.stderr], [0, `${version}\n`, '']);
+  assert.deepEqual([printed.status, printed.stdout, printed.stderr], [0, `cfsbridge ${version}\n`, '']);
   for (const args of [['--help'], ['help', 'completion']]) {
     const { status, stdout } = runCli(args);
     assert.equal(status, 0);
@@ -46,7 +46,7 @@ test('the command works through a symlink and from another folder', () => {
     symlinkSync(cfsbridge, join(dir, 'linked'));
     const { status, stdout } = spawnSync(join(dir, 'linked'), ['--version'], { encoding: 'utf8', cwd: dir });
     assert.equal(status, 0);
-    assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+    assert.match(stdout, /^cfsbridge \d+\.\d+\.\d+\n$/);
   } finally {
     rmSync(dir, { recursive: true });
   }

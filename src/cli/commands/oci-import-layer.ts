@@ -1,7 +1,9 @@
 import { bytesOf } from '../../bytes.js';
+import { BridgeError } from '../../errors.js';
 import { layerFrom } from '../../layer/layer-pipe.js';
 import type { LayerStream } from '../../layer/stream.js';
 import { layerContentId } from '../../oci/image.js';
+import { isDigest } from '../../oci/manifest.js';
 import { takePolicy } from '../../oci/pull/local-fetch.js';
 import { obtainLayer } from '../../oci/pull/obtain-layer.js';
 import { openRepository } from '../open-repository.js';
@@ -9,6 +11,7 @@ import type { GlobalOptions, Session } from '../session.js';
 
 /** `oci import-layer`: stores the tar on standard input as a layer. It is not read when the layer is there already. */
 export async function run(session: Session, [digest, name]: [string, string | undefined], options: GlobalOptions): Promise<void> {
+  if (!isDigest(digest)) throw new BridgeError('DIGEST_ALGORITHM', `${digest}: layers are verified by their SHA-256`);
   using repository = await openRepository(session, options, 'write');
   const policy = takePolicy('disabled', { trusted: true, verityRequired: repository.verityRequired, sealSource: false });
   const { stream } = await obtainLayer(

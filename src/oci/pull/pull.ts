@@ -3,6 +3,7 @@ import { writeErofs } from '../../erofs/writer.js';
 import { erofsVersions, type ErofsVersion } from '../../repository/meta.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Repository } from '../../repository/repository.js';
+import { encodeTag } from '../../repository/tags.js';
 import { LayerTree } from '../../tree/oci-layers.js';
 import { findPulledImage } from './find-pulled.js';
 import { imageRefName } from '../image-refs.js';
@@ -25,6 +26,8 @@ import { writeImage } from './write-image.js';
  *   a source that has none; whatever source and repository throw; the signal's reason
  */
 export async function pullImage(repository: Repository, source: ImageSource, options: PullOptions = {}): Promise<PullResult> {
+  // Nobody wants to learn that the name cannot be a tag after all the work.
+  if (options.name !== undefined) encodeTag(options.name);
   const manifest = parseManifest(source.manifest);
   if (!isContainerImage(manifest)) return pullArtifact(repository, source, options);
   checkDigest('config', manifest.config.digest, source.config);
