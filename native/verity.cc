@@ -81,8 +81,8 @@ struct VerityHasher::State {
     }
   }
 
-  void finish(uint8_t* digest) {
-    Descriptor descriptor(plan.algorithm, size);
+  void finish(uint64_t fileSize, uint8_t* digest) {
+    Descriptor descriptor(plan.algorithm, fileSize);
     rootHash(descriptor.rootHash());
     const uint8_t* message = descriptor.bytes;
     hashMessages(plan, &message, 1, kVerityDescriptor, digest);
@@ -101,6 +101,7 @@ VerityHasher::VerityHasher(VerityHasher&&) noexcept = default;
 VerityHasher& VerityHasher::operator=(VerityHasher&&) noexcept = default;
 
 void VerityHasher::update(const void* data, size_t length) { state_->update(static_cast<const uint8_t*>(data), length); }
-void VerityHasher::finish(uint8_t* digest) { state_->finish(digest); }
+void VerityHasher::finish(uint8_t* digest) { state_->finish(state_->size, digest); }
+void VerityHasher::finishAs(uint64_t size, uint8_t* digest) { state_->finish(size, digest); }
 
 }  // namespace cfsbridge

@@ -22,6 +22,7 @@ class VerityHasher {
   VerityHasher& operator=(VerityHasher&&) noexcept;
   void update(const void* data, size_t length);  // fastest when called with multiples of 64 KiB: nothing is copied
   void finish(uint8_t* digest);                   // digestSize() bytes; resets
+  void finishAs(uint64_t size, uint8_t* digest);  // as if that many bytes had led to the blocks that were hashed
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -103,7 +103,7 @@ export function defineOciCommands(program: Command, session: Session): void {
     .command('fsck')
     .description('Check the repository and the images in it')
     .argument('[image]', 'Check only the image with this tag; default: all images')
-    .option('--json', 'Print JSON; the exit status is 0 also when something is wrong')
+    .option('--json', 'Print JSON')
     .addHelpText('after', '\nExample:\n  $ cfsbridge oci fsck web:stable')
     .action(lazily(session, () => import('./commands/oci-fsck.js')));
 }

@@ -58,7 +58,7 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
   program
     .command('fsck')
     .description('Check a repository: objects against their digests, names, streams and images')
-    .option('--json', 'Print JSON; the exit status is 0 also when something is wrong')
+    .option('--json', 'Print JSON')
     .option('--metadata-only', 'Leave out the digests of objects, which take most of the time')
     .addHelpText('after', '\nExample:\n  $ cfsbridge fsck --metadata-only')
     .action(lazily(session, () => import('./commands/fsck.js')));

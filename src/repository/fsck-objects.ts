@@ -1,90 +1,88 @@
-import { constants } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import type { ByteString } from '../bytes.js';
-import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
-import { verityDigestOfFd } from '../fsverity/digest.js';
-import { files } from '../native.js';
-import type { FsckReport } from './fsck-report.js';
-import { listDirectory } from './links.js';
-import { DIGEST_SIZE, objectPath, type ObjectId } from './object-id.js';
+import { isErrno, type Fd } from '../fd/fd.js';
+import { loadNative } from '../native.js';
+import type { FsckReport, FsckKind } from './fsck-report.js';
+import { openDirectory } from './links.js';
+import { DIGEST_SIZE, type Algorithm, type ObjectId } from './object-id.js';
 import type { Repository } from './repository.js';
 
-const FAN_OUT = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-/** Two per processor: one is read while another is hashed. */
-const PARALLEL = 2 * availableParallelism();
+/** Path below `objects/`, one of `KINDS` by its index, and what the kernel or the hash said. */
+type Defect = [path: ByteString, kind: number, detail: string];
 
-/** Ids of all objects by their names, and the names that are none (paths below the repository). */
-export function listObjects(repository: Repository): { ids: ObjectId[]; invalid: ByteString[] } {
-  const ids: ObjectId[] = [];
-  const invalid: ByteString[] = [];
-  const rest = new RegExp(`^[0-9a-f]{${2 * DIGEST_SIZE[repository.algorithm] - 2}}$`);
-  for (const first of FAN_OUT) {
-    for (const name of listFolder(repository, first, invalid)) {
-      if (rest.test(name)) ids.push(first + name);
-      else invalid.push(`objects/${first}/${name}`);
-    }
+const { checkObjects: check, missingDigests } = loadNative<{
+  checkObjects(objects: number, algorithm: number, verityRequired: boolean, namesOnly: boolean, cancelled: Uint8Array): Promise<{ ids: Buffer; defects: Defect[] }>;
+  missingDigests(known: Buffer, size: number, wanted: Buffer): number[];
+}>();
+
+const KERNEL_ALGORITHM: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
+const INVALID_NAME = 0;
+const KINDS: readonly FsckKind[] = ['object-invalid-name', 'object-open-failed', 'object-verity-failed', 'object-verity-missing', 'object-digest-mismatch'];
+const MISMATCH = 4;
+
+/** The objects a repository has, by their names: some 64 bytes for each. */
+export class ObjectNames {
+  readonly #ids: Buffer;
+  readonly #size: number;
+
+  /** @param ids digests in ascending order */
+  constructor(ids: Buffer, algorithm: Algorithm) {
+    this.#ids = ids;
+    this.#size = DIGEST_SIZE[algorithm];
   }
-  return { ids, invalid };
+
+  get count(): number {
+    return this.#ids.length / this.#size;
+  }
+
+  has(id: ObjectId): boolean {
+    return id.length === 2 * this.#size && this.missing(Buffer.from(id, 'hex')).length === 0;
+  }
+
+  /** Those among some digests, one after the other, that are not here; sorted, each once. */
+  missing(digests: Buffer): ObjectId[] {
+    const ids = missingDigests(this.#ids, this.#size, digests).map((index) => digests.toString('hex', index * this.#size, (index + 1) * this.#size));
+    return [...new Set(ids)].sort();
+  }
 }
 
-function listFolder(repository: Repository, first: ByteString, invalid: ByteString[]): ByteString[] {
-  try {
-    return listDirectory(repository.root, `objects/${first}`);
-  } catch (error) {
-    if (!isErrno(error, 'ENOTDIR', 'ELOOP')) throw error;
-    invalid.push(`objects/${first}`);
-    return [];
-  }
+/** Finds out the names of all objects, without opening any. */
+export async function listObjectNames(repository: Repository, signal?: AbortSignal): Promise<ObjectNames> {
+  return new ObjectNames((await run(repository, true, signal)).ids, repository.algorithm);
 }
 
 /**
- * Computes every object's digest, several at a time, and reports those that have another.
- * @param ids from `listObjects`
+ * Reads every object, on all processors, and reports whose digest is not the one in its name, and what is no object. Where the kernel
+ * vouches for the digest the content is only read, as then the kernel finds damage. Nothing is followed: a symlink is damage.
+ * @throws the signal's reason; BridgeError's code of a failure that is not one object's, such as no more descriptors
  */
-export async function checkObjects(repository: Repository, ids: readonly ObjectId[], report: FsckReport, signal?: AbortSignal): Promise<void> {
-  let next = 0;
-  const work = async (): Promise<void> => {
-    for (let id = ids[next++]; id !== undefined; id = ids[next++]) {
-      signal?.throwIfAborted();
-      report.objects.checked++;
-      if (!(await checkObject(repository, id, report, signal))) report.objects.corrupted++;
-    }
-  };
-  await Promise.all(Array.from({ length: PARALLEL }, work));
-  // Whoever finishes first must not decide the order.
-  report.errors.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+export async function checkObjects(repository: Repository, report: FsckReport, signal?: AbortSignal): Promise<void> {
+  const { ids, defects } = await run(repository, false, signal);
+  report.objects.checked += ids.length / DIGEST_SIZE[repository.algorithm];
+  for (const [path, kind, detail] of defects) {
+    if (kind === INVALID_NAME) report.objects.checked++;
+    report.objects.corrupted++;
+    report.add(KINDS[kind] as FsckKind, `objects/${path}`, detail === '' ? undefined : kind === MISMATCH ? `measured ${detail}` : detail);
+  }
 }
 
-async function checkObject(repository: Repository, id: ObjectId, report: FsckReport, signal?: AbortSignal): Promise<boolean> {
-  const path = `objects/${objectPath(id)}`;
-  let file: Fd;
+async function run(repository: Repository, namesOnly: boolean, signal: AbortSignal | undefined): Promise<{ ids: Buffer; defects: Defect[] }> {
+  signal?.throwIfAborted();
+  let folder: Fd;
   try {
-    file = openBeneath(repository.root, path, constants.O_RDONLY | constants.O_NONBLOCK);
+    folder = openDirectory(repository.root, 'objects');
   } catch (error) {
-    report.add('object-open-failed', path, messageOf(error));
-    return false;
+    if (isErrno(error, 'ENOENT')) return { ids: Buffer.alloc(0), defects: [] };
+    throw error;
   }
-  using fd = file;
-  if ((fd.stat().mode & constants.S_IFMT) !== constants.S_IFREG) {
-    report.add('object-open-failed', path, 'not a regular file');
-    return false;
-  }
+  const cancelled = new Uint8Array(1);
+  const cancel = (): void => void Atomics.store(cancelled, 0, 1);
+  signal?.addEventListener('abort', cancel, { once: true });
   try {
-    const measured = files.measureVerity(fd.number);
-    if (measured === null && repository.verityRequired) {
-      report.add('object-verity-missing', path);
-      return false;
-    }
-    const actual = (measured ?? (await verityDigestOfFd(fd, repository.algorithm, signal))).toString('hex');
-    if (actual === id) return true;
-    report.add('object-digest-mismatch', path, `measured ${actual}`);
-  } catch (error) {
+    using owned = folder;
+    const result = await check(owned.number, KERNEL_ALGORITHM[repository.algorithm], repository.verityRequired, namesOnly, cancelled);
     signal?.throwIfAborted();
-    report.add('object-verity-failed', path, messageOf(error));
+    return result;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
   }
-  return false;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -29,6 +29,21 @@ export class FsckReport {
   missingObjects = 0;
   readonly errors: FsckError[] = [];
 
+  /** Both reports as one, this one's errors first. */
+  followedBy(next: FsckReport): FsckReport {
+    const both = new FsckReport();
+    for (const part of [this, next]) {
+      for (const area of ['objects', 'streams', 'images'] as const) {
+        both[area].checked += part[area].checked;
+        both[area].corrupted += part[area].corrupted;
+      }
+      both.brokenLinks += part.brokenLinks;
+      both.missingObjects += part.missingObjects;
+      both.errors.push(...part.errors);
+    }
+    return both;
+  }
+
   get ok(): boolean {
     return this.errors.length === 0;
   }

@@ -2,12 +2,12 @@
 import { constants } from 'node:fs';
 import type { ByteString } from '../bytes.js';
 import { showBytes } from '../bytes.js';
-import { imageObjects } from '../erofs/reader.js';
+import { imageReferences } from '../erofs/image-objects.js';
 import { isErrno, openIn, type Fd } from '../fd/fd.js';
-import { checkObjects, listObjects } from './fsck-objects.js';
+import { checkObjects, listObjectNames, type ObjectNames } from './fsck-objects.js';
 import { FsckReport, type FsckCount } from './fsck-report.js';
 import { entryType, listDirectory, parseObjectTarget, readLink } from './links.js';
-import type { ObjectId } from './object-id.js';
+import { DIGEST_SIZE, type ObjectId } from './object-id.js';
 import { readSmallFile } from './read-file.js';
 import type { Area, Repository } from './repository.js';
 
@@ -22,26 +22,34 @@ export interface FsckOptions {
 
 /** Checks a whole repository. What is wrong is in the report; only an abort or a failure of the machine is thrown. */
 export async function fsckRepository(repository: Repository, options: FsckOptions = {}): Promise<FsckReport> {
-  const report = new FsckReport();
-  const { ids, invalid } = listObjects(repository);
-  if (options.metadataOnly !== true) {
-    report.objects.checked += invalid.length;
-    report.objects.corrupted += invalid.length;
-    for (const path of invalid) report.add('object-invalid-name', path);
-    await checkObjects(repository, ids, report, options.signal);
+  const objects = new FsckReport();
+  const names = new FsckReport();
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  // Other threads read the objects while this one goes through the names.
+  const present = await listObjectNames(repository, signal);
+  const checked = options.metadataOnly === true ? undefined : checkObjects(repository, objects, signal);
+  checked?.catch(() => undefined);
+  try {
+    const links = new LinkCheck(repository, present, names);
+    await links.checkArea('streams', names.streams, (id, path) => links.checkStream(id, path), signal);
+    await links.checkArea('images', names.images, (id, path) => links.checkImage(id, path), signal);
+  } catch (error) {
+    stop.abort(error);
+    throw error;
+  } finally {
+    await checked?.catch(() => undefined);
   }
-  const links = new LinkCheck(repository, new Set(ids), report);
-  await links.checkArea('streams', report.streams, (id, path) => links.checkStream(id, path), options.signal);
-  await links.checkArea('images', report.images, (id, path) => links.checkImage(id, path), options.signal);
-  return report;
+  await checked;
+  return objects.followedBy(names);
 }
 
 class LinkCheck {
   readonly #repository: Repository;
-  readonly #present: ReadonlySet<ObjectId>;
+  readonly #present: ObjectNames;
   readonly #report: FsckReport;
 
-  constructor(repository: Repository, present: ReadonlySet<ObjectId>, report: FsckReport) {
+  constructor(repository: Repository, present: ObjectNames, report: FsckReport) {
     this.#repository = repository;
     this.#present = present;
     this.#report = report;
@@ -62,10 +70,7 @@ class LinkCheck {
   checkStream(id: ObjectId, path: ByteString): boolean {
     try {
       using reader = this.#repository.openStream(id);
-      for (let i = 0; i < reader.objectCount; i++) {
-        const ref = reader.objectId(i);
-        if (!this.#present.has(ref)) this.#missing('missing-object-ref', path, ref);
-      }
+      for (const ref of this.#present.missing(reader.objectDigests)) this.#missing('missing-object-ref', path, ref);
       for (const [name, ref] of reader.namedRefs) {
         if (!this.#present.has(ref)) this.#missing('missing-named-ref', path, `ref ${name}: ${ref}`);
       }
@@ -86,7 +91,8 @@ class LinkCheck {
       return false;
     }
     try {
-      for (const ref of imageObjects(bytes)) if (!this.#present.has(ref)) this.#missing('image-missing-object', path, ref);
+      const { digests, others } = imageReferences(bytes, DIGEST_SIZE[this.#repository.algorithm]);
+      for (const ref of [...this.#present.missing(digests), ...new Set(others)].sort()) this.#missing('image-missing-object', path, ref);
       return true;
     } catch (error) {
       this.#report.add('image-invalid', path, messageOf(error));

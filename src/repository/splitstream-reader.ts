@@ -77,6 +77,11 @@ export class SplitstreamReader implements Disposable {
     return this.#objects.toString('hex', index * size, (index + 1) * size);
   }
 
+  /** The ids of all objects as raw digests, one after the other. */
+  get objectDigests(): Buffer {
+    return this.#objects;
+  }
+
   /**
    * The merged stream in order, in batches of what 128 KiB of body hold. May be called again, but not at the same time.
    * @throws FormatError for a damaged body; `offset` counts decompressed body bytes

@@ -93,7 +93,7 @@ test('oci fsck and fsck print what cfsctl printed, and see a damaged object', as
     assert.match(found.stdout, /^status: \d+ error\(s\)\n  - fsck: /m);
     assert.match(found.stderr, /^Error: (repository|OCI) integrity check failed\n$/);
     const json = runCli(['--repo', damaged.path, ...command, '--json']);
-    assert.equal(json.status, 0);
+    assert.equal(json.status, 1);
     assert.equal((JSON.parse(json.stdout) as { ok: boolean }).ok, false);
   }
 });

@@ -181,7 +181,7 @@ function entries(layer: number): MadeEntry[] {
 }
 
 /** Numbers from 0 to 1, the same ones for the same seed. */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -8,11 +8,11 @@ export interface FsckCommandOptions extends GlobalOptions {
   metadataOnly?: true;
 }
 
-/** `fsck`: checks a repository. With JSON the result says how it went, and the status only that it was checked. */
+/** `fsck`: checks a repository; fails when something is wrong, also with JSON. */
 export async function run(session: Session, _: [], options: FsckCommandOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
   const report = await fsckRepository(repository, { metadataOnly: options.metadataOnly === true, signal: session.signal });
-  if (options.json) return session.out.json(fsckJson(report));
-  await session.out.write(fsckText(report));
+  if (options.json) await session.out.json(fsckJson(report));
+  else await session.out.write(fsckText(report));
   if (!report.ok) throw new Error('repository integrity check failed');
 }

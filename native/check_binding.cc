@@ -1,0 +1,102 @@
+// JavaScript's view of the check of all objects.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "addon.h"
+#include "check_objects.h"
+
+namespace cfsbridge {
+namespace {
+
+class CheckWorker : public Napi::AsyncWorker {
+ public:
+  CheckWorker(Napi::Env env, OwnedFd objects, CheckOptions options, Napi::Uint8Array cancelled)
+      : AsyncWorker(env), deferred_(env), objects_(std::move(objects)), check_(objects_.get(), options, cancelled.Data()) {
+    cancelled_ = Napi::Persistent(cancelled.As<Napi::Object>());
+  }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    try {
+      check_.run();
+    } catch (StoreError& error) {
+      code_ = error.code;
+      SetError(error.message);
+    }
+  }
+
+  void OnOK() override {
+    Napi::Env env = Env();
+    Napi::Array defects = Napi::Array::New(env, check_.defects.size());
+    for (uint32_t i = 0; i < check_.defects.size(); i++) {
+      const ObjectDefect& defect = check_.defects[i];
+      Napi::Array entry = Napi::Array::New(env, 3);
+      napi_value path;
+      napi_create_string_latin1(env, defect.path.data(), defect.path.size(), &path);
+      entry.Set(0u, path);
+      entry.Set(1u, Napi::Number::New(env, static_cast<double>(defect.kind)));
+      entry.Set(2u, Napi::String::New(env, defect.detail));
+      defects.Set(i, entry);
+    }
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("ids", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(check_.ids.data()), check_.ids.size()));
+    result.Set("defects", defects);
+    deferred_.Resolve(result);
+  }
+
+  void OnError(const Napi::Error& error) override {
+    error.Value().As<Napi::Object>().Set("code", code_);
+    deferred_.Reject(error.Value());
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  Napi::ObjectReference cancelled_;  // keeps the flag's memory
+  OwnedFd objects_;
+  ObjectCheck check_;
+  std::string code_;
+};
+
+// (objects folder, algorithm, verity required, names only, flag): ends soon after the byte in `flag` becomes other than 0.
+Napi::Value CheckObjects(const Napi::CallbackInfo& info) {
+  OwnedFd objects(fcntl(fdArgument(info, 0), F_DUPFD_CLOEXEC, 3));
+  if (!objects) throwErrno(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)");
+  const CheckOptions options{static_cast<Algorithm>(info[1].As<Napi::Number>().Int32Value()), info[2].ToBoolean().Value(), info[3].ToBoolean().Value()};
+  auto* worker = new CheckWorker(info.Env(), std::move(objects), options, info[4].As<Napi::Uint8Array>());
+  Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
+}
+
+// (sorted digests, digest size, digests): positions of those of the third that are not in the first.
+Napi::Value MissingDigests(const Napi::CallbackInfo& info) {
+  auto known = info[0].As<Napi::Uint8Array>(), wanted = info[2].As<Napi::Uint8Array>();
+  const size_t size = info[1].As<Napi::Number>().Uint32Value();
+  if (size == 0 || known.ByteLength() % size != 0 || wanted.ByteLength() % size != 0) throw Napi::TypeError::New(info.Env(), "not a list of digests");
+  Napi::Array missing = Napi::Array::New(info.Env());
+  for (size_t index = 0; index < wanted.ByteLength() / size; index++) {
+    const uint8_t* digest = wanted.Data() + index * size;
+    size_t low = 0, high = known.ByteLength() / size;
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (memcmp(known.Data() + middle * size, digest, size) < 0) low = middle + 1;
+      else high = middle;
+    }
+    const bool found = low < known.ByteLength() / size && memcmp(known.Data() + low * size, digest, size) == 0;
+    if (!found) missing.Set(missing.Length(), Napi::Number::New(info.Env(), static_cast<double>(index)));
+  }
+  return missing;
+}
+
+}  // namespace
+
+void initCheck(Napi::Env env, Napi::Object exports) {
+  exports.Set("checkObjects", Napi::Function::New(env, CheckObjects, "checkObjects"));
+  exports.Set("missingDigests", Napi::Function::New(env, MissingDigests, "missingDigests"));
+}
+
+}  // namespace cfsbridge

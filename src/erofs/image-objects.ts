@@ -1,0 +1,214 @@
+// What an image's files lead to, found by walking its directories once and looking at inodes only as far as that needs.
+import { BLOCK, COMPACT_INODE_SIZE, DIRENT_SIZE, DIRENT_TYPE, EXTENDED_INODE_SIZE, FIRST_INODE, IMAGE_MAX, LAYOUT_CHUNKED, LAYOUT_INLINE, LAYOUT_PLAIN, SLOT, XATTR_ENTRY_HEADER_SIZE, XATTR_HEADER_SIZE, alignUp } from './format.js';
+import { imageError } from './image-error.js';
+import { readSuperblock } from './read-superblock.js';
+import { xattrPrefix } from './xattr-name.js';
+
+const DIRECTORY = 0o040000;
+const TYPE_MASK = 0o170000;
+/** Number of the prefix `trusted.`. */
+const TRUSTED = 4;
+const METACOPY = Buffer.from('overlay.metacopy', 'latin1');
+const REDIRECT = Buffer.from('overlay.redirect', 'latin1');
+/** Version, length, flags, algorithm before the digest; `struct ovl_metacopy` of the kernel. */
+const METACOPY_HEAD = 4;
+const PATH = /^\/([0-9a-f]{2})\/([0-9a-f]{62}|[0-9a-f]{126})$/;
+const SLASH = 0x2f;
+const HEX = Buffer.from('0123456789abcdef', 'latin1');
+const KNOWN_TYPES: ReadonlySet<number> = new Set([0o100000, DIRECTORY, 0o120000, 0o020000, 0o060000, 0o010000, 0o140000]);
+const DIRECTORY_ENTRY = DIRENT_TYPE.directory;
+
+/** The objects an image leads to. The same may occur more than once. */
+export interface ImageReferences {
+  /** Digests, one after the other, `digestSize` bytes each. */
+  digests: Buffer;
+  /** Digests of another length, in hex. */
+  others: string[];
+}
+
+/**
+ * Lists what an image leads to, several times faster than by reading its tree. Offsets and counts are checked, so that every
+ * inode is inside the image and met once; what a tree would hold beyond that is not looked at.
+ * @param image the whole image
+ * @param digestSize of the repository's objects, in bytes
+ * @throws FormatError EROFS, with the offset
+ */
+export function imageReferences(image: Buffer, digestSize: number): ImageReferences {
+  return new Walk(image, digestSize).run();
+}
+
+class Walk {
+  readonly #image: Buffer;
+  readonly #size: number;
+  readonly #rootNid: number;
+  readonly #xattrBase: number;
+  /** One for each place where an inode may begin. */
+  readonly #seen: Uint8Array;
+  readonly #directories: number[] = [];
+  #digests: Buffer;
+  #length = 0;
+  readonly #others: string[] = [];
+
+  constructor(image: Buffer, digestSize: number) {
+    const { rootNid, xattrBase } = readSuperblock(image);
+    this.#image = image;
+    this.#size = digestSize;
+    this.#rootNid = rootNid;
+    this.#xattrBase = xattrBase;
+    this.#seen = new Uint8Array(Math.ceil(image.length / SLOT));
+    this.#digests = Buffer.allocUnsafe(1024 * digestSize);
+  }
+
+  run(): ImageReferences {
+    if (!this.#visit(this.#rootNid)) throw imageError('the root is no directory', this.#rootNid * SLOT);
+    for (let nid = this.#directories.pop(); nid !== undefined; nid = this.#directories.pop()) this.#readDirectory(nid);
+    return { digests: this.#digests.subarray(0, this.#length), others: this.#others };
+  }
+
+  /** Looks at an inode that was not met before. @returns whether it is a directory */
+  #visit(nid: number): boolean {
+    const image = this.#image;
+    const at = nid * SLOT;
+    if (at < FIRST_INODE || at + COMPACT_INODE_SIZE > image.length) throw imageError('inode outside the image', at);
+    const type = image.readUInt16LE(at + 4) & TYPE_MASK;
+    const isDirectory = type === DIRECTORY;
+    if (this.#seen[nid] !== 0) {
+      if (isDirectory) throw imageError('a directory that occurs twice', at);
+      return false;
+    }
+    this.#seen[nid] = 1;
+    if (!KNOWN_TYPES.has(type)) throw imageError(`unknown file type in mode ${type.toString(8)}`, at);
+    const format = image.readUInt16LE(at);
+    const layout = format >> 1;
+    if (layout !== LAYOUT_PLAIN && layout !== LAYOUT_INLINE && layout !== LAYOUT_CHUNKED) throw imageError(`unknown inode format ${format}`, at);
+    const { start, end } = this.#xattrs(at);
+    if (end > image.length) throw imageError('inode beyond the image', at);
+    if (isDirectory) this.#directories.push(nid);
+    if (layout === LAYOUT_CHUNKED) this.#readContent(start, end);
+    return isDirectory;
+  }
+
+  /** Where the xattrs of an inode begin and end. */
+  #xattrs(at: number): { start: number; end: number } {
+    const count = this.#image.readUInt16LE(at + 2);
+    const start = at + ((this.#image.readUInt8(at) & 1) === 1 ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE);
+    return { start, end: count === 0 ? start : start + XATTR_HEADER_SIZE + 4 * (count - 1) };
+  }
+
+  #readDirectory(nid: number): void {
+    const image = this.#image;
+    const at = nid * SLOT;
+    const extended = (image.readUInt8(at) & 1) === 1;
+    const size = extended ? image.readUInt32LE(at + 8) + image.readUInt32LE(at + 12) * 2 ** 32 : image.readUInt32LE(at + 8);
+    if (size > IMAGE_MAX) throw imageError(`directory of ${size} bytes`, at);
+    const layout = image.readUInt16LE(at) >> 1;
+    if (layout === LAYOUT_CHUNKED) throw imageError('chunks on a directory', at);
+    const tail = layout === LAYOUT_INLINE ? size % BLOCK : 0;
+    const blocksAt = image.readUInt32LE(at + 16) * BLOCK;
+    const { end: tailAt } = this.#xattrs(at);
+    if (size > tail && blocksAt + size - tail > image.length) throw imageError('directory beyond the image', at);
+    if (tailAt + tail > image.length) throw imageError('directory beyond the image', at);
+    for (let done = 0; done < size - tail; done += BLOCK) this.#readBlock(blocksAt + done, Math.min(BLOCK, size - tail - done));
+    if (tail > 0) this.#readBlock(tailAt, tail);
+  }
+
+  #readBlock(start: number, length: number): void {
+    const image = this.#image;
+    if (length < DIRENT_SIZE) throw imageError(`directory block of ${length} bytes`, start);
+    const namesAt = image.readUInt16LE(start + 8);
+    if (namesAt === 0 || namesAt % DIRENT_SIZE !== 0 || namesAt > length) throw imageError(`first name at ${namesAt} in its block`, start);
+    for (let at = start; at < start + namesAt; at += DIRENT_SIZE) {
+      const from = image.readUInt16LE(at + 8);
+      const to = at + DIRENT_SIZE === start + namesAt ? length : image.readUInt16LE(at + DIRENT_SIZE + 8);
+      if (from < namesAt || to <= from || to > length) throw imageError(`name from ${from} to ${to} in its block`, at);
+      if (this.#isDots(start + from, start + to)) continue;
+      const nid = image.readUInt32LE(at) + image.readUInt32LE(at + 4) * 2 ** 32;
+      if (this.#visit(nid) !== (image.readUInt8(at + 10) === DIRECTORY_ENTRY)) throw imageError('entry and inode disagree on the type', at);
+    }
+  }
+
+  /** Whether a name is `.` or `..`; zeros may follow the last name of a block. */
+  #isDots(from: number, to: number): boolean {
+    const image = this.#image;
+    if (image[from] !== 0x2e) return false;
+    const end = from + (image[from + 1] === 0x2e && to > from + 1 ? 2 : 1);
+    return end === to || image[end] === 0;
+  }
+
+  /** Takes down what the xattrs of a file without data lead to. */
+  #readContent(start: number, end: number): void {
+    const image = this.#image;
+    if (end === start) throw imageError('file without data and without metacopy mark', start);
+    const shared = image.readUInt8(start + 4);
+    const own = start + XATTR_HEADER_SIZE + 4 * shared;
+    if (own > end) throw imageError(`${shared} shared xattrs in ${end - start} bytes`, start);
+    const found = { metacopy: -1, redirect: -1 };
+    for (let at = own; at < end; ) at = this.#readXattr(at, end, found);
+    for (let ref = start + XATTR_HEADER_SIZE; ref < own; ref += 4) this.#readXattr(this.#xattrBase + 4 * image.readUInt32LE(ref), image.length, found);
+    if (found.metacopy < 0) throw imageError('file without data and without metacopy mark', start);
+    const digest = this.#readMetacopy(found.metacopy);
+    if (found.redirect >= 0) this.#readRedirect(found.redirect, digest);
+  }
+
+  /** Remembers where the marks are. @returns where the next xattr begins */
+  #readXattr(at: number, end: number, found: { metacopy: number; redirect: number }): number {
+    const image = this.#image;
+    if (at + XATTR_ENTRY_HEADER_SIZE > end) throw imageError('xattr beyond its area', at);
+    const nameLength = image.readUInt8(at);
+    const index = image.readUInt8(at + 1);
+    const nameAt = at + XATTR_ENTRY_HEADER_SIZE;
+    const next = alignUp(nameAt + nameLength + image.readUInt16LE(at + 2), 4);
+    if (next > end) throw imageError('xattr beyond its area', at);
+    if (xattrPrefix(index) === undefined) throw imageError(`unknown xattr prefix ${index}`, at);
+    if (index !== TRUSTED || nameLength !== METACOPY.length) return next;
+    if (image.compare(METACOPY, 0, nameLength, nameAt, nameAt + nameLength) === 0) found.metacopy = at;
+    else if (image.compare(REDIRECT, 0, nameLength, nameAt, nameAt + nameLength) === 0) found.redirect = at;
+    return next;
+  }
+
+  /** @returns where the digest is, or -1 when the mark has none */
+  #readMetacopy(at: number): number {
+    const length = this.#image.readUInt16LE(at + 2);
+    if (length === 0) return -1;
+    const head = at + XATTR_ENTRY_HEADER_SIZE + METACOPY.length;
+    const size = length - METACOPY_HEAD;
+    if ((size !== 32 && size !== 64) || this.#image[head] !== 0 || this.#image[head + 1] !== length) throw imageError('bad metacopy mark', at);
+    if (size === this.#size) this.#add(this.#image, head + METACOPY_HEAD);
+    else this.#others.push(this.#image.toString('hex', head + METACOPY_HEAD, head + length));
+    return head + METACOPY_HEAD;
+  }
+
+  #readRedirect(at: number, digest: number): void {
+    const valueAt = at + XATTR_ENTRY_HEADER_SIZE + REDIRECT.length;
+    if (digest >= 0 && this.#isPathOf(valueAt, this.#image.readUInt16LE(at + 2), digest)) return;
+    const path = this.#image.toString('latin1', valueAt, valueAt + this.#image.readUInt16LE(at + 2));
+    const match = PATH.exec(path);
+    if (match === null) {
+      if (!path.startsWith('/') || path.includes('\0')) throw imageError('bad redirect path', at);
+      return;
+    }
+    const id = `${match[1]}${match[2]}`;
+    if (id.length !== 2 * this.#size) this.#others.push(id);
+    else this.#add(Buffer.from(id, 'hex'), 0);
+  }
+
+  /** Whether a path, `/`, two digits, `/`, the rest, is that of a digest: nearly always, and so without making strings. */
+  #isPathOf(valueAt: number, length: number, digest: number): boolean {
+    const image = this.#image;
+    if (length !== 2 * this.#size + 2 || image[valueAt] !== SLASH || image[valueAt + 3] !== SLASH) return false;
+    for (let i = 0, at = valueAt + 1; i < this.#size; i++, at += i === 1 ? 3 : 2) {
+      const byte = image[digest + i] as number;
+      if (image[at] !== HEX[byte >> 4] || image[at + 1] !== HEX[byte & 15]) return false;
+    }
+    return true;
+  }
+
+  #add(from: Buffer, at: number): void {
+    if (this.#length + this.#size > this.#digests.length) {
+      const larger = Buffer.allocUnsafe(2 * this.#digests.length);
+      this.#digests.copy(larger);
+      this.#digests = larger;
+    }
+    this.#length += from.copy(this.#digests, this.#length, at, at + this.#size);
+  }
+}
