@@ -41,6 +41,7 @@ const LEAST_ROOM = 16 * 1024;
 const IN_FLIGHT_PAUSE = 10;
 const GONE = ['EPIPE', 'ECONNRESET'];
 const NO_FDS: readonly number[] = [];
+const NO_BYTES = new Uint8Array(0);
 
 /**
  * One end of a connected Unix socket. Data is read only when asked for, so the socket's buffer throttles the sender.
@@ -57,6 +58,7 @@ export class Connection implements Disposable {
   #used = 0;
   #sending: Promise<void> = Promise.resolve();
   #receiving = false;
+  readonly #returned: Segment[] = [];
   /** Why nothing more can be sent or received. */
   #broken: unknown;
 
@@ -158,7 +160,46 @@ export class Connection implements Disposable {
     }
   }
 
+  /**
+   * What can be received without waiting, if anything.
+   * @returns undefined also at the end of data, and while another receive waits
+   * @throws as `receive`
+   */
+  receiveNow(): Segment | undefined {
+    this.#check();
+    if (this.#receiving) return undefined;
+    try {
+      const segment = this.#receiveNow();
+      return segment === 'wait' ? undefined : segment;
+    } catch (error) {
+      throw peerGone(error);
+    }
+  }
+
+  /**
+   * Puts a segment back, to be received again before everything else. For finding out what a peer speaks.
+   * The connection owns its descriptors again.
+   */
+  unreceive(segment: Segment): void {
+    this.#returned.push(segment);
+  }
+
+  /** Whether the peer has closed its end altogether. One that only ended its data (`shutdown`) can still be sent to. */
+  get peerGone(): boolean {
+    if (this.closed) return true;
+    try {
+      // Nothing is sent; the kernel tells whether anything could be.
+      sockets.socketSend(this.#socket.number, NO_BYTES, 0, NO_FDS);
+      return false;
+    } catch (error) {
+      if (isErrno(error, ...GONE)) return true;
+      throw error;
+    }
+  }
+
   #receiveNow(): Segment | undefined | 'wait' {
+    const returned = this.#returned.shift();
+    if (returned) return returned;
     const room = this.type === 'stream' ? LEAST_ROOM : this.#packetRoom;
     if (this.#buffer.length - this.#used < room) {
       this.#buffer = Buffer.allocUnsafeSlow(Math.max(RECEIVE_BUFFER, room));
@@ -204,6 +245,7 @@ export class Connection implements Disposable {
     this.#unlisten();
     this.#readiness.close(reason);
     this.#socket.close();
+    for (const { fds } of this.#returned.splice(0)) for (const fd of fds) fd.close();
   }
 
   #break(code: 'CONTROL_TRUNCATED' | 'PACKET_TRUNCATED', message: string): SocketError {

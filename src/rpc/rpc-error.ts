@@ -10,7 +10,7 @@ export type RpcProtocolErrorCode =
   /** More descriptors arrived than any message may have. */
   | 'TOO_MANY_FDS'
   | 'MESSAGE_TOO_LARGE'
-  /** A JSON object that is no JSON-RPC 2.0 message, or an answer to nothing. */
+  /** A JSON object that is no message of the protocol, or an answer to nothing. */
   | 'INVALID_MESSAGE'
   /** The data ended inside a message. */
   | 'UNEXPECTED_END'
