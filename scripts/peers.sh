@@ -38,7 +38,11 @@ if [ ! -x "$dir/sid/usr/bin/buildah" ]; then
   echo "peers: debootstrap sid (log: $dir/debootstrap.log)"
   rm -rf "$dir/sid"
   packages=buildah,podman,skopeo,composefs,erofs-utils,fsverity,ostree,crun,containers-storage
-  packages=$packages,ca-certificates,python3,attr,libcap2-bin,zstd
+  packages=$packages,ca-certificates,python3,attr,libcap2-bin,zstd,systemd
   debootstrap --variant=minbase --include="$packages" sid "$dir/sid" >"$dir/debootstrap.log" 2>&1
+fi
+# varlinkctl; trees made before it was wanted lack it.
+if [ ! -x "$dir/sid/usr/bin/varlinkctl" ]; then
+  chroot "$dir/sid" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd >/dev/null
 fi
 echo "peers: ready in $dir"
