@@ -1,11 +1,14 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { DIGEST_SIZE, objectPath, type Algorithm, type ObjectId } from '../repository/object-id.js';
-import type { Content } from '../tree/tree.js';
+import type { Content, ObjectContent } from '../tree/tree.js';
 import type { Peer } from './options.js';
 
-/** What an image says about a file whose data is outside of it. */
-export interface Backing {
+/** What an image says about a file whose data is outside of it: nearly always that it is an object. */
+export type Backing = ObjectContent | ExternalBacking;
+
+export interface ExternalBacking {
+  kind: 'external';
   size: bigint;
   /** Digest overlayfs checks the data against; null: any data will do. */
   digest: ObjectId | null;
@@ -26,29 +29,25 @@ export function backingOf(content: Content, peer: Peer, algorithm: Algorithm): B
     case 'inline':
       return null;
     case 'object':
-      return objectBacking(content.size, content.id, algorithm);
+      checkId(content.id, algorithm);
+      return content;
     case 'external': {
       const { size, payload, digest } = content;
       if (digest !== null) checkId(digest, algorithm);
-      if (peer === 'composefs') return { size, digest, ...pathTo(payload, algorithm) };
-      if (digest !== null) return objectBacking(size, digest, algorithm);
-      if (payload === null) return size === 0n ? null : { size, digest, objectPath: null, otherPath: null };
-      return { size, digest, objectPath: idAtEnd(payload, algorithm), otherPath: null };
+      if (peer === 'composefs') return { kind: 'external', size, digest, ...pathTo(payload, algorithm) };
+      if (digest !== null) return { kind: 'object', id: digest, size };
+      if (payload === null) return size === 0n ? null : { kind: 'external', size, digest, objectPath: null, otherPath: null };
+      return { kind: 'external', size, digest, objectPath: idAtEnd(payload, algorithm), otherPath: null };
     }
   }
 }
 
 /** Hex digits are checked where they are written. */
-function objectBacking(size: bigint, id: ObjectId, algorithm: Algorithm): Backing {
-  checkId(id, algorithm);
-  return { size, digest: id, objectPath: id, otherPath: null };
-}
-
 function checkId(id: ObjectId, algorithm: Algorithm): void {
   if (id.length !== 2 * DIGEST_SIZE[algorithm]) throw new FormatError('EROFS_OBJECT_ID', `"${id}" is no ${algorithm} object id`);
 }
 
-function pathTo(payload: ByteString | null, algorithm: Algorithm): Pick<Backing, 'objectPath' | 'otherPath'> {
+function pathTo(payload: ByteString | null, algorithm: Algorithm): Pick<ExternalBacking, 'objectPath' | 'otherPath'> {
   if (payload === null || payload === '') return { objectPath: null, otherPath: null };
   const id = payload.slice(0, 2) + payload.slice(3);
   const isObject = id.length === 2 * DIGEST_SIZE[algorithm] && /^[0-9a-f]*$/.test(id) && payload === objectPath(id);

@@ -1,4 +1,4 @@
-import { TYPE_BITS } from '../tree/tree.js';
+import { TYPE_BITS, type ObjectContent } from '../tree/tree.js';
 import { packDirectory } from './directory-blocks.js';
 import {
   BLOCK,
@@ -14,6 +14,7 @@ import {
   XATTR_HEADER_SIZE,
 } from './format.js';
 import type { Layout } from './layout.js';
+import { OBJECT_FILTER_BITS, writeObjectXattrs } from './object-xattrs.js';
 import type { FormatVersion } from './options.js';
 import type { Plan } from './plan.js';
 import { ROLE_WHITEOUT } from './scan.js';
@@ -97,7 +98,9 @@ function emitXattrs({ image, view, plan, tableBase }: Output, inode: number, sta
   let refs = plan.sharedRefs[inode]!;
   view.setUint8(start + 4, refs);
   let local = at + 4 * refs;
-  for (const pair of plan.xattrs[inode]!) {
+  const pairs = plan.xattrs[inode]!;
+  for (let index = 0; index < pairs.length; index += 1) {
+    const pair = pairs[index]!;
     filter |= pair.name.filterBit;
     if (pair.tableOffset >= 0 && refs > 0) {
       view.setUint32(at, (tableBase + pair.tableOffset) / 4, true);
@@ -107,6 +110,10 @@ function emitXattrs({ image, view, plan, tableBase }: Output, inode: number, sta
       pair.write(image, local);
       local += pair.size;
     }
+  }
+  if (plan.objectLast[inode] === 1) {
+    filter |= OBJECT_FILTER_BITS;
+    writeObjectXattrs(image, (plan.backings[inode] as ObjectContent).id, local);
   }
   view.setUint32(start, ~filter >>> 0, true);
 }

@@ -1,7 +1,7 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Node, Xattrs } from '../tree/tree.js';
-import type { Backing } from './backing.js';
+import type { Backing, ExternalBacking } from './backing.js';
 import type { FormatVersion, Peer } from './options.js';
 import { ESCAPED, OPAQUE, OVERLAY, METACOPY, REDIRECT, WHITEOUT_MARKS, WHITEOUT_OPAQUE_MARKS, WHITEOUT_PARENT_MARKS } from './overlay-names.js';
 import { ROLE_PLAIN, ROLE_STUB, ROLE_WHITEOUT, type Scan } from './scan.js';
@@ -11,13 +11,15 @@ const NONE: readonly XattrPair[] = [];
 
 /**
  * The xattrs the image has for an inode, in the image's order: the inode's own with overlayfs's names escaped, those
- * that lead to an object, and the marks of whiteouts.
+ * that lead to an object, and the marks of whiteouts. Where nothing comes behind those of an object, as on most files, they are left out.
+ * @param objectLast where that is so, 1 is put in the inode's place
  */
 export function inodeXattrs(
   scan: Scan,
   inode: number,
   backing: Backing | null,
   table: XattrTable,
+  objectLast: Uint8Array,
   options: { version: FormatVersion; peer: Peer },
 ): readonly XattrPair[] {
   const node = scan.nodes[inode]!;
@@ -28,10 +30,19 @@ export function inodeXattrs(
   }
 
   const marks = inode === 0 || role === ROLE_WHITEOUT || scan.hasWhiteout[inode] === 1 ? marksOf(scan, inode, options.version) : NO_MARKS;
-  if (node.xattrs.size === 0 && marks.length === 0) {
-    return overlayPairs(backing, table);
+  if (marks.length === 0 && role === ROLE_PLAIN) {
+    const own = node.xattrs.size === 0 ? NONE : plainXattrs(node.xattrs, table);
+    if (backing === null) return own;
+    // Names from `user.` on are rare, and these are mostly behind all others.
+    const ordered = own.length === 0 || own[own.length - 1]!.name.full < METACOPY;
+    if (ordered && backing.kind === 'object') {
+      table.useObject(backing.id);
+      objectLast[inode] = 1;
+      return own;
+    }
+    const pairs = own.concat(overlayPairs(backing, table));
+    return ordered ? pairs : pairs.sort(byName);
   }
-  if (marks.length === 0 && role === ROLE_PLAIN) return plainXattrs(node.xattrs, overlayPairs(backing, table), table);
   const own = new Map<ByteString, ByteString>();
   for (const [name, value] of node.xattrs) own.set(role === ROLE_STUB ? name : escaped(name), value);
   if (options.peer === 'composefs') for (const [name] of marks) own.delete(name);
@@ -42,17 +53,14 @@ export function inodeXattrs(
 }
 
 /** Inodes often share one map of xattrs, whose pairs are looked up and sorted once. */
-function plainXattrs(xattrs: Xattrs, overlay: readonly XattrPair[], table: XattrTable): readonly XattrPair[] {
+function plainXattrs(xattrs: Xattrs, table: XattrTable): readonly XattrPair[] {
   const own = table.sorted(xattrs, () => {
     const pairs: XattrPair[] = [];
     for (const [name, value] of xattrs) pairs.push(checkedPair(table, escaped(name), value));
     return pairs.sort(byName);
   });
   for (const pair of own) pair.uses += 1;
-  if (overlay.length === 0) return own;
-  const pairs = own.concat(overlay);
-  // Names from `user.` on are rare, and these are mostly behind all others.
-  return byName(own.at(-1)!, overlay[0]!) <= 0 ? pairs : pairs.sort(byName);
+  return own;
 }
 
 type Mark = readonly [ByteString, ByteString];
@@ -72,14 +80,17 @@ function marksOf(scan: Scan, inode: number, version: FormatVersion): readonly Ma
 /** The pairs that lead to a file's data; the list may belong to the table. */
 function overlayPairs(backing: Backing | null, table: XattrTable): readonly XattrPair[] {
   if (backing === null) return NONE;
-  const { digest, objectPath, otherPath } = backing;
-  const pairs = digest !== null && objectPath === digest ? table.object(digest) : [
+  const pairs = backing.kind === 'object' ? table.object(backing.id) : externalPairs(backing, table);
+  for (const pair of pairs) pair.uses += 1;
+  return pairs;
+}
+
+function externalPairs({ digest, objectPath, otherPath }: ExternalBacking, table: XattrTable): readonly XattrPair[] {
+  return [
     digest === null ? table.pair(METACOPY, '') : table.object(digest)[0],
     ...(objectPath === null ? [] : [table.object(objectPath)[1]]),
     ...(otherPath === null ? [] : [table.pair(REDIRECT, `/${otherPath}`)]),
   ];
-  for (const pair of pairs) pair.uses += 1;
-  return pairs;
 }
 
 /** Format 2 sorts by the names before escaping. */

@@ -47,7 +47,7 @@ function measureBody(plan: Plan, layout: Layout, inode: number): void {
       layout.dataLayout[inode] = LAYOUT_CHUNKED;
       layout.chunkBits[inode] = CHUNK_BITS;
       // Only a file with a digest gets its (empty) chunk index.
-      layout.tail[inode] = backing.digest === null ? 0 : 4;
+      layout.tail[inode] = backing.kind === 'external' && backing.digest === null ? 0 : 4;
       return;
     }
     if (node.content.kind === 'inline') tail = node.content.bytes.length;

@@ -1,14 +1,17 @@
 import { FormatError } from '../errors.js';
-import type { Directory } from '../tree/tree.js';
+import type { Directory, ObjectContent } from '../tree/tree.js';
 import { backingOf, type Backing } from './backing.js';
 import { INLINE_MAX, SYMLINK_MAX, XATTR_HEADER_SIZE } from './format.js';
 import { inodeXattrs } from './inode-xattrs.js';
-import type { WriteOptions } from './options.js';
+import { objectXattrsSize } from './object-xattrs.js';
+import type { Peer, WriteOptions } from './options.js';
 import { breadthFirst, scanTree, type Scan } from './scan.js';
 import { byIndexAscending, byNameDescending, XattrTable, type XattrPair } from './xattr-table.js';
 
 /** The C library refers to this many shared xattrs per inode and repeats the rest; composefs-rs has no such rule. */
 const SHARED_REFS_MAX = { composefs: 128, 'composefs-rs': 255 } as const;
+/** As many bytes behind the header of the area as its length field can say. */
+const XATTRS_MAX = 4 * 65534;
 
 /** Everything an image will hold, before anything has an address. Lists are by inode, as in `Scan`. */
 export interface Plan {
@@ -18,13 +21,17 @@ export interface Plan {
   backings: (Backing | null)[];
   /** In the order of the image; shared ones come first there, in this order. */
   xattrs: (readonly XattrPair[])[];
-  /** How many of them are references into the table. */
-  sharedRefs: number[];
+  /** 1 where the two xattrs of the backing object follow those, which are not shared then. */
+  objectLast: Uint8Array;
+  /** How many of an inode's xattrs are references into the table. */
+  sharedRefs: Uint8Array;
   /** Bytes of the xattr area, 0 when there is none. */
-  xattrSize: number[];
+  xattrSize: Int32Array;
   /** The table of shared xattrs. */
   shared: XattrPair[];
   tableLength: number;
+  /** Whether an inode has a POSIX ACL. */
+  hasAcl: boolean;
 }
 
 /** @throws FormatError EROFS_DEPTH, EROFS_OBJECT_ID, EROFS_XATTR, EROFS_CONTENT */
@@ -32,17 +39,21 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
   const { version, peer, algorithm } = options;
   const scan = scanTree(root, { stubs: version !== 2, peer });
   const table = new XattrTable(version === 2);
+  const count = scan.nodes.length;
   const plan: Plan = {
     scan,
     order: version === 2 ? Int32Array.from(scan.nodes, (_, inode) => inode) : breadthFirst(scan),
     backings: [],
     xattrs: [],
-    sharedRefs: [],
-    xattrSize: [],
+    objectLast: new Uint8Array(count),
+    sharedRefs: new Uint8Array(count),
+    xattrSize: new Int32Array(count),
     shared: [],
     tableLength: 0,
+    hasAcl: false,
   };
-  scan.nodes.forEach((node, inode) => {
+  for (let inode = 0; inode < count; inode += 1) {
+    const node = scan.nodes[inode]!;
     let backing: Backing | null = null;
     if (node.kind === 'regular') {
       backing = backingOf(node.content, peer, algorithm);
@@ -52,27 +63,42 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
       checkLength('symlink target', node.target.length, SYMLINK_MAX[version]);
     }
     plan.backings.push(backing);
-    plan.xattrs.push(inodeXattrs(scan, inode, backing, table, { version, peer }));
-  });
+    plan.xattrs.push(inodeXattrs(scan, inode, backing, table, plan.objectLast, options));
+  }
   const { shared, length } = table.layOut(version === 2 ? byIndexAscending : byNameDescending);
   plan.shared = shared;
   plan.tableLength = length;
-  for (const pairs of plan.xattrs) addXattrSize(plan, pairs, SHARED_REFS_MAX[peer], peer === 'composefs');
+  // composefs-rs also takes longer names that merely start so.
+  plan.hasAcl = table.hasName(({ index, suffix }) => (index === 2 || index === 3) && (suffix === '' || peer === 'composefs-rs'));
+  for (let inode = 0; inode < count; inode += 1) measureXattrs(plan, inode, table, peer);
   return plan;
 }
 
-function addXattrSize(plan: Plan, pairs: readonly XattrPair[], refsMax: number, spill: boolean): void {
+function measureXattrs(plan: Plan, inode: number, table: XattrTable, peer: Peer): void {
+  const refsMax = SHARED_REFS_MAX[peer];
+  let pairs = plan.xattrs[inode]!;
   let refs = 0;
-  let size = pairs.length === 0 ? 0 : XATTR_HEADER_SIZE;
-  for (const pair of pairs) {
-    const shared = pair.tableOffset >= 0 && (refs < refsMax || !spill);
+  let size = 0;
+  if (plan.objectLast[inode] === 1) {
+    const { id } = plan.backings[inode] as ObjectContent;
+    const object = table.knownObject(id);
+    if (object === undefined) {
+      size = objectXattrsSize(id);
+    } else {
+      pairs = plan.xattrs[inode] = pairs.concat(object);
+      plan.objectLast[inode] = 0;
+    }
+  }
+  for (let index = 0; index < pairs.length; index += 1) {
+    const pair = pairs[index]!;
+    const shared = pair.tableOffset >= 0 && (refs < refsMax || peer !== 'composefs');
     if (shared) refs += 1;
     size += shared ? 4 : pair.size;
   }
   if (refs > refsMax) throw new FormatError('EROFS_XATTR', `an inode shares ${refs} xattrs with others, more than ${refsMax}`);
-  if (size > 4 * 65534 + XATTR_HEADER_SIZE) throw new FormatError('EROFS_XATTR', `an inode has ${size} bytes of xattrs`);
-  plan.sharedRefs.push(refs);
-  plan.xattrSize.push(size);
+  if (size > XATTRS_MAX) throw new FormatError('EROFS_XATTR', `an inode has ${size + XATTR_HEADER_SIZE} bytes of xattrs`);
+  plan.sharedRefs[inode] = refs;
+  plan.xattrSize[inode] = size === 0 ? 0 : XATTR_HEADER_SIZE + size;
 }
 
 function checkLength(what: string, length: number, most: number): void {

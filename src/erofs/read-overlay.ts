@@ -5,7 +5,7 @@ import { imageError } from './image-error.js';
 import type { Peer } from './options.js';
 import { ESCAPED, METACOPY, OVERLAY, REDIRECT, WHITEOUT_MARKS, WHITEOUT_OPAQUE_MARKS, WHITEOUT_PARENT_MARKS } from './overlay-names.js';
 import type { RawInode } from './read-inode.js';
-import { METACOPY_HEADER } from './xattr-table.js';
+import { METACOPY_HEADER } from './object-xattrs.js';
 
 /**
  * The content of a file whose data is outside, from the xattrs that lead overlayfs to it.

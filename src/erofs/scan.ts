@@ -17,18 +17,18 @@ export const ROLE_WHITEOUT = 2;
  */
 export interface Scan {
   nodes: Node[];
-  roles: number[];
+  roles: Uint8Array;
   /** Number of links. */
-  links: number[];
+  links: Uint32Array;
   /** The slot that decides where a leaf's inode is placed. */
-  ownerSlot: number[];
+  ownerSlot: Int32Array;
   /** 1 for directories that hold a whiteout of the input. */
-  hasWhiteout: number[];
+  hasWhiteout: Uint8Array;
   /** 0 for leaves. */
-  slotCount: number[];
-  firstSlot: number[];
+  slotCount: Int32Array;
+  firstSlot: Int32Array;
   slotNames: ByteString[];
-  slotTargets: number[];
+  slotTargets: Int32Array;
 }
 
 /**
@@ -45,14 +45,14 @@ export function scanTree(root: Directory, options: { stubs: boolean; peer: Peer 
 
 class Scanner implements Scan {
   readonly nodes: Node[] = [];
-  readonly roles: number[] = [];
-  readonly links: number[] = [];
-  readonly ownerSlot: number[] = [];
-  readonly hasWhiteout: number[] = [];
-  readonly slotCount: number[] = [];
-  readonly firstSlot: number[] = [];
+  roles = new Uint8Array(FIRST_CAPACITY);
+  links = new Uint32Array(FIRST_CAPACITY);
+  ownerSlot = new Int32Array(FIRST_CAPACITY);
+  hasWhiteout = new Uint8Array(FIRST_CAPACITY);
+  slotCount = new Int32Array(FIRST_CAPACITY);
+  firstSlot = new Int32Array(FIRST_CAPACITY);
   readonly slotNames: ByteString[] = [];
-  readonly slotTargets: number[] = [];
+  slotTargets = new Int32Array(FIRST_CAPACITY);
 
   constructor(
     private readonly stubs: boolean,
@@ -60,10 +60,9 @@ class Scanner implements Scan {
   ) {}
 
   walk(root: Directory): void {
-    const rootNames = [...root.entries.keys()];
     const stub = this.stubs ? stubOf(root) : undefined;
-    if (stub !== undefined) for (const name of STUB_NAMES) if (!root.entries.has(name)) rootNames.push(name);
-    const path = [this.addDirectory(root, 0, rootNames)];
+    const stubNames = stub === undefined ? [] : [...STUB_NAMES].filter((name) => !root.entries.has(name));
+    const path = [this.addDirectory(root, 0, stubNames)];
     const next = [this.firstSlot[0]!];
     while (path.length > 0) {
       const depth = path.length - 1;
@@ -83,7 +82,7 @@ class Scanner implements Scan {
         continue;
       }
       if (depth >= DEPTH_MAX) throw new FormatError('EROFS_DEPTH', `directories are nested deeper than ${DEPTH_MAX}`);
-      const target = this.addDirectory(child, inode, [...child.entries.keys()]);
+      const target = this.addDirectory(child, inode, []);
       this.slotTargets[slot] = target;
       this.links[inode]! += 1;
       path.push(target);
@@ -91,15 +90,17 @@ class Scanner implements Scan {
     }
   }
 
-  private addDirectory(directory: Directory, parent: number, names: ByteString[]): number {
+  private addDirectory(directory: Directory, parent: number, more: readonly ByteString[]): number {
     const inode = this.add(directory, ROLE_PLAIN, 2, UNKNOWN);
-    names.push('.', '..');
-    names.sort();
-    this.firstSlot[inode] = this.slotNames.length;
+    const names = sortedNames(directory, more);
+    const first = this.slotNames.length;
+    this.firstSlot[inode] = first;
     this.slotCount[inode] = names.length;
-    for (const name of names) {
+    if (first + names.length > this.slotTargets.length) this.slotTargets = longer(this.slotTargets, first + names.length);
+    for (let index = 0; index < names.length; index += 1) {
+      const name = names[index]!;
       this.slotNames.push(name);
-      this.slotTargets.push(name === '.' ? inode : name === '..' ? parent : UNKNOWN);
+      this.slotTargets[first + index] = name === '.' ? inode : name === '..' ? parent : UNKNOWN;
     }
     return inode;
   }
@@ -122,13 +123,22 @@ class Scanner implements Scan {
   }
 
   private add(node: Node, role: number, links: number, slot: number): number {
-    this.roles.push(role);
-    this.links.push(links);
-    this.ownerSlot.push(slot);
-    this.hasWhiteout.push(0);
-    this.slotCount.push(0);
-    this.firstSlot.push(0);
-    return this.nodes.push(node) - 1;
+    const inode = this.nodes.push(node) - 1;
+    if (inode === this.roles.length) this.grow();
+    this.roles[inode] = role;
+    this.links[inode] = links;
+    this.ownerSlot[inode] = slot;
+    return inode;
+  }
+
+  private grow(): void {
+    const capacity = 2 * this.roles.length;
+    this.roles = longer(this.roles, capacity);
+    this.links = longer(this.links, capacity);
+    this.ownerSlot = longer(this.ownerSlot, capacity);
+    this.hasWhiteout = longer(this.hasWhiteout, capacity);
+    this.slotCount = longer(this.slotCount, capacity);
+    this.firstSlot = longer(this.firstSlot, capacity);
   }
 
   /** composefs-rs adds its stubs to the tree first and then knows them by their looks. */
@@ -140,6 +150,27 @@ class Scanner implements Scan {
 }
 
 const UNKNOWN = -1;
+const FIRST_CAPACITY = 1024;
+
+/** A copy with zeros behind it, up to `length` or twice the length it had. */
+function longer<List extends Uint8Array | Int32Array | Uint32Array>(list: List, length: number): List {
+  const copy = new (list.constructor as new (length: number) => List)(Math.max(length, 2 * list.length));
+  copy.set(list);
+  return copy;
+}
+
+/** Names mostly come in order, and then need no sorting. */
+function sortedNames(directory: Directory, more: readonly ByteString[]): readonly ByteString[] {
+  const names = ['.', '..', ...more];
+  let sorted = more.length === 0;
+  let previous = '..';
+  for (const name of directory.entries.keys()) {
+    if (name < previous) sorted = false;
+    names.push(name);
+    previous = name;
+  }
+  return sorted ? names : names.sort();
+}
 
 const STUB_NAMES: ReadonlySet<ByteString> = new Set(
   Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0')),

@@ -30,9 +30,10 @@ export function writeErofs(root: Directory, options: WriteOptions): Buffer {
   writeHeader(view, plan, complete);
   writeSuperblock(view, plan, layout, options.version);
   const tableBase = sharedTableBase(layout, options.version);
+  const output = { image, view, plan, layout, tableBase, version: options.version };
   for (let index = 0; index < plan.order.length; index += 1) {
     const number = options.version === 2 ? layout.position[plan.order[index]!]! / SLOT : index;
-    emitInode({ image, view, plan, layout, tableBase, version: options.version }, plan.order[index]!, number);
+    emitInode(output, plan.order[index]!, number);
   }
   for (const pair of plan.shared) pair.write(image, layout.inodesEnd + pair.tableOffset);
   return image;
@@ -41,15 +42,8 @@ export function writeErofs(root: Directory, options: WriteOptions): Buffer {
 function writeHeader(view: DataView, plan: Plan, options: Required<WriteOptions>): void {
   view.setUint32(0, COMPOSEFS_MAGIC, true);
   view.setUint32(4, COMPOSEFS_CONTAINER_VERSION, true);
-  view.setUint32(8, options.version !== 2 && hasAcl(plan, options.peer) ? FLAG_HAS_ACL : 0, true);
+  view.setUint32(8, options.version !== 2 && plan.hasAcl ? FLAG_HAS_ACL : 0, true);
   view.setUint32(12, options.version, true);
-}
-
-/** composefs-rs also takes longer names that merely start so. */
-function hasAcl(plan: Plan, peer: WriteOptions['peer']): boolean {
-  return plan.xattrs.some((pairs) =>
-    pairs.some(({ name }) => (name.index === 2 || name.index === 3) && (name.suffix === '' || peer === 'composefs-rs')),
-  );
 }
 
 function writeSuperblock(view: DataView, plan: Plan, layout: Layout, version: WriteOptions['version']): void {

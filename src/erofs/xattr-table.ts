@@ -3,12 +3,10 @@ import { FormatError } from '../errors.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Xattrs } from '../tree/tree.js';
 import { XATTR_ENTRY_HEADER_SIZE, padding } from './format.js';
+import { METACOPY_HEADER } from './object-xattrs.js';
 import { METACOPY, REDIRECT } from './overlay-names.js';
 import { writeBytes } from './write-bytes.js';
 import { xattrName, type XattrName } from './xattr-name.js';
-
-/** Version 0, no flags, then length and algorithm of the digest that follows; overlayfs's `struct ovl_metacopy`. */
-export const METACOPY_HEADER = { 64: '\0\x24\0\x01', 128: '\0\x44\0\x02' } as const;
 
 /** An xattr with its value, one object per distinct pair, so that inodes can share it. */
 export class XattrPair {
@@ -84,6 +82,7 @@ export class XattrTable {
   private readonly pairs = new Map<ByteString, Map<ByteString, XattrPair>>();
   private readonly maps = new Map<Xattrs, readonly XattrPair[]>();
   private readonly objects = new Map<ObjectId, ObjectXattrs>();
+  private readonly objectsOnce = new Set<ObjectId>();
 
   /** @param lustre whether `lustre.` has a number, as in format 2 */
   constructor(private readonly lustre: boolean) {}
@@ -109,14 +108,40 @@ export class XattrTable {
    * when the caller says so.
    */
   object(id: ObjectId): ObjectXattrs {
-    let pairs = this.objects.get(id);
-    if (pairs === undefined) {
-      const head = METACOPY_HEADER[id.length as 64 | 128];
-      const metacopy = new XattrPair(this.name(METACOPY), head, id, head.length + id.length / 2);
-      pairs = [metacopy, new XattrPair(this.name(REDIRECT), '/', id, id.length + 2)];
-      this.objects.set(id, pairs);
+    return this.objects.get(id) ?? this.makeObject(id, this.objectsOnce.has(id) ? 1 : 0);
+  }
+
+  /** Counts both xattrs of an object as used once more. They become pairs only the second time: most objects are in one file. */
+  useObject(id: ObjectId): void {
+    const pairs = this.objects.get(id);
+    if (pairs !== undefined) {
+      pairs[0].uses += 1;
+      pairs[1].uses += 1;
+      return;
     }
-    return pairs;
+    const before = this.objectsOnce.size;
+    this.objectsOnce.add(id);
+    if (this.objectsOnce.size === before) this.makeObject(id, 2);
+  }
+
+  /** The xattrs of an object, or undefined where `useObject` was called once and nothing else: these are in no table. */
+  knownObject(id: ObjectId): ObjectXattrs | undefined {
+    return this.objects.size === 0 ? undefined : this.objects.get(id);
+  }
+
+  private makeObject(id: ObjectId, uses: number): ObjectXattrs {
+    const head = METACOPY_HEADER[id.length as 64 | 128];
+    const metacopy = new XattrPair(this.name(METACOPY), head, id, head.length + id.length / 2);
+    const redirect = new XattrPair(this.name(REDIRECT), '/', id, id.length + 2);
+    metacopy.uses = redirect.uses = uses;
+    this.objects.set(id, [metacopy, redirect]);
+    return [metacopy, redirect];
+  }
+
+  /** Whether a name that is in use fits. */
+  hasName(fits: (name: XattrName) => boolean): boolean {
+    for (const name of this.names.values()) if (fits(name)) return true;
+    return false;
   }
 
   /**

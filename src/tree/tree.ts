@@ -80,8 +80,14 @@ export class Directory extends Inode {
 export type Content =
   | { readonly kind: 'empty' }
   | { readonly kind: 'inline'; readonly bytes: Buffer }
-  | { readonly kind: 'object'; readonly id: ObjectId; readonly size: bigint }
+  | ObjectContent
   | { readonly kind: 'external'; readonly size: bigint; readonly payload: ByteString | null; readonly digest: ObjectId | null };
+
+export interface ObjectContent {
+  readonly kind: 'object';
+  readonly id: ObjectId;
+  readonly size: bigint;
+}
 
 export const EMPTY: Content = { kind: 'empty' };
 
