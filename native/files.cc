@@ -179,7 +179,7 @@ Napi::Value MeasureVerity(const Napi::CallbackInfo& info) {
   return Napi::Buffer<uint8_t>::Copy(info.Env(), digest->digest, digest->digest_size);
 }
 
-// Turns fs-verity on for a file that nobody has open for writing. False when the filesystem has none.
+// Turns fs-verity on for a file that nobody has open for writing. False when the filesystem has none, or has smaller blocks.
 Napi::Value EnableVerity(const Napi::CallbackInfo& info) {
   fsverity_enable_arg arg = {};
   arg.version = 1;
@@ -187,7 +187,7 @@ Napi::Value EnableVerity(const Napi::CallbackInfo& info) {
   arg.block_size = 4096;
   if (ioctl(fdArgument(info, 0), FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST)
     return Napi::Boolean::New(info.Env(), true);
-  if (errno == ENOTTY || errno == EOPNOTSUPP) return Napi::Boolean::New(info.Env(), false);
+  if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL) return Napi::Boolean::New(info.Env(), false);
   throwErrno(info.Env(), errno, "FS_IOC_ENABLE_VERITY");
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/fsverity.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -87,6 +86,10 @@ bool ObjectStore::linkInto(int fd, const std::string& name, int* error) {
   return false;
 }
 
+bool ObjectStore::sameDigest(const Digest& one, const Digest& other) const {
+  return memcmp(one.data(), other.data(), digestSize(algorithm_)) == 0;
+}
+
 bool ObjectStore::presentAndRight(const Digest& digest, uint64_t size, const struct stat* source) {
   std::string name = nameOf(digest);
   if (remembered(digest)) return true;
@@ -98,18 +101,13 @@ bool ObjectStore::presentAndRight(const Digest& digest, uint64_t size, const str
   struct stat st;
   if (fstat(file.get(), &st) < 0) failErrno(errno, "cannot stat objects/" + name);
   if (!S_ISREG(st.st_mode) || static_cast<uint64_t>(st.st_size) != size) return false;
-  if (source && st.st_dev == source->st_dev && st.st_ino == source->st_ino) {
-    remember(digest);
-    return true;
-  }
-  alignas(fsverity_digest) uint8_t measured[sizeof(fsverity_digest) + 64] = {};
-  auto* head = reinterpret_cast<fsverity_digest*>(measured);
-  head->digest_size = 64;
-  if (ioctl(file.get(), FS_IOC_MEASURE_VERITY, head) == 0) {
-    if (head->digest_size != digestSize(algorithm_) || memcmp(head->digest, digest.data(), head->digest_size) != 0) return false;
+  Digest measured;
+  const size_t measuredSize = measureVerity(file.get(), measured);
+  if (measuredSize > 0) {
+    if (measuredSize != digestSize(algorithm_) || !sameDigest(measured, digest)) return false;
   } else if (verityRequired_) {
     return false;
-  } else {
+  } else if (!source || st.st_dev != source->st_dev || st.st_ino != source->st_ino) {
     VerityHasher hasher(algorithm_);
     constexpr size_t step = 256 * 1024;
     std::unique_ptr<uint8_t[]> buffer(new uint8_t[step]);
@@ -122,36 +120,10 @@ bool ObjectStore::presentAndRight(const Digest& digest, uint64_t size, const str
     }
     Digest actual;
     hasher.finish(actual.data());
-    if (memcmp(actual.data(), digest.data(), digestSize(algorithm_)) != 0) return false;
+    if (!sameDigest(actual, digest)) return false;
   }
   remember(digest);
   return true;
-}
-
-// Turns fs-verity on; the file must be reopened read-only first, since a writer forbids it.
-bool ObjectStore::enableVerity(OwnedFd& file) {
-  if (noVerity_ && !verityRequired_) return false;
-  std::string path = "/proc/self/fd/" + std::to_string(file.get());
-  OwnedFd reader(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!reader) failErrno(errno, "cannot reopen a temporary file");
-  file = std::move(reader);
-  fsverity_enable_arg arg = {};
-  arg.version = 1;
-  arg.hash_algorithm = static_cast<uint32_t>(algorithm_);
-  arg.block_size = 4096;
-  for (int attempt = 0;; attempt++) {
-    if (ioctl(file.get(), FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST) return true;
-    // A fork elsewhere in the process can hold the writing descriptor for a moment.
-    if (errno == ETXTBSY && attempt < 20) {
-      usleep(1000);
-      continue;
-    }
-    if ((errno == ENOTTY || errno == EOPNOTSUPP) && !verityRequired_) {
-      noVerity_ = true;
-      return false;
-    }
-    failErrno(errno, "cannot enable fs-verity on an object");
-  }
 }
 
 // Puts a file in the place of a damaged object, without a moment in which neither is there.
@@ -176,7 +148,7 @@ void ObjectStore::replace(int fd, const std::string& name) {
 }
 
 Outcome ObjectStore::publish(OwnedFd file, const Digest& digest, uint64_t size) {
-  enableVerity(file);
+  seal(file, digest);
   std::string name = nameOf(digest);
   int error = 0;
   if (!linkInto(file.get(), name, &error)) {
@@ -191,6 +163,12 @@ Outcome ObjectStore::publish(OwnedFd file, const Digest& digest, uint64_t size) 
 bool ObjectStore::hardlink(int source, const struct stat& st, const Digest& digest, const TakePolicy& policy, Outcome* outcome) {
   const dev_t device = st.st_dev + 1;
   if (noHardlink_ == device) return false;
+  // Not even a source that may be sealed is sealed in vain.
+  if (policy.sealSource && presentAndRight(digest, static_cast<uint64_t>(st.st_size), &st)) {
+    *outcome = Outcome::Present;
+    return true;
+  }
+  if (!sealSource(source, digest, policy)) return false;
   std::string name = nameOf(digest);
   int error = EXDEV;
   bool linked = false;
@@ -218,10 +196,6 @@ bool ObjectStore::hardlink(int source, const struct stat& st, const Digest& dige
       error = EXDEV;
   }
   if (linked) {
-    if (policy.sealSource) {
-      OwnedFd reopened(openat(objects_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-      if (reopened) enableVerity(reopened);
-    }
     remember(digest);
     *outcome = Outcome::Hardlinked;
     return true;

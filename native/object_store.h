@@ -57,6 +57,9 @@ struct TakePolicy {
   bool trusted = true;     // nobody who may write to the sources wants to deceive us
 };
 
+// The kernel's digest of a file with fs-verity; its size in bytes, 0 when the file has none.
+size_t measureVerity(int fd, Digest& digest);
+
 class ObjectStore {
  public:
   ObjectStore(int objectsFd, Algorithm algorithm, bool verityRequired);
@@ -88,7 +91,9 @@ class ObjectStore {
  private:
   bool linkInto(int fd, const std::string& name, int* error);
   void replace(int fd, const std::string& name);
-  bool enableVerity(OwnedFd& file);
+  void seal(OwnedFd& file, const Digest& digest);
+  bool sealSource(int source, const Digest& digest, const TakePolicy& policy);
+  bool sameDigest(const Digest& one, const Digest& other) const;
   void remember(const Digest& digest);
   bool remembered(const Digest& digest);
 

@@ -94,7 +94,10 @@ function resetMetadata(root: Fd, path: string): void {
 function writeMeta(root: Fd, path: string, meta: Meta, secure: boolean): void {
   using file = sealedFile(root, printMeta(meta));
   if (secure && !files.enableVerity(file.number, KERNEL_HASH[meta.algorithm])) {
-    throw new BridgeError('VERITY_UNSUPPORTED', `the file system of ${path} has no fs-verity; an insecure repository works without`);
+    throw new BridgeError(
+      'VERITY_UNSUPPORTED',
+      `the file system of ${path} has no fs-verity. ext4 gets it by "tune2fs -O verity DEVICE" and needs blocks of 4096 bytes; btrfs and f2fs have it. An insecure repository (--insecure) works without.`,
+    );
   }
   try {
     files.linkFd(file.number, root.number, 'meta.json');
