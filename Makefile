@@ -3,6 +3,7 @@
 #   make            build: npm packages, native addon, TypeScript; each only when its inputs changed
 #   make test       unit tests, on this machine's Node and on the current one
 #   make interop    tests against the real programs (see scripts/peers.sh)
+#   make test-vm    tests with real fs-verity, in an emulated machine with a Debian kernel (see scripts/vm.sh)
 #   make bench      benchmarks against the real programs; ARGS="--help" tells what can be chosen
 #   make demo       a containers-storage image becomes a composefs repository, step by step
 #   make clean      remove everything that was built
@@ -14,7 +15,7 @@ export JOBS
 sources := $(shell find $(wildcard src test bench) -name '*.ts' -o -name '*.cts')
 native := $(wildcard native/*) binding.gyp
 
-.PHONY: build test interop bench demo clean
+.PHONY: build test interop test-vm bench demo clean
 build: build/Release/cfsbridge.node dist/.compiled
 
 node_modules/.installed: package-lock.json scripts/dependencies.sh
@@ -36,6 +37,9 @@ test: build
 interop: build
 	@scripts/mkstore.sh || echo 'interop: the real store could not be made'
 	@node scripts/run-tests.mjs interop
+
+test-vm: build
+	@scripts/vm.sh
 
 bench: build
 	@node dist/bench/main.js $(ARGS)
