@@ -27,11 +27,6 @@ void Ingest::abort(StoreError reason) {
   settle();
 }
 
-bool Ingest::stopped() {
-  std::lock_guard lock(Pool::shared().mutex);
-  return failure_.has_value();
-}
-
 void Ingest::failLocked(StoreError error, Batch* batch, int64_t file) {
   if (failure_) return;
   failure_ = std::move(error);
@@ -49,7 +44,7 @@ bool Ingest::drainable() {
   const Item& item = batch->items[batch->drained];
   if (!item.isFile()) return true;
   if (!item.large) return item.ready;
-  return item.hashed < item.available || (item.ready && item.hashed == item.size);
+  return !open_ || open_->pieces.size() < kPiecesAhead;
 }
 
 bool Ingest::headOfLine(const Batch& batch, size_t item) {
@@ -70,11 +65,12 @@ void Ingest::settle() {
       for (Item& item : batch->items) {
         item.buffer.reset();
         item.fd.reset();
-        item.copy.reset();
       }
       done_(std::move(batch), failure_);
     }
     data_.reset();
+    open_.reset();
+    large_.clear();
     return;
   }
   while (!batches_.empty() && batches_.front()->drained == batches_.front()->items.size() && batches_.front()->unstored == 0) {
@@ -93,16 +89,17 @@ std::function<void()> Ingest::takeJob() {
     running_++;
     return [self] { self->runDrain(); };
   }
+  for (auto& file : large_) {
+    if (file->hashing || file->pieces.empty()) continue;
+    file->hashing = true;
+    running_++;
+    return [self, file] { self->runLarge(file); };
+  }
   for (auto& batch : batches_) {
     auto& items = batch->items;
-    while (batch->started < items.size() && !items[batch->started].isFile()) batch->started++;
+    while (batch->started < items.size() && (!items[batch->started].isFile() || items[batch->started].large)) batch->started++;
     if (batch->started == items.size()) continue;
     size_t first = batch->started;
-    if (items[first].large) {
-      batch->started++;
-      running_++;
-      return [self, batch, first] { self->runLarge(batch, first); };
-    }
     Group group{batch, {}, 0, nullptr};
     size_t next = first;
     for (; next < items.size() && group.items.size() < kGroupFiles; next++) {

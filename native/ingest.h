@@ -22,20 +22,19 @@ constexpr uint64_t kLargeFile = 512 * 1024;        // above: never in memory who
 constexpr uint64_t kGroupBytes = kLargeFile;       // small files handled by one thread in one go
 constexpr size_t kGroupFiles = 64;
 constexpr size_t kBlocks = 16;                     // groups read and not yet in their layer's ordered hash
-constexpr size_t kReadStep = 256 * 1024;
+constexpr size_t kPiecesAhead = 6;                 // pieces of a large file in the ordered hash and not yet in its own
+
+struct LargeFile;
 
 struct Item {
   enum class Kind : uint8_t { Bytes, Named, Open, Memory, DataBegin, Data, DataEnd };
   Kind kind;
-  bool ready = false;      // content may be hashed in order (large files: `available` says how much)
-  bool large = false;
+  bool ready = false;      // content may be hashed in order
+  bool large = false;      // read when the ordered hash comes to it
   int dir = -1;
-  OwnedFd fd;              // the source; for large files kept until the ordered hash is through
-  OwnedFd copy;            // what the ordered hash reads instead, when the content is being copied
+  OwnedFd fd;
   const uint8_t* data = nullptr;
   uint64_t size = 0;
-  uint64_t available = 0;
-  uint64_t hashed = 0;
   std::string_view name;
   size_t result = 0;
   std::shared_ptr<uint8_t[]> buffer;
@@ -58,6 +57,30 @@ struct Batch {
   size_t drained = 0;    // items before this one are in the ordered hash
   uint64_t id = 0;
   int64_t failedFile = -1;
+};
+
+// A large file under way. The thread at the ordered hash reads it, and leaves what it read to the one at the file's fs-verity
+// hash, so that both are of the same bytes, which are read once.
+struct LargeFile {
+  struct Piece {
+    std::shared_ptr<uint8_t[]> data;
+    size_t size;
+  };
+
+  LargeFile(std::shared_ptr<Batch> batch, Item& item, Algorithm algorithm) : batch(std::move(batch)), item(item), hasher(algorithm) {}
+
+  std::shared_ptr<Batch> batch;
+  Item& item;
+  VerityHasher hasher;
+  Outcome way = Outcome::Hashed;
+  struct stat st = {};     // of the source
+  OwnedFd object;          // clone or copy, not published yet
+  OwnedFd clone;           // for reading, where the source is not trusted to stay as it is
+  uint64_t read = 0;
+  uint64_t hashed = 0;
+  // With the pool's mutex held:
+  std::deque<Piece> pieces;
+  bool hashing = false;
 };
 
 class Pool;
@@ -90,17 +113,18 @@ class Ingest : public std::enable_shared_from_this<Ingest> {
   // Without it:
   void runDrain();
   void runGroup(Group group);
-  void runLarge(std::shared_ptr<Batch> batch, size_t index);
-  void drainItem(Item& item, Batch& batch, uint64_t available);
+  void runLarge(std::shared_ptr<LargeFile> file);
+  void drainItem(Item& item, Batch& batch);
+  void drainLarge(const std::shared_ptr<Batch>& batch, Item& item);
   void openSource(Item& item, struct stat* st);
   Outcome storeSmall(Item& item, const struct stat& st, const uint8_t* content, const Digest& digest);
   Outcome storeCopy(const uint8_t* content, uint64_t size, const Digest& digest);
-  Outcome takeLarge(Item& item, const struct stat& st, Digest& digest);
-  Outcome copyLarge(Item& item, Digest& digest);
-  void hashLarge(int fd, uint64_t size, Digest& digest);
+  void openLarge(LargeFile& file);
+  void hashPiece(LargeFile& file, const LargeFile::Piece& piece);
+  void finishLarge(LargeFile& file, FileResult& result);
+  Outcome copyLarge(LargeFile& file, const Digest& digest);
   void beginData(uint64_t size);
   void endData(FileResult& result);
-  bool stopped();
 
   std::shared_ptr<ObjectStore> store_;
   TakePolicy policy_;
@@ -110,6 +134,8 @@ class Ingest : public std::enable_shared_from_this<Ingest> {
   std::deque<std::shared_ptr<Batch>> batches_;
   size_t drainBatch_ = 0;  // batches before this one are through the ordered hash
   bool draining_ = false;
+  std::shared_ptr<LargeFile> open_;                 // the large file that the ordered hash is in
+  std::deque<std::shared_ptr<LargeFile>> large_;    // those whose own hash is not finished
   size_t running_ = 0;
   std::optional<StoreError> failure_;
 

@@ -18,7 +18,7 @@ void Ingest::endData(FileResult& result) {
   data_.reset();
 }
 
-void Ingest::drainItem(Item& item, Batch& batch, uint64_t available) {
+void Ingest::drainItem(Item& item, Batch& batch) {
   switch (item.kind) {
     case Item::Kind::DataBegin:
       return beginData(item.size);
@@ -33,15 +33,28 @@ void Ingest::drainItem(Item& item, Batch& batch, uint64_t available) {
     default:
       break;
   }
-  if (!item.large) return sha_.update(item.data, item.size);
-  int fd = item.copy ? item.copy.get() : item.fd.get();
-  uint8_t* buffer = readBuffer();
-  while (item.hashed < available) {
-    size_t step = static_cast<size_t>(std::min<uint64_t>(kReadStep, available - item.hashed));
-    readExactly(fd, buffer, step, item.hashed);
-    sha_.update(buffer, step);
-    item.hashed += step;
+  sha_.update(item.data, item.size);
+}
+
+// Reads the next piece of a large file, hands it to the file's own hash, and takes it into the ordered one.
+void Ingest::drainLarge(const std::shared_ptr<Batch>& batch, Item& item) {
+  Pool& pool = Pool::shared();
+  if (!open_) {
+    open_ = std::make_shared<LargeFile>(batch, item, store_->algorithm());
+    openLarge(*open_);
+    std::lock_guard lock(pool.mutex);
+    large_.push_back(open_);
   }
+  LargeFile& file = *open_;
+  LargeFile::Piece piece{pool.block(true), static_cast<size_t>(std::min<uint64_t>(kGroupBytes, item.size - file.read))};
+  readExactly(file.clone ? file.clone.get() : item.fd.get(), piece.data.get(), piece.size, file.read);
+  file.read += piece.size;
+  {
+    std::lock_guard lock(pool.mutex);
+    file.pieces.push_back(piece);
+    if (!file.hashing) pool.wake();
+  }
+  sha_.update(piece.data.get(), piece.size);
 }
 
 void Ingest::runDrain() {
@@ -51,25 +64,20 @@ void Ingest::runDrain() {
     std::shared_ptr<Batch> batch = batches_[drainBatch_];
     // As many items as are ready, hashed in one go without the lock.
     size_t first = batch->drained, end = first;
-    uint64_t available = 0;
-    for (; end < batch->items.size() && end - first < 256; end++) {
+    const bool large = batch->items[first].large;
+    while (!large && end < batch->items.size() && end - first < 256) {
       const Item& item = batch->items[end];
-      if (item.isFile() && !item.large && !item.ready) break;
-      if (item.large) {
-        if (end == first) {
-          available = std::min(item.available, item.hashed + 16 * 1024 * 1024);
-          end++;
-        }
-        break;
-      }
+      if (item.isFile() && (item.large || !item.ready)) break;
+      end++;
     }
+    if (large) end++;
     lock.unlock();
     std::optional<StoreError> error;
     int64_t failedFile = -1;
     for (size_t i = first; i < end; i++) {
       Item& item = batch->items[i];
       try {
-        drainItem(item, *batch, available);
+        large ? drainLarge(batch, item) : drainItem(item, *batch);
       } catch (StoreError& caught) {
         error = std::move(caught);
         failedFile = item.isFile() || item.kind == Item::Kind::DataEnd ? static_cast<int64_t>(item.result) : -1;
@@ -83,12 +91,9 @@ void Ingest::runDrain() {
       failLocked(std::move(*error), batch.get(), failedFile);
       break;
     }
-    Item& last = batch->items[end - 1];
-    if (!last.large) batch->drained = end;
-    else if (last.ready && last.hashed == last.size) {
-      last.fd.reset();
-      last.copy.reset();
+    if (!large || open_->read == open_->item.size) {
       batch->drained = end;
+      open_.reset();
     }
     settle();
   }

@@ -2,12 +2,14 @@
 #pragma once
 #include <sys/stat.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cfsbridge {
 
 void readExactly(int fd, uint8_t* into, uint64_t size, uint64_t offset);
 void writeExactly(int fd, const uint8_t* data, uint64_t size, uint64_t offset);
+constexpr size_t kReadStep = 256 * 1024;
 // kReadStep bytes of this thread's own.
 uint8_t* readBuffer();
 // A change of content moves ctime (or size); a trusted owner has no way around that.

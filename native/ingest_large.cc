@@ -1,4 +1,4 @@
-// Large files: never in memory whole, hashed twice at the same time.
+// Large files: never in memory whole, read once and hashed twice at the same time.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,109 +14,109 @@ namespace {
 
 bool allZero(const uint8_t* data, size_t size) { return size > 0 && data[0] == 0 && memcmp(data, data + 1, size - 1) == 0; }
 
-}  // namespace
-
-void Ingest::hashLarge(int fd, uint64_t size, Digest& digest) {
-  VerityHasher hasher(store_->algorithm());
-  uint8_t* buffer = readBuffer();
-  for (uint64_t offset = 0; offset < size;) {
-    size_t step = static_cast<size_t>(std::min<uint64_t>(kReadStep, size - offset));
-    readExactly(fd, buffer, step, offset);
-    hasher.update(buffer, step);
-    offset += step;
-    if (offset % (64 * kReadStep) == 0 && stopped()) fail("ABORTED", "aborted");
-  }
-  hasher.finish(digest.data());
-}
-
-// Reads once, writes what was hashed; the ordered hash reads the copy behind us, so that all three
-// speak of the same bytes whatever happens to the source.
-Outcome Ingest::copyLarge(Item& item, Digest& digest) {
-  if (!policy_.copy) fail("ZERO_COPY", "the file can be neither reflinked nor hardlinked into the repository, and copying was ruled out");
-  Pool& pool = Pool::shared();
-  OwnedFd file = store_->temporary();
-  if (ftruncate(file.get(), static_cast<off_t>(item.size)) < 0) failErrno(errno, "cannot size an object");
-  std::string path = "/proc/self/fd/" + std::to_string(file.get());
+OwnedFd reopened(int fd) {
+  std::string path = "/proc/self/fd/" + std::to_string(fd);
   OwnedFd reader(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!reader) failErrno(errno, "cannot reopen a temporary file");
-  {
-    std::lock_guard lock(pool.mutex);
-    if (item.available == 0) item.copy = std::move(reader);
-  }
-  VerityHasher hasher(store_->algorithm());
-  uint8_t* buffer = readBuffer();
-  for (uint64_t offset = 0; offset < item.size;) {
-    size_t step = static_cast<size_t>(std::min<uint64_t>(kReadStep, item.size - offset));
-    readExactly(item.fd.get(), buffer, step, offset);
-    hasher.update(buffer, step);
-    if (!allZero(buffer, step)) writeExactly(file.get(), buffer, step, offset);
-    offset += step;
-    std::lock_guard lock(pool.mutex);
-    if (failure_) fail("ABORTED", "aborted");
-    if (item.copy) {
-      item.available = offset;
-      pool.wake();
-    }
-  }
-  hasher.finish(digest.data());
-  return store_->publish(std::move(file), digest, item.size);
+  return reader;
 }
 
-Outcome Ingest::takeLarge(Item& item, const struct stat& st, Digest& digest) {
-  Pool& pool = Pool::shared();
-  const auto release = [&] {
-    std::lock_guard lock(pool.mutex);
-    item.available = item.size;
-    pool.wake();
-  };
-  if (!policy_.store) {
-    release();
-    hashLarge(item.fd.get(), item.size, digest);
-    return Outcome::Hashed;
-  }
-  if (policy_.reflink) {
-    if (OwnedFd clone = store_->reflink(item.fd.get(), st)) {
-      if (!policy_.trusted) {
-        std::string path = "/proc/self/fd/" + std::to_string(clone.get());
-        OwnedFd reader(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        if (!reader) failErrno(errno, "cannot reopen a temporary file");
-        std::lock_guard lock(pool.mutex);
-        item.copy = std::move(reader);
-      }
-      release();
-      hashLarge(policy_.trusted ? item.fd.get() : clone.get(), item.size, digest);
-      if (policy_.trusted) checkUnchanged(item.fd.get(), st);
-      Outcome outcome = store_->publish(std::move(clone), digest, item.size);
-      return outcome == Outcome::Copied ? Outcome::Reflinked : outcome;
-    }
-  }
-  if (policy_.hardlink && store_->hardlinkPossible(st.st_dev)) {
-    release();
-    hashLarge(item.fd.get(), item.size, digest);
-    Outcome outcome;
-    if (store_->hardlink(item.fd.get(), st, digest, policy_, &outcome)) return outcome;
-  }
-  return copyLarge(item, digest);
+[[noreturn]] void failZeroCopy() {
+  fail("ZERO_COPY", "the file can be neither reflinked nor hardlinked into the repository, and copying was ruled out");
 }
 
-void Ingest::runLarge(std::shared_ptr<Batch> batch, size_t index) {
+}  // namespace
+
+// Decides how the file gets into the store, as far as that can be known before its digest is.
+void Ingest::openLarge(LargeFile& file) {
+  Item& item = file.item;
+  openSource(item, &file.st);
+  if (!policy_.store) return;
+  if (policy_.reflink && (file.object = store_->reflink(item.fd.get(), file.st))) {
+    file.way = Outcome::Reflinked;
+    if (!policy_.trusted) file.clone = reopened(file.object.get());
+  } else if (policy_.hardlink && store_->hardlinkPossible(file.st.st_dev)) {
+    file.way = Outcome::Hardlinked;
+  } else {
+    if (!policy_.copy) failZeroCopy();
+    file.way = Outcome::Copied;
+    file.object = store_->temporary();
+    if (ftruncate(file.object.get(), static_cast<off_t>(item.size)) < 0) failErrno(errno, "cannot size an object");
+  }
+}
+
+void Ingest::hashPiece(LargeFile& file, const LargeFile::Piece& piece) {
+  const uint8_t* data = piece.data.get();
+  file.hasher.update(data, piece.size);
+  if (file.way == Outcome::Copied && !allZero(data, piece.size)) writeExactly(file.object.get(), data, piece.size, file.hashed);
+  file.hashed += piece.size;
+}
+
+void Ingest::finishLarge(LargeFile& file, FileResult& result) {
+  const Item& item = file.item;
+  file.hasher.finish(result.bytes.data());
+  result.length = static_cast<uint8_t>(digestSize(store_->algorithm()));
+  result.outcome = file.way;
+  if (file.way == Outcome::Hashed) return;
+  if (file.way == Outcome::Hardlinked) {
+    checkUnchanged(item.fd.get(), file.st);
+    if (!store_->hardlink(item.fd.get(), file.st, result.bytes, policy_, &result.outcome)) result.outcome = copyLarge(file, result.bytes);
+    return;
+  }
+  if (file.way == Outcome::Reflinked && policy_.trusted) checkUnchanged(item.fd.get(), file.st);
+  Outcome outcome = store_->publish(std::move(file.object), result.bytes, item.size);
+  if (outcome != Outcome::Copied) result.outcome = outcome;
+}
+
+// A link was not to be had after all: what is copied now must be what was hashed.
+Outcome Ingest::copyLarge(LargeFile& file, const Digest& digest) {
+  if (!policy_.copy) failZeroCopy();
+  const uint64_t size = file.item.size;
+  file.object = store_->temporary();
+  if (ftruncate(file.object.get(), static_cast<off_t>(size)) < 0) failErrno(errno, "cannot size an object");
+  file.way = Outcome::Copied;
+  LargeFile::Piece piece{Pool::shared().block(true), 0};
+  for (file.hashed = 0; file.hashed < size;) {
+    piece.size = static_cast<size_t>(std::min<uint64_t>(kGroupBytes, size - file.hashed));
+    readExactly(file.item.fd.get(), piece.data.get(), piece.size, file.hashed);
+    hashPiece(file, piece);
+  }
+  Digest copied{};
+  file.hasher.finish(copied.data());
+  if (copied != digest) fail("SOURCE_CHANGED", "the file changed while it was read");
+  return store_->publish(std::move(file.object), digest, size);
+}
+
+// Hashes what there is of the file; whoever hashes the last piece stores it.
+void Ingest::runLarge(std::shared_ptr<LargeFile> file) {
   Pool& pool = Pool::shared();
-  Item& item = batch->items[index];
-  FileResult& result = batch->results[item.result];
+  FileResult& result = file->batch->results[file->item.result];
   std::optional<StoreError> error;
+  bool finished = false;
+  std::unique_lock lock(pool.mutex);
   try {
-    struct stat st;
-    openSource(item, &st);
-    result.outcome = takeLarge(item, st, result.bytes);
-    result.length = static_cast<uint8_t>(digestSize(store_->algorithm()));
+    while (!failure_ && !file->pieces.empty()) {
+      LargeFile::Piece piece = std::move(file->pieces.front());
+      file->pieces.pop_front();
+      if (file->pieces.size() + 1 == kPiecesAhead) pool.wake();
+      lock.unlock();
+      hashPiece(*file, piece);
+      piece.data.reset();
+      finished = file->hashed == file->item.size;
+      if (finished) finishLarge(*file, result);
+      lock.lock();
+    }
   } catch (StoreError& caught) {
     error = std::move(caught);
+    lock.lock();
   }
-  std::lock_guard lock(pool.mutex);
-  if (error) failLocked(std::move(*error), batch.get(), static_cast<int64_t>(item.result));
-  item.available = item.size;
-  item.ready = true;
-  batch->unstored--;
+  file->hashing = false;
+  if (error) failLocked(std::move(*error), file->batch.get(), static_cast<int64_t>(file->item.result));
+  if (finished && !error) {
+    file->item.fd.reset();
+    file->batch->unstored--;
+    std::erase(large_, file);
+  }
   running_--;
   settle();
   pool.wake();
