@@ -6,8 +6,10 @@ import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import { decodeTag, listTagNames, readTag } from '../repository/tags.js';
 import { layerContentId, manifestContentId } from './image.js';
+import { imageRefs } from './image-refs.js';
 import { readJsonStream, type JsonStream } from './json-stream.js';
 import { digestLike, isContainerImage, isDigest, parseConfig, parseManifest, type ImageConfig, type Manifest } from './manifest.js';
+import { ImageRebuild } from './rebuild-image.js';
 
 /** Names the EROFS image that a sealed image was built for. */
 const SEAL_LABEL = 'containers.composefs.fsverity';
@@ -17,7 +19,9 @@ export type ImageFsckKind =
   | 'manifest-read-failed' | 'manifest-digest-mismatch' | 'manifest-parse-failed'
   | 'config-ref-missing' | 'config-read-failed' | 'config-digest-mismatch' | 'config-parse-failed'
   | 'layer-ref-missing' | 'layer-stream-missing' | 'layer-check-failed' | 'layer-object-missing' | 'seal-image-missing'
-  | 'artifact-layer-ref-missing' | 'artifact-layer-object-missing';
+  | 'artifact-layer-ref-missing' | 'artifact-layer-object-missing'
+  /** not of cfsctl: the EROFS image is another one than the layers give */
+  | 'image-differs';
 
 export interface ImageFsckReport {
   ok: boolean;
@@ -36,7 +40,7 @@ export async function fsckImages(repository: Repository, tag: string | undefined
   const errors: FsckError<ImageFsckKind>[] = [];
   for (const name of tag === undefined ? listTagNames(repository).map(decodeTag) : [tag]) {
     options.signal?.throwIfAborted();
-    const found = await checkImage(repository, name);
+    const found = await checkImage(repository, name, options.signal);
     images.checked++;
     if (found.length > 0) images.corrupted++;
     errors.push(...found.map(({ kind, detail }) => ({ kind, path: name, ...(detail !== undefined && { detail }) })));
@@ -66,13 +70,15 @@ interface Finding {
   detail?: string;
 }
 
-async function checkImage(repository: Repository, tag: string): Promise<Finding[]> {
+async function checkImage(repository: Repository, tag: string, signal: AbortSignal | undefined): Promise<Finding[]> {
   try {
     const digest = resolve(repository, tag);
     const manifest = await readManifest(repository, digest);
     const config = await readConfig(repository, manifest.manifest, manifest.stream);
     if (config === undefined) return checkArtifact(repository, manifest.manifest, manifest.stream);
-    return [...checkLayers(repository, config.config, config.stream), ...checkSeal(repository, config.config)];
+    const layers = checkLayers(repository, config.config, config.stream);
+    const images = layers.length > 0 ? [] : await checkErofs(repository, config.config, config.stream, signal);
+    return [...layers, ...images, ...checkSeal(repository, config.config)];
   } catch (error) {
     if (error instanceof Found) return [error.finding];
     throw error;
@@ -125,6 +131,22 @@ function checkLayers(repository: Repository, config: ImageConfig, stream: JsonSt
     }
     return repository.objects.has(id) ? [] : [{ kind: 'layer-object-missing', detail: `${diffId}: ${id}` }];
   });
+}
+
+/** Whether the EROFS images are, byte for byte, what the layers give. Those for booting are left out. */
+async function checkErofs(repository: Repository, config: ImageConfig, stream: JsonStream, signal: AbortSignal | undefined): Promise<Finding[]> {
+  const rebuild = new ImageRebuild(repository, stream.namedRefs, config, signal);
+  const findings: Finding[] = [];
+  try {
+    for (const [name, id] of imageRefs(stream.namedRefs)) {
+      const rebuilt = await rebuild.make(name, id);
+      if (rebuilt !== undefined && rebuilt.id !== id) findings.push({ kind: 'image-differs', detail: `${name}: ${id} instead of ${rebuilt.id}` });
+    }
+  } catch (error) {
+    if (!(error instanceof BridgeError)) throw error;
+    findings.push({ kind: 'layer-check-failed', detail: error.message });
+  }
+  return findings;
 }
 
 function checkSeal(repository: Repository, config: ImageConfig): Finding[] {

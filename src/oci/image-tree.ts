@@ -15,7 +15,7 @@ import { LayerSummary } from './layer-summary.js';
  */
 export async function imageTree(
   repository: Repository,
-  refs: JsonStream,
+  refs: Pick<JsonStream, 'namedRefs'>,
   config: ImageConfig,
   options: { xattrs: XattrMode; signal?: AbortSignal },
 ): Promise<Directory> {

@@ -18,7 +18,7 @@ describe('a damaged repository, checked by cfsctl and by us', { skip: existsSync
   });
   after(() => sound[Symbol.asyncDispose]());
 
-  for (const { name, apply } of damages) {
+  for (const { name, apply, ownImageErrors = [] } of damages) {
     test(name, async (t) => {
       const path = mkdtempSync(join(tmpdir(), 'fsck-'));
       t.after(() => rmSync(path, { recursive: true }));
@@ -28,8 +28,10 @@ describe('a damaged repository, checked by cfsctl and by us', { skip: existsSync
       using repository = await Repository.open(path);
       const ours = imageFsckText(await fsckImages(repository, undefined));
       const counts = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('  - '));
-      assert.deepEqual(counts(ours), counts(theirs));
-      assert.deepEqual(errorsIn(ours, 'exact'), errorsIn(theirs, 'exact'));
+      // What we find besides is about images, which come last.
+      const compared = (text: string): string[] => (ownImageErrors.length > 0 ? counts(text).filter((line) => !line.startsWith('oci ')) : counts(text));
+      assert.deepEqual(compared(ours), compared(theirs));
+      assert.deepEqual(errorsIn(ours, 'exact'), [...errorsIn(theirs, 'exact'), ...ownImageErrors].sort());
     });
   }
 });

@@ -3,6 +3,12 @@ import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { writeErofs } from '../../src/erofs/writer.js';
+import { configContentId, manifestContentId, openImage } from '../../src/oci/image.js';
+import { imageTree } from '../../src/oci/image-tree.js';
+import { putJsonStream } from '../../src/oci/json-stream.js';
+import type { ImageConfig } from '../../src/oci/manifest.js';
+import { CONTENT_TYPES } from '../../src/repository/splitstream-format.js';
 import { fsckImages, imageFsckJson, imageFsckText } from '../../src/oci/fsck.js';
 import { fsckText } from '../../src/repository/fsck-report.js';
 import { fsckRepository } from '../../src/repository/fsck.js';
@@ -17,7 +23,7 @@ describe('fsck', () => {
   });
   after(() => sound[Symbol.asyncDispose]());
 
-  for (const { name, apply, errors, imageErrors = [] } of damages) {
+  for (const { name, apply, errors, imageErrors = [], ownImageErrors = [] } of damages) {
     test(`finds: ${name}`, async (t) => {
       const path = mkdtempSync(join(tmpdir(), 'fsck-'));
       t.after(() => rmSync(path, { recursive: true }));
@@ -25,10 +31,33 @@ describe('fsck', () => {
       apply(path);
       using repository = await Repository.open(path);
       const report = await fsckImages(repository, undefined);
-      assert.deepEqual(errorsIn(imageFsckText(report)), [...errors, ...imageErrors].sort());
-      assert.equal(report.ok, errors.length + imageErrors.length === 0);
+      const expected = [...errors, ...imageErrors, ...ownImageErrors].sort();
+      assert.deepEqual(errorsIn(imageFsckText(report)), expected);
+      assert.equal(report.ok, expected.length === 0);
     });
   }
+
+  test('finds: an image that is sound and another one than the layers give', async (t) => {
+    const path = mkdtempSync(join(tmpdir(), 'fsck-'));
+    t.after(() => rmSync(path, { recursive: true }));
+    cpSync(sound.path, path, { recursive: true, verbatimSymlinks: true });
+    using repository = await Repository.open(path, { write: true });
+    const { configStream, config, manifest, manifestStream } = await openImage(repository, 't');
+    const tree = await imageTree(repository, configStream, config as ImageConfig, { xattrs: 'allowlist-only' });
+    tree.entries.delete('etc');
+    const other = await repository.objects.put(writeErofs(tree, { version: 1, algorithm: 'sha512' }));
+    await repository.linkImage(other);
+    const configRefs = new Map(configStream.namedRefs).set('composefs.image.v1', other);
+    const stream = await putJsonStream(repository, CONTENT_TYPES.config, configStream.bytes, configRefs);
+    const manifestRefs = new Map(manifestStream.namedRefs).set(`config:${manifest.config.digest}`, stream);
+    await repository.linkStreams([
+      [configContentId(manifest.config.digest), stream],
+      [manifestContentId(recorded.manifest_digest), await putJsonStream(repository, CONTENT_TYPES.manifest, manifestStream.bytes, manifestRefs)],
+    ]);
+    const report = await fsckImages(repository, undefined);
+    assert.deepEqual(errorsIn(imageFsckText(report)), ['image-differs: t']);
+    assert.match(report.errors[0]?.detail ?? '', new RegExp(`^composefs.image.v1: ${other} instead of ${recorded.results.sha512.erofs_versions['1'].images[0]}$`));
+  });
 
   test('prints what cfsctl prints', async () => {
     using repository = await Repository.open(sound.path);
