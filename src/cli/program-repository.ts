@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { lazily } from './lazily.js';
 import { erofsVersion, mountOptions } from './option-values.js';
 import type { Session } from './session.js';
@@ -57,9 +57,11 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
 
   program
     .command('fsck')
-    .description('Check a repository: objects against their digests, names, streams and images')
+    .description('Check a repository: objects against their digests, names, streams and images; repair it when asked to')
     .option('--json', 'Print JSON')
     .option('--metadata-only', 'Leave out the digests of objects, which take most of the time')
-    .addHelpText('after', '\nExample:\n  $ cfsbridge fsck --metadata-only')
+    .addOption(new Option('--repair', 'Restore what is damaged or missing, and move what stays damaged to quarantine/; waits until nobody else uses the repository').conflicts('metadataOnly'))
+    .option('--from <source>', 'Where right content may come from: an image as for oci pull, or the directory of another repository; may be given again', (source: string, sources: string[]) => [...sources, source], [])
+    .addHelpText('after', '\nExamples:\n  $ cfsbridge fsck --metadata-only\n  $ cfsbridge fsck --repair --from containers-storage:localhost/web --from /srv/other')
     .action(lazily(session, () => import('./commands/fsck.js')));
 }

@@ -125,7 +125,7 @@ export class Repository implements Disposable {
     await this.sync();
     for (const [contentId, id] of changed) {
       const old = this.streamObject(contentId);
-      if (old !== undefined) writeLink(this.root, `streams/replaced-${old}`, objectTarget(old));
+      if (old !== undefined && this.objects.has(old)) writeLink(this.root, `streams/replaced-${old}`, objectTarget(old));
       writeLink(this.root, `streams/${contentId}`, objectTarget(id));
     }
   }

@@ -1,0 +1,16 @@
+import { repairRepository } from '../../oci/repair/repair.js';
+import { repairJson, repairText } from '../../oci/repair/report.js';
+import { openRepairSources } from '../../oci/repair/sources.js';
+import { openRepository } from '../open-repository.js';
+import type { Session } from '../session.js';
+import type { FsckCommandOptions } from './fsck.js';
+
+/** `fsck --repair`: restores what is damaged or missing; fails when something still is. */
+export async function repair(session: Session, options: FsckCommandOptions): Promise<void> {
+  using repository = await openRepository(session, options, 'write');
+  await using sources = await openRepairSources(options.from, session.signal);
+  const report = await repairRepository(repository, sources.all, session.signal);
+  if (options.json) await session.out.json(repairJson(report));
+  else await session.out.write(repairText(report));
+  if (!report.ok) throw new Error('the repository is not whole: see what is incomplete');
+}

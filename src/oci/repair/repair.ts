@@ -1,0 +1,150 @@
+// Makes a damaged repository whole again as far as its own content and the given sources allow.
+import { constants } from 'node:fs';
+import { showBytes, type ByteString } from '../../bytes.js';
+import { BridgeError } from '../../errors.js';
+import { imageReferences } from '../../erofs/image-objects.js';
+import { openBeneath } from '../../fd/fd.js';
+import { files } from '../../native.js';
+import { fetchObject } from '../../repository/fetch-object.js';
+import { IMAGE_HEAD, isImage } from '../../repository/gc-image-scan.js';
+import { entryType } from '../../repository/links.js';
+import { DIGEST_SIZE, objectPath, type ObjectId } from '../../repository/object-id.js';
+import { quarantine } from '../../repository/quarantine.js';
+import { readAt, readSmallFile } from '../../repository/read-file.js';
+import type { Repository } from '../../repository/repository.js';
+import { fsckImages } from '../fsck.js';
+import { JsonFinder } from './find-json.js';
+import { Health } from './health.js';
+import { ImageRepair } from './image.js';
+import { LayerRepair } from './layers.js';
+import { foreignNames, imagesByDigest, namedObjects, removeDeadNames } from './names.js';
+import type { AffectedImage, Quarantined, RepairReport } from './report.js';
+import type { RepairSource } from './sources.js';
+
+const IMAGE_LIMIT = 2 ** 31 - 1;
+const LAYER = 'oci-layer-';
+const KERNEL_ALGORITHM = { sha256: 1, sha512: 2 } as const;
+
+/**
+ * Checks a repository and repairs what it finds: objects come from the sources or are rebuilt, and replace damaged ones in one step after
+ * they were verified; names are restored. Only at the end does what is still damaged move into the quarantine. So it may be stopped
+ * anywhere, and run again. Waits until nobody else uses the repository, and keeps others out until it is disposed.
+ * @param repository opened for writing
+ * @throws BridgeError when the file system takes no more (nothing was moved then); the signal's reason
+ */
+export async function repairRepository(repository: Repository, sources: readonly RepairSource[], signal: AbortSignal = new AbortController().signal): Promise<RepairReport> {
+  for (const { repository: other, name } of sources) if (other !== undefined && isSame(repository, other)) throw new BridgeError('SAME_REPOSITORY', `${name} is the repository to repair`);
+  await repository.lockExclusive(signal);
+  const health = await Health.examine(repository, signal);
+  const quarantined = removeObstacles(repository, health);
+  await fetchByDigest(repository, health, sources, signal);
+
+  const layers = new LayerRepair(repository, health, sources, signal);
+  const image = new ImageRepair(repository, health, new JsonFinder(repository, health, sources, signal), layers, signal);
+  const affected: AffectedImage[] = [];
+  for (const [digest, tags] of imagesByDigest(repository)) {
+    const problems = await image.repair(digest);
+    if (problems.length > 0) for (const name of tags.length > 0 ? tags : [`@${digest}`]) affected.push({ image: name, problems });
+  }
+  const inImages = new Set(affected.flatMap(({ problems }) => problems));
+  for (const name of repository.listStreams().filter((stream) => stream.startsWith(LAYER))) {
+    const { problem } = await layers.repair(name.slice(LAYER.length), []);
+    if (problem !== undefined && !inImages.has(problem)) affected.push({ image: `streams/${showBytes(name)}`, problems: [problem] });
+  }
+
+  await repository.sync();
+  for (const [id, reason] of health.stillDamaged()) move(repository, `objects/${objectPath(id)}`, reason, quarantined);
+  const removed = removeDeadNames(repository, health, referredObjects(repository, health)).map(showBytes);
+  await repository.sync();
+  const check = await fsckImages(repository, undefined, { metadataOnly: true, signal });
+  return { ok: check.ok && affected.length === 0, repaired: health.repaired, quarantined, removed, affected, sources: layers.problems, check };
+}
+
+/** Moves away what lies where an object or a name belongs and can be none. */
+function removeObstacles(repository: Repository, health: Health): Quarantined[] {
+  const quarantined: Quarantined[] = [];
+  for (const path of health.foreign) move(repository, path, 'no object', quarantined);
+  for (const [id, reason] of health.damaged) {
+    const path = `objects/${objectPath(id)}`;
+    if (entryType(repository.root, path) !== constants.S_IFREG) move(repository, path, reason, quarantined);
+  }
+  for (const [path, reason] of foreignNames(repository)) move(repository, path, reason, quarantined);
+  return quarantined;
+}
+
+function move(repository: Repository, path: ByteString, reason: string, quarantined: Quarantined[]): void {
+  const to = quarantine(repository, path);
+  if (to !== undefined) quarantined.push({ path: showBytes(path), to: showBytes(to), reason });
+}
+
+/** Takes objects from repositories that name them alike. What comes may refer to more. */
+async function fetchByDigest(repository: Repository, health: Health, sources: readonly RepairSource[], signal: AbortSignal): Promise<void> {
+  const alike = sources.flatMap(({ name, repository: other }) => (other?.algorithm === repository.algorithm ? [{ name, folder: other.objects.dir }] : []));
+  const tried = new Set<ObjectId>();
+  for (let wrong = wrongObjects(repository, health); wrong.length > 0; wrong = wrongObjects(repository, health).filter((id) => !tried.has(id))) {
+    for (const id of wrong) {
+      signal.throwIfAborted();
+      tried.add(id);
+      if (repository.verityRequired && sealObject(repository, id)) {
+        health.setRight(id, 'itself, sealed with fs-verity');
+        continue;
+      }
+      for (const { name, folder } of alike) {
+        if (!(await fetchObject(folder, repository.objects, id, signal))) continue;
+        health.setRight(id, name);
+        break;
+      }
+    }
+  }
+}
+
+/** Turns fs-verity on for an object that lacks only that. @returns whether it is right now */
+function sealObject(repository: Repository, id: ObjectId): boolean {
+  try {
+    using file = openBeneath(repository.objects.dir, objectPath(id), constants.O_RDONLY | constants.O_NONBLOCK);
+    return files.enableVerity(file.number, KERNEL_ALGORITHM[repository.algorithm]) && files.measureVerity(file.number)?.toString('hex') === id;
+  } catch {
+    return false;
+  }
+}
+
+/** Everything that is damaged, or referred to and missing. */
+function wrongObjects(repository: Repository, health: Health): ObjectId[] {
+  const wanted = new Set([...health.damaged.keys(), ...referredObjects(repository, health), ...[...namedObjects(repository)].map(([, id]) => id)]);
+  return [...wanted].filter((id) => !health.isRight(id));
+}
+
+/** Objects that are not right and that something refers to which is. */
+function referredObjects(repository: Repository, health: Health): Set<ObjectId> {
+  const wrong = new Set<ObjectId>();
+  const seen = new Set<ObjectId>();
+  const pending = [...namedObjects(repository)].map(([, id]) => id);
+  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+    if (seen.has(id) || !health.isRight(id)) continue;
+    seen.add(id);
+    const { objects, streams } = referencesOf(repository, id);
+    for (const ref of health.wrongOf(objects, repository.algorithm)) wrong.add(ref);
+    for (const ref of streams) if (!health.isRight(ref)) wrong.add(ref);
+    pending.push(...streams);
+  }
+  return wrong;
+}
+
+function referencesOf(repository: Repository, id: ObjectId): { objects: Buffer; streams: readonly ObjectId[] } {
+  const none = { objects: Buffer.alloc(0), streams: [] };
+  try {
+    using file = repository.objects.open(id);
+    const head = readAt(file, 0, Math.min(IMAGE_HEAD, file.stat().size));
+    if (isImage(head)) return { objects: imageReferences(readSmallFile(file, IMAGE_LIMIT), DIGEST_SIZE[repository.algorithm]).digests, streams: [] };
+    using reader = repository.openStream(id);
+    return { objects: reader.objectDigests, streams: reader.streamRefs };
+  } catch (error) {
+    if (error instanceof BridgeError) return none;
+    throw error;
+  }
+}
+
+function isSame(a: Repository, b: Repository): boolean {
+  const [one, other] = [a.root.stat(), b.root.stat()];
+  return one.dev === other.dev && one.ino === other.ino;
+}

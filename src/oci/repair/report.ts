@@ -1,0 +1,62 @@
+import type { ObjectId } from '../../repository/object-id.js';
+import { imageFsckJson, imageFsckText, type ImageFsckReport } from '../fsck.js';
+import { shownObject, type Repaired } from './health.js';
+import type { SourceProblem } from './layers.js';
+
+export interface Quarantined {
+  path: string;
+  to: string;
+  reason: string;
+}
+
+export interface AffectedImage {
+  /** its tag, or `@` and the digest of its manifest */
+  image: string;
+  problems: string[];
+}
+
+/** What a repair did, and what it left. */
+export interface RepairReport {
+  /** nothing is missing or damaged any more */
+  ok: boolean;
+  repaired: Repaired[];
+  quarantined: Quarantined[];
+  /** names that led nowhere and that nothing referred to, as paths */
+  removed: string[];
+  affected: AffectedImage[];
+  /** what went wrong with the sources */
+  sources: SourceProblem[];
+  /** the repository as it is now */
+  check: ImageFsckReport;
+}
+
+/** What `fsck --repair` prints, with a final newline. */
+export function repairText(report: RepairReport): string {
+  const { repaired, quarantined, removed, affected, sources, check } = report;
+  return [
+    ...section('repaired', repaired.map(({ id, from }) => `${shownObject(id)}: from ${from}`)),
+    ...section('quarantined', quarantined.map(({ path, to, reason }) => `${path}: ${reason}; now ${to}`)),
+    ...section('names removed', removed),
+    ...section('problems of sources', sources.map(({ source, message }) => `${source}: ${message}`)),
+    ...section('incomplete images', affected.flatMap(({ image, problems }) => problems.map((problem) => `${image}: ${problem}`))),
+    ...(affected.length > 0 ? ['to complete them: cfsbridge fsck --repair --from SOURCE, with a source that has them, or pull them again'] : []),
+    imageFsckText(check),
+  ].join('\n');
+}
+
+/** What `fsck --repair --json` prints, as a value. */
+export function repairJson(report: RepairReport): Record<string, unknown> {
+  return {
+    ok: report.ok,
+    repaired: report.repaired.map(({ id, from }: { id: ObjectId; from: string }) => ({ object: id, from })),
+    quarantined: report.quarantined,
+    removed_names: report.removed,
+    incomplete_images: report.affected,
+    source_problems: report.sources,
+    check: imageFsckJson(report.check),
+  };
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return [`${title}: ${lines.length}`, ...lines.map((line) => `  - ${line}`)];
+}
