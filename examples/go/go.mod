@@ -1,0 +1,3 @@
+module pull-layer
+
+go 1.25.0
