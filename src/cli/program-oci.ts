@@ -10,28 +10,31 @@ export function defineOciCommands(program: Command, session: Session): void {
   oci
     .command('pull')
     .description('Bring an image into the repository, verifying every layer')
-    .argument('<image>', 'containers-storage:NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or dir:DIR; with --socket just the NAME')
+    .argument('<image>', 'containers-storage:NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or dir:DIR; with --socket the name that the server knows, or where manifest and config are')
     .argument('[name]', 'Tag for the image; default: the image as written')
     .addOption(localFetch())
     .addOption(new Option('--zero-copy', 'The same as --local-fetch zerocopy: fail rather than copy file content').conflicts('localFetch'))
-    .option('--socket <path>', 'Pull from the splitfdstream server behind this socket')
+    .option('--socket <path>', 'Pull from the server behind this socket: cfsbridge, cfsctl or containers-storage')
+    .option('--from <repository>', 'With --socket: the repository to read, for servers that open repositories')
     .option('--seal-source', "Allow hardlinks that turn fs-verity on for the store's files, which podman then cannot change any more")
     .option('--allow-unverified', 'Take layers that do not match their diff_id, under the digest they really have')
     .option('--json', 'Print the result as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ cfsbridge oci pull containers-storage:docker.io/library/debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsbridge.sock debian:12 debian',
+      '\nExamples:\n  $ cfsbridge oci pull containers-storage:docker.io/library/debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsbridge.sock debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsctl.sock --from /srv/composefs web:stable',
     )
     .action(lazily(session, () => import('./commands/oci-pull.js')));
 
   oci
     .command('copy')
-    .description('Copy an image or artifact from another repository, which may use another digest algorithm')
-    .addArgument(new Argument('<image>', 'A tag there, or @ and the digest of a manifest').argParser(imageReference))
-    .requiredOption('--from <repository>', 'The other repository')
-    .option('--name <tag>', 'Tag for the image here; without one the next gc takes it')
+    .description('Copy an image or artifact between this and another repository, which may use another digest algorithm')
+    .addArgument(new Argument('<image>', 'A tag in the source, or @ and the digest of a manifest').argParser(imageReference))
+    .option('--from <repository>', 'The repository to copy from, into this one')
+    .addOption(new Option('--to <repository>', 'The repository to copy to, from this one; with --socket').conflicts('from'))
+    .option('--socket <path>', 'Let the varlink server behind this socket open the other repository')
+    .option('--name <tag>', 'Tag for the copy; without one the next gc takes it')
     .option('--zerocopy', 'Share the objects by reflink or hardlink, or fail')
-    .addHelpText('after', '\nExample:\n  $ cfsbridge --repo /srv/new oci copy web:stable --from /srv/old --name web:stable')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge --repo /srv/new oci copy web:stable --from /srv/old --name web:stable\n  $ cfsbridge --repo /srv/old oci copy web:stable --socket /run/cfsctl.sock --to /srv/new --name web:stable')
     .action(lazily(session, () => import('./commands/oci-copy.js')));
 
   oci

@@ -3,6 +3,7 @@ import type { Repository } from '../repository/repository.js';
 import { pullImage } from './pull/pull.js';
 import type { PullEvent, PullResult } from './pull/types.js';
 import { openRepositoryImage } from './source/repository.js';
+import type { ImageSource } from './source/source.js';
 
 export interface CopyOptions {
   /** tag to make in the destination; none when left out, and then the next garbage collection takes the image */
@@ -21,11 +22,20 @@ export interface CopyOptions {
  * @param reference a tag in `from`, or `@` and the digest of a manifest
  * @throws BridgeError `ALGORITHM` for `zeroCopy` between repositories whose objects have different names; whatever `pullImage` throws
  */
-export async function copyImage(from: Repository, to: Repository, reference: string, { name, zeroCopy = false, signal, onEvent }: CopyOptions = {}): Promise<PullResult> {
-  if (zeroCopy && from.algorithm !== to.algorithm) {
+export async function copyImage(from: Repository, to: Repository, reference: string, options: CopyOptions = {}): Promise<PullResult> {
+  if (options.zeroCopy && from.algorithm !== to.algorithm) {
     throw new BridgeError('ALGORITHM', `--zerocopy needs the same hash algorithm in both repositories; the source uses ${from.algorithm}, the destination ${to.algorithm}`);
   }
   await using source = await openRepositoryImage(from, reference);
+  return await copyFrom(source, to, options);
+}
+
+/**
+ * The same for an image of a repository that is opened already, here or by another program.
+ * @param source is not disposed
+ * @throws whatever `pullImage` throws
+ */
+export async function copyFrom(source: ImageSource, to: Repository, { name, zeroCopy = false, signal, onEvent }: CopyOptions = {}): Promise<PullResult> {
   return await pullImage(to, source, {
     name,
     localFetch: zeroCopy ? 'zerocopy' : 'reflink',

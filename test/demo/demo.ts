@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { table } from '../../src/cli/table.js';
 import { addStats, describeBytes } from '../../src/cli/pull-stats.js';
 import { openSocketImage, pullImage, Repository } from '../../src/index.js';
-import { listSocketImages } from '../../src/oci/source/socket.js';
+import { listSplitfdstreamImages } from '../../src/oci/source/splitfdstream.js';
 import { unpackSmallStore } from '../support/small-store.js';
 
 const cfsbridge = fileURLToPath(new URL('../../../bin/cfsbridge', import.meta.url));
@@ -41,7 +41,7 @@ async function pullAll(): Promise<string> {
   const rows: string[][] = [];
   let last = '';
   using target = await Repository.open(repository, { write: true });
-  for (const { id, names } of await listSocketImages(socket)) {
+  for (const { id, names } of await listSplitfdstreamImages(socket)) {
     const [name = id.slice(0, 12)] = names;
     const started = performance.now();
     await using source = await openSocketImage(socket, id);

@@ -9,7 +9,7 @@ import { BridgeError } from '../../src/errors.js';
 import { socketpair, type Fd } from '../../src/fd/fd-passing.js';
 import { sourceFromFd } from '../../src/layer/byte-source.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { FEATURE_EXACT, FEATURE_SPLITDIRFDSTREAM } from '../../src/rpc/splitfdstream-methods.js';
@@ -82,7 +82,7 @@ const never = (method: string, answer: Answer): Script => ({ ...directories, ...
 
 async function pull(script: Script, repository: Repository, silenceLimit = SILENCE): Promise<void> {
   await using server = await scripted(folder, script);
-  await using source = await openSocketImage(server.path, 'image', { silenceLimit });
+  await using source = await openSplitfdstreamImage(server.path, 'image', { silenceLimit });
   await pullImage(repository, source, { name: 'tag' });
 }
 

@@ -11,7 +11,7 @@ import { BridgeError } from '../../src/errors.js';
 import { openPath } from '../../src/fd/fd.js';
 import { files } from '../../src/native.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
@@ -141,7 +141,7 @@ export class KillBench implements AsyncDisposable {
   /** Takes the image from the server; it must become what it was when it came from the store. */
   async #pull(): Promise<void> {
     using repository = await Repository.open(this.#repository, { write: true });
-    await using source = await openSocketImage(this.#socket, IMAGE);
+    await using source = await openSplitfdstreamImage(this.#socket, IMAGE);
     const { images } = await pullImage(repository, source, { name: IMAGE, localFetch: 'disabled' });
     assert.equal(images.get(1), this.#expected);
   }

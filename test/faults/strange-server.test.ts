@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pullImage } from '../../src/oci/pull/pull.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { makeStore } from '../support/made-store.js';
@@ -27,7 +27,7 @@ test('files come as descriptors that the server could open, not as names', { ski
     await once(server.stdout, 'data');
     initRepository(join(folder, 'repository'), { insecure: true });
     using repository = await Repository.open(join(folder, 'repository'), { write: true });
-    await using source = await openSocketImage(socket, 'localhost/a:1');
+    await using source = await openSplitfdstreamImage(socket, 'localhost/a:1');
     assert.equal(source.trusted, false);
     await using layer = await source.layers[0]!.open(new AbortController().signal);
     const kinds = new Set<string>();

@@ -7,7 +7,7 @@ import { BridgeError } from '../../src/errors.js';
 import type { Fd } from '../../src/fd/fd-passing.js';
 import { sourceFromFd } from '../../src/layer/byte-source.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { FEATURE_EXACT, FEATURE_SPLITDIRFDSTREAM } from '../../src/rpc/splitfdstream-methods.js';
@@ -57,7 +57,7 @@ async function outcome(script: Script): Promise<string | undefined> {
   using repository = await Repository.open(repositoryPath, { write: true });
   await using server = await scripted(folder, script);
   try {
-    await using source = await openSocketImage(server.path, 'image', { silenceLimit: 5000 });
+    await using source = await openSplitfdstreamImage(server.path, 'image', { silenceLimit: 5000 });
     await pullImage(repository, source, { name: 'tag' });
     return undefined;
   } catch (error) {

@@ -9,7 +9,8 @@ import { connect } from '../../src/fd/fd-passing.js';
 import type { LayerStream } from '../../src/layer/stream.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullResult } from '../../src/oci/pull/types.js';
-import { listSocketImages, openSocketImage } from '../../src/oci/source/socket.js';
+import { openSocketImage } from '../../src/oci/source/socket.js';
+import { listSplitfdstreamImages } from '../../src/oci/source/splitfdstream.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
@@ -84,7 +85,7 @@ for (const language of ['go', 'rust'] as const) {
         using rpc = new JsonRpcConnection(await connect(socket));
         assert.deepEqual(await getFeatures(rpc), new Set());
         rpc.close();
-        await assert.rejects(listSocketImages(socket), (error) => error instanceof RemoteError && error.rpcCode === METHOD_NOT_FOUND && /ListImages/.test(error.message));
+        await assert.rejects(listSplitfdstreamImages(socket), (error) => error instanceof RemoteError && error.rpcCode === METHOD_NOT_FOUND && /ListImages/.test(error.message));
       });
     });
 

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { DigestMismatchError } from '../../src/errors.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullEvent } from '../../src/oci/pull/types.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import type { ImageSource } from '../../src/oci/source/source.js';
 import { initRepository } from '../../src/repository/init.js';
@@ -70,7 +70,7 @@ for (const algorithm of ['sha256', 'sha512'] as const)
       test(`over a socket, ${form}`, () =>
         withoutLeak(async () => {
           await using server = await serving(store, folder, form);
-          await withRepository(`${algorithm}-${form}`, algorithm, (repository) => pullAll(repository, (image) => openSocketImage(server.path, image)));
+          await withRepository(`${algorithm}-${form}`, algorithm, (repository) => pullAll(repository, (image) => openSplitfdstreamImage(server.path, image)));
         }));
   });
 
@@ -83,7 +83,7 @@ test('servers that know no extension: every image is complete, or refused by its
     await withRepository('legacy', 'sha512', async (repository) => {
       const refused: string[] = [];
       for (const [name, image] of Object.entries(index)) {
-        await using source = await openSocketImage(server.path, image.image_id);
+        await using source = await openSplitfdstreamImage(server.path, image.image_id);
         try {
           assertAsRecorded(image, 'sha512', await pullImage(repository, source, { name }));
         } catch (error) {
@@ -126,7 +126,7 @@ for (const form of forms)
       await using server = await serving(store, folder, form);
       await withRepository(`abort-${form}`, 'sha512', async (repository) => {
         const controller = new AbortController();
-        await using source = await openSocketImage(server.path, index['zeta:f300']!.image_id);
+        await using source = await openSplitfdstreamImage(server.path, index['zeta:f300']!.image_id);
         const reason = new Error('enough');
         const pull = pullImage(repository, source, {
           name: 'never',

@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, type Connection, type Fd } from '../../src/fd/fd-passing.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
 import { RemoteError } from '../../src/rpc/rpc-error.js';
 import { getSplitFDStream } from '../../src/rpc/splitfdstream-client.js';
@@ -71,7 +71,7 @@ async function readsAll(): Promise<void> {
   using rpc = await client();
   const { result } = await rpc.call(methods.GetImage, { imageId: IMAGE });
   layers = result.layers!;
-  await using source = await openSocketImage(server.path, IMAGE);
+  await using source = await openSplitfdstreamImage(server.path, IMAGE);
   for (const { open } of source.layers) {
     let chunks = 0;
     await using layer = await open(new AbortController().signal);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { LayerStream } from '../../src/layer/stream.js';
-import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import type { ImageSource } from '../../src/oci/source/source.js';
 import { Store } from '../../src/storage/store.js';
@@ -67,7 +67,7 @@ test('a layer of the store whose reading is aborted', async () => {
 test('a layer over a socket, until its lease is closed', async () => {
   using store = Store.open({ graphroot });
   await using server = await serving(store, folder);
-  await using source = await openSocketImage(server.path, IMAGE);
+  await using source = await openSplitfdstreamImage(server.path, IMAGE);
   await keepsWritersOut(source);
   assert.equal(writerFinds(graphroot), 'free');
 });
@@ -75,7 +75,7 @@ test('a layer over a socket, until its lease is closed', async () => {
 test('a layer over a socket whose client hangs up without closing the lease', async () => {
   using store = Store.open({ graphroot });
   await using server = await serving(store, folder);
-  const source = await openSocketImage(server.path, IMAGE);
+  const source = await openSplitfdstreamImage(server.path, IMAGE);
   await using layer = await source.layers[0]!.open(noSignal);
   await firstBatch(layer);
   assert.equal(writerFinds(graphroot), 'busy');
@@ -86,7 +86,7 @@ test('a layer over a socket whose client hangs up without closing the lease', as
 test('layers that are served when the service ends', async () => {
   using store = Store.open({ graphroot });
   const server = await serving(store, folder);
-  await using source = await openSocketImage(server.path, IMAGE);
+  await using source = await openSplitfdstreamImage(server.path, IMAGE);
   await using layer = await source.layers[0]!.open(noSignal);
   await firstBatch(layer);
   await server[Symbol.asyncDispose]();
@@ -96,7 +96,7 @@ test('layers that are served when the service ends', async () => {
 test('descriptors of files keep their content, so nothing stays locked', async () => {
   using store = Store.open({ graphroot });
   await using server = await serving(store, folder, 'exact');
-  await using source = await openSocketImage(server.path, IMAGE);
+  await using source = await openSplitfdstreamImage(server.path, IMAGE);
   await using layer = await source.layers[0]!.open(noSignal);
   await firstBatch(layer);
   assert.equal(writerFinds(graphroot), 'free');

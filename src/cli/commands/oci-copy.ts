@@ -1,28 +1,81 @@
-import { copyImage } from '../../oci/copy.js';
+import { copyFrom, copyImage } from '../../oci/copy.js';
+import type { PullEvent, PullResult } from '../../oci/pull/types.js';
 import { Repository } from '../../repository/repository.js';
+import { UsageError } from '../errors.js';
 import { openRepository } from '../open-repository.js';
 import { PullProgress } from '../pull-progress.js';
 import type { GlobalOptions, Session } from '../session.js';
 
 export interface CopyCommandOptions extends GlobalOptions {
-  from: string;
+  from?: string;
+  to?: string;
+  socket?: string;
   name?: string;
   zerocopy?: true;
 }
 
-/** `oci copy`: brings an image of another repository into this one. */
-export async function run(session: Session, [image]: [string], { from, name, zerocopy, ...options }: CopyCommandOptions): Promise<void> {
+interface Stored {
+  manifestDigest: string;
+  manifestVerity: string;
+  configDigest: string;
+  configVerity: string;
+}
+
+/** `oci copy`: brings an image of another repository into this one, or the other way round. */
+export async function run(session: Session, [image]: [string], options: CopyCommandOptions): Promise<void> {
+  const { to, name } = options;
+  const stored = await copy(session, image, options);
+  const { out } = session;
+  const tagged = name === undefined ? '' : `, tagged as ${name}`;
+  await out.line(to === undefined ? `Copied image ${image} from ${options.from} to destination repo${tagged}` : `Copied image ${image} to ${to}${tagged}`);
+  await out.line(`Manifest digest: ${stored.manifestDigest}`);
+  await out.line(`Manifest verity: ${stored.manifestVerity}`);
+  await out.line(`Config digest:   ${stored.configDigest}`);
+  await out.line(`Config verity:   ${stored.configVerity}`);
+}
+
+async function copy(session: Session, image: string, options: CopyCommandOptions): Promise<Stored> {
+  const { from, to, socket } = options;
+  if (to !== undefined) {
+    if (socket === undefined) throw new UsageError("option '--to' needs '--socket'; without a server, copy from the other repository");
+    return await sendToServer(session, image, socket, to, options);
+  }
+  if (from === undefined) throw new UsageError("one of the options '--from' and '--to' is needed");
+  return await (socket === undefined ? copyHere(session, image, from, options) : copyFromServer(session, image, socket, from, options));
+}
+
+async function copyHere(session: Session, image: string, from: string, options: CopyCommandOptions): Promise<Stored> {
   using source = await openSourceRepository(from, session.signal);
   using repository = await openRepository(session, options, 'write');
+  return await shown((onEvent) => copyImage(source, repository, image, { ...copyOptions(session, options), onEvent }));
+}
+
+async function copyFromServer(session: Session, image: string, socket: string, from: string, options: CopyCommandOptions): Promise<Stored> {
+  const { openSocketImage } = await import('../../oci/source/socket.js');
+  await using source = await openSocketImage(socket, image, { signal: session.signal, repository: from });
+  using repository = await openRepository(session, options, 'write');
+  return await shown((onEvent) => copyFrom(source, repository, { ...copyOptions(session, options), onEvent }));
+}
+
+async function sendToServer(session: Session, image: string, socket: string, to: string, options: CopyCommandOptions): Promise<Stored> {
+  const { signal } = session;
+  const [{ RemoteRepository }, { pushImage }] = await Promise.all([import('../../oci/remote/remote-repository.js'), import('../../oci/remote/push.js')]);
+  using repository = await openRepository(session, options, 'read');
+  await using destination = await RemoteRepository.connect(socket, to, { signal });
+  const onLayer = (diffId: string, present: boolean): void => void process.stderr.write(`layer ${diffId} ${present ? 'already there' : 'sent'}\n`);
+  const reply = await pushImage(repository, image, destination, { ...copyOptions(session, options), onLayer });
+  return { manifestDigest: reply.manifest_digest, manifestVerity: reply.manifest_verity, configDigest: reply.config_digest, configVerity: reply.config_verity };
+}
+
+function copyOptions({ signal }: Session, { name, zerocopy }: CopyCommandOptions): { name: string | undefined; zeroCopy: boolean; signal: AbortSignal } {
+  return { name, zeroCopy: zerocopy === true, signal };
+}
+
+async function shown(pull: (onEvent: (event: PullEvent) => void) => Promise<PullResult>): Promise<Stored> {
   await using progress = await PullProgress.start(process.stderr);
-  const result = await copyImage(source, repository, image, { name, zeroCopy: zerocopy === true, signal: session.signal, onEvent: (event) => progress.show(event) });
+  const result = await pull((event) => progress.show(event));
   await progress[Symbol.asyncDispose]();
-  const { out } = session;
-  await out.line(`Copied image ${image} from ${from} to destination repo${name === undefined ? '' : `, tagged as ${name}`}`);
-  await out.line(`Manifest digest: ${result.manifestDigest}`);
-  await out.line(`Manifest verity: ${result.manifestStream}`);
-  await out.line(`Config digest:   ${result.configDigest}`);
-  await out.line(`Config verity:   ${result.configStream}`);
+  return { manifestDigest: result.manifestDigest, manifestVerity: result.manifestStream, configDigest: result.configDigest, configVerity: result.configStream };
 }
 
 async function openSourceRepository(path: string, signal: AbortSignal): Promise<Repository> {

@@ -4,11 +4,11 @@ import type { LocalFetch } from '../../oci/pull/local-fetch.js';
 import { pullImage } from '../../oci/pull/pull.js';
 import type { PullResult } from '../../oci/pull/types.js';
 import { isStorageReference, openSource } from '../../oci/source/open.js';
-import { openSocketImage } from '../../oci/source/socket.js';
 import type { ImageSource } from '../../oci/source/source.js';
 import { linkingMount } from '../../oci/source/storage.js';
 import type { MountClone } from '../../storage/mount-clone.js';
 import { openRepository, repositoryPath } from '../open-repository.js';
+import { UsageError } from '../errors.js';
 import { addStats, describeObjects } from '../pull-stats.js';
 import { PullProgress } from '../pull-progress.js';
 import type { GlobalOptions, Session } from '../session.js';
@@ -17,15 +17,15 @@ export interface PullCommandOptions extends GlobalOptions {
   localFetch: LocalFetch;
   zeroCopy?: true;
   socket?: string;
+  from?: string;
   sealSource?: true;
   allowUnverified?: true;
   json?: true;
 }
 
-const STORAGE = 'containers-storage:';
-
 /** `oci pull`: brings an image into the repository. */
 export async function run(session: Session, [image, name]: [string, string | undefined], options: PullCommandOptions): Promise<void> {
+  if (options.from !== undefined && options.socket === undefined) throw new UsageError("option '--from' says which repository of a server; it needs '--socket'");
   // Only files that lie unpacked can be shared; content out of a tar is always new.
   const canShare = options.socket !== undefined || isStorageReference(image);
   const localFetch = !canShare ? 'disabled' : options.zeroCopy ? 'zerocopy' : options.localFetch;
@@ -52,9 +52,10 @@ function cloneMount(image: string, options: PullCommandOptions): MountClone | un
   return existsSync(path) ? linkingMount(image, path) : undefined;
 }
 
-async function open({ signal }: Session, image: string, { socket }: PullCommandOptions, openDir: OpenDir | undefined): Promise<ImageSource> {
+async function open({ signal }: Session, image: string, { socket, from }: PullCommandOptions, openDir: OpenDir | undefined): Promise<ImageSource> {
   if (socket === undefined) return openSource(image, { openDir, signal });
-  return openSocketImage(socket, image.startsWith(STORAGE) ? image.slice(STORAGE.length) : image, { signal });
+  const { openSocketImage } = await import('../../oci/source/socket.js');
+  return openSocketImage(socket, image, { signal, repository: from });
 }
 
 async function printText({ out }: Session, result: PullResult): Promise<void> {

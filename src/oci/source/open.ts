@@ -55,7 +55,8 @@ export async function openSource(reference: string, options: OpenSourceOptions =
   return open(rest, options);
 }
 
-function transportOf(reference: string): { name: string; rest: string } {
+/** What stands before the first colon, and after it. */
+export function transportOf(reference: string): { name: string; rest: string } {
   const colon = reference.indexOf(':');
   return { name: reference.slice(0, Math.max(colon, 0)), rest: reference.slice(colon + 1) };
 }
