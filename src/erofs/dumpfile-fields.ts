@@ -1,96 +1,184 @@
 import type { ByteString } from '../bytes.js';
+import { cString, unescapeField } from './dumpfile-escape.js';
 import { parseMode, parseNumber } from './dumpfile-numbers.js';
+import { SmallBigInts } from './small-bigints.js';
 
+/** The fields by number; xattrs follow them. */
+export const PATH = 0;
+export const SIZE = 1;
+export const MODE = 2;
+export const NLINK = 3;
+export const UID = 4;
+export const GID = 5;
+export const RDEV = 6;
+export const MTIME = 7;
+export const PAYLOAD = 8;
+export const CONTENT = 9;
+export const DIGEST = 10;
+const COUNT = 11;
+
+const NEWLINE = 0x0a;
 const SPACE = 0x20;
+const DASH = 0x2d;
 const DOT = 0x2e;
 const ZERO = 0x30;
+const BACKSLASH = 0x5c;
 /** As many digits fit a number exactly. */
 const SAFE_DIGITS = 15;
 
 /**
- * The fields of one line after the other, without a list of them. Missing ones are empty, as for the C library. Plain
- * numbers, which nearly all are, are read in place.
+ * The fields of one line after the other. Where they are is found in one go over the line's bytes, numbers are read from
+ * there, and only what is kept becomes a string. Missing fields are empty, as for the C library.
  */
 export class LineFields {
+  /** Whole lines. */
+  bytes: Buffer = Buffer.alloc(0);
+  /** The same as text, from which fields are cut. */
   private text: ByteString = '';
-  private at = 0;
-  private end = 0;
+  private readonly starts = new Int32Array(COUNT);
+  private readonly ends = new Int32Array(COUNT);
+  private readonly bigints = new SmallBigInts();
+  /** First byte behind the line, where its newline is. */
+  end = 0;
+  /** Whether a field has an escape. */
+  escaped = false;
 
-  /** Turns to the line from `start` to `end` of `text`. */
-  start(text: ByteString, start: number, end: number): void {
-    this.text = text;
-    this.at = start;
-    this.end = end;
+  /** Turns to other lines. All offsets from then on are into them. */
+  startChunk(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.text = bytes.toString('latin1');
   }
 
-  next(): ByteString {
-    const { text, at, end } = this;
-    if (at >= end) return '';
-    const space = text.indexOf(' ', at);
-    const stop = space < 0 || space > end ? end : space;
-    this.at = stop + 1;
-    return text.slice(at, stop);
+  /** Turns to the line that starts at an offset. */
+  startLine(start: number): void {
+    const { bytes, starts, ends } = this;
+    const stop = bytes.length;
+    let escaped = false;
+    let field = 0;
+    starts[0] = start;
+    let at = start;
+    for (; at < stop; at += 1) {
+      const byte = bytes[at]!;
+      if (byte === SPACE) {
+        ends[field] = at;
+        field += 1;
+        if (field === COUNT) break;
+        starts[field] = at + 1;
+      } else if (byte === BACKSLASH) {
+        escaped = true;
+      } else if (byte === NEWLINE) {
+        break;
+      }
+    }
+    this.escaped = escaped;
+    if (field === COUNT) {
+      const newline = this.text.indexOf('\n', at);
+      this.end = newline < 0 ? stop : newline;
+      return;
+    }
+    ends[field] = this.end = at;
+    for (field += 1; field < COUNT; field += 1) starts[field] = ends[field] = at;
   }
 
-  skip(): void {
-    const space = this.text.indexOf(' ', this.at);
-    this.at = space < 0 || space > this.end ? this.end : space + 1;
+  start(field: number): number {
+    return this.starts[field]!;
   }
 
-  /** Whether the next field starts with this character. */
-  startsWith(code: number): boolean {
-    return this.at < this.end && this.text.charCodeAt(this.at) === code;
+  length(field: number): number {
+    return this.ends[field]! - this.starts[field]!;
   }
 
-  /** Everything that is left. */
-  rest(): ByteString {
-    const { at, end } = this;
-    this.at = end;
-    return at >= end ? '' : this.text.slice(at, end);
+  /** As it is in the file. */
+  raw(field: number): ByteString {
+    return this.slice(this.starts[field]!, this.ends[field]!);
+  }
+
+  slice(start: number, end: number): ByteString {
+    return this.text.slice(start, end);
+  }
+
+  /** @throws FormatError DUMPFILE */
+  value(field: number): ByteString {
+    return this.escaped ? unescapeField(this.raw(field)) : this.raw(field);
+  }
+
+  /** A value for the C tools, which end it at an escaped NUL. @throws FormatError DUMPFILE */
+  cString(field: number): ByteString {
+    return this.escaped ? cString(this.value(field)) : this.raw(field);
+  }
+
+  /** Whether the field is `-`. */
+  isUnset(field: number): boolean {
+    return this.length(field) === 1 && this.startsWith(field, DASH);
+  }
+
+  startsWith(field: number, byte: number): boolean {
+    return this.length(field) > 0 && this.bytes[this.starts[field]!] === byte;
   }
 
   /** 0..2^64-1. @throws FormatError DUMPFILE */
-  number64(): bigint {
-    const plain = this.digits(SPACE);
-    return plain >= 0 ? BigInt(plain) : parseNumber(this.next());
+  number64(field: number): bigint {
+    const plain = this.digits(this.starts[field]!, this.ends[field]!);
+    return plain >= 0 ? this.bigints.get(plain) : parseNumber(this.raw(field));
   }
 
   /** The low 32 bits. @throws FormatError DUMPFILE */
-  number32(): number {
-    const plain = this.digits(SPACE);
-    return plain >= 0 ? plain % 2 ** 32 : Number(BigInt.asUintN(32, parseNumber(this.next())));
+  number32(field: number): number {
+    return this.low32(this.starts[field]!, this.ends[field]!);
   }
 
   /** Octal, the low 16 bits. @throws FormatError DUMPFILE */
   mode(): number {
-    return parseMode(this.next());
+    const { bytes } = this;
+    const end = this.ends[MODE]!;
+    const start = this.starts[MODE]!;
+    if (end - start !== 5 && end - start !== 6) return parseMode(this.raw(MODE));
+    let mode = 0;
+    for (let at = start; at < end; at += 1) {
+      const digit = bytes[at]! - ZERO;
+      if (digit < 0 || digit > 7) return parseMode(this.raw(MODE));
+      mode = mode * 8 + digit;
+    }
+    return mode & 0xffff;
   }
 
-  /** Seconds, up to the dot. @throws FormatError DUMPFILE */
+  /** What is before the dot in MTIME. @throws FormatError DUMPFILE */
   seconds(): bigint {
-    const plain = this.digits(DOT);
-    if (plain >= 0) return BigInt(plain);
-    const { text, at, end } = this;
-    const dot = text.indexOf('.', at);
-    const space = text.indexOf(' ', at);
-    const stop = Math.min(dot < 0 ? end : dot, space < 0 ? end : space, end);
-    this.at = stop + 1;
-    return BigInt.asIntN(64, parseNumber(text.slice(at, dot === stop ? stop : at)));
+    const start = this.starts[MTIME]!;
+    const dot = this.dot();
+    const plain = this.digits(start, dot);
+    return plain >= 0 ? this.bigints.get(plain) : BigInt.asIntN(64, parseNumber(this.slice(start, dot)));
   }
 
-  /** A number of digits that ends in `delimiter` or with the line, or -1 and nothing is read. */
-  private digits(delimiter: number): number {
-    const { text, at: start, end } = this;
-    const limit = Math.min(end, start + SAFE_DIGITS);
-    let at = start;
+  /** What is behind it. @throws FormatError DUMPFILE */
+  nanoseconds(): number {
+    return this.low32(this.dot() + 1, this.ends[MTIME]!);
+  }
+
+  /** Where the dot in MTIME is; its start when there is none, so that the seconds are no number. */
+  private dot(): number {
+    const { bytes } = this;
+    const start = this.starts[MTIME]!;
+    const end = this.ends[MTIME]!;
+    for (let at = start; at < end; at += 1) if (bytes[at] === DOT) return at;
+    return start;
+  }
+
+  private low32(start: number, end: number): number {
+    const plain = this.digits(start, end);
+    return plain >= 0 ? plain % 2 ** 32 : Number(BigInt.asUintN(32, parseNumber(this.slice(start, end))));
+  }
+
+  /** A number of only digits, or -1. */
+  private digits(start: number, end: number): number {
+    const { bytes } = this;
+    if (start >= end || end - start > SAFE_DIGITS) return -1;
     let value = 0;
-    for (; at < limit; at += 1) {
-      const digit = text.charCodeAt(at) - ZERO;
-      if (digit < 0 || digit > 9) break;
+    for (let at = start; at < end; at += 1) {
+      const digit = bytes[at]! - ZERO;
+      if (digit < 0 || digit > 9) return -1;
       value = value * 10 + digit;
     }
-    if (at === start || (at === end ? delimiter === DOT : text.charCodeAt(at) !== delimiter)) return -1;
-    this.at = at + 1;
     return value;
   }
 }

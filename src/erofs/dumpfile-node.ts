@@ -1,91 +1,75 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
-import type { ObjectId } from '../repository/object-id.js';
-import { Device, Directory, EMPTY, Regular, Special, Symlink, TYPE_BITS, type Content, type Metadata, type Node } from '../tree/tree.js';
-import { cString, unescapeField } from './dumpfile-escape.js';
-import type { LineFields } from './dumpfile-fields.js';
-import type { XattrFields } from './dumpfile-xattrs.js';
+import { objectPath } from '../repository/object-id.js';
+import { Device, Directory, EMPTY, Regular, Special, Symlink, TYPE_BITS, type Content, type Node } from '../tree/tree.js';
+import { CONTENT, DIGEST, GID, NLINK, PAYLOAD, RDEV, UID, type LineFields } from './dumpfile-fields.js';
+import { sameBytes, type XattrFields } from './dumpfile-xattrs.js';
 import { INLINE_MAX, SYMLINK_MAX } from './format.js';
 
-const KINDS = new Map<number, Node['kind']>(
-  (Object.keys(TYPE_BITS) as Node['kind'][]).map((kind) => [TYPE_BITS[kind], kind]),
-);
+const TYPE_MASK = 0o170000;
 
 /**
  * Reads the inode of a dumpfile line.
- * @param fields those from MODE on
  * @throws FormatError DUMPFILE, with the reason that the C library gives
  */
 export function parseNode(size: bigint, fields: LineFields, xattrFields: XattrFields): Node {
   const mode = fields.mode();
-  const kind = KINDS.get(mode & 0o170000);
-  if (kind === undefined) throw problem(`Invalid mode ${mode.toString(8)}`);
-  const links = fields.number32();
-  const uid = fields.number32();
-  const gid = lenient(fields, uid);
-  const rdev = lenient(fields, uid);
+  const type = mode & TYPE_MASK;
+  if (!TYPES.has(type)) throw problem(`Invalid mode ${mode.toString(8)}`);
+  const links = fields.number32(NLINK);
+  const uid = fields.number32(UID);
+  const gid = lenient(fields, GID, uid);
+  const rdev = lenient(fields, RDEV, uid);
   const mtimeSec = fields.seconds();
-  const mtimeNsec = fields.number32();
-  const payload = optional(fields.next());
-  const inline = optional(fields.next());
-  const digest = fields.next();
+  const mtimeNsec = fields.nanoseconds();
+  // Its escapes have to be right on every line.
+  if (fields.escaped) fields.value(PAYLOAD);
+  const inline = fields.isUnset(CONTENT) ? null : fields.value(CONTENT);
   if (inline !== null) checkInline(inline, size);
-  const metadata = { mode: mode & 0o7777, uid, gid, mtimeSec, mtimeNsec, xattrs: xattrFields.read(fields.rest()) };
-  const node = nodeOf(kind, metadata, { size, rdev, payload, inline, digest });
-  if (node.kind !== 'directory') node.nlink = links;
-  return node;
+  const metadata = { mode: mode & 0o7777, uid, gid, mtimeSec, mtimeNsec, xattrs: xattrFields.read(fields) };
+  if (type === TYPE_BITS.directory) return new Directory(metadata);
+  let leaf;
+  if (type === TYPE_BITS.regular) leaf = new Regular(metadata, contentOf(size, inline, fields));
+  else if (type === TYPE_BITS.symlink) leaf = new Symlink(metadata, symlinkTarget(fields));
+  else if (type === TYPE_BITS.char || type === TYPE_BITS.block) leaf = new Device(metadata, type === TYPE_BITS.char ? 'char' : 'block', rdev, size);
+  else leaf = new Special(metadata, type === TYPE_BITS.fifo ? 'fifo' : 'socket', size);
+  leaf.nlink = links;
+  return leaf;
 }
 
-interface Data {
-  size: bigint;
-  rdev: number;
-  payload: ByteString | null;
-  inline: ByteString | null;
-  digest: ByteString;
-}
+const TYPES: ReadonlySet<number> = new Set(Object.values(TYPE_BITS));
 
-function nodeOf(kind: Node['kind'], metadata: Metadata, data: Data): Node {
-  switch (kind) {
-    case 'directory':
-      return new Directory(metadata);
-    case 'regular':
-      return new Regular(metadata, contentOf(data));
-    case 'symlink':
-      return new Symlink(metadata, symlinkTarget(data.payload));
-    case 'char':
-    case 'block':
-      return new Device(metadata, kind, data.rdev, data.size);
-    default:
-      return new Special(metadata, kind, data.size);
-  }
-}
-
-function contentOf({ size, payload, inline, digest: digestField }: Data): Content {
+function contentOf(size: bigint, inline: ByteString | null, fields: LineFields): Content {
   if (inline !== null && inline !== '') return { kind: 'inline', bytes: Buffer.from(inline, 'latin1') };
-  const digest = digestField === '-' ? null : parseDigest(digestField, size);
-  const path = payload === null || payload === '' ? null : cString(payload);
-  if (digest !== null && path !== null && isPathOf(path, digest)) return { kind: 'object', id: digest, size };
+  const digest = digestCase(fields);
+  if (digest === LOWER && isObjectPath(fields)) return { kind: 'object', id: fields.raw(DIGEST), size };
+  return otherContent(size, digest, fields);
+}
+
+/** Files that are not as composefs itself writes them. */
+function otherContent(size: bigint, digestCase: DigestCase, fields: LineFields): Content {
+  const path = fields.isUnset(PAYLOAD) || fields.length(PAYLOAD) === 0 ? null : fields.cString(PAYLOAD);
+  // Only an empty file's digest does not matter: for others the C library would store whatever its memory holds.
+  if (digestCase === NOT_HEX && size !== 0n && !fields.isUnset(DIGEST)) {
+    throw problem(`Invalid digest ${fields.raw(DIGEST)}: 64 or 128 hex digits are needed`);
+  }
+  const digest = digestCase === NOT_HEX ? null : fields.raw(DIGEST).toLowerCase();
+  if (digest !== null && path === objectPath(digest)) return { kind: 'object', id: digest, size };
   if (size === 0n && path === null && digest === null) return EMPTY;
   return { kind: 'external', size, payload: path, digest };
 }
 
-/** Only an empty file's digest does not matter: for others the C library would store whatever its memory holds. */
-function parseDigest(field: ByteString, size: bigint): ObjectId | null {
-  if (field.length === 64 || field.length === 128) {
-    const hex = hexCase(field);
-    if (hex === LOWER) return field;
-    if (hex === MIXED) return field.toLowerCase();
-  }
-  if (size === 0n) return null;
-  throw problem(`Invalid digest ${field}: 64 or 128 hex digits are needed`);
-}
-
 const [NOT_HEX, LOWER, MIXED] = [0, 1, 2] as const;
+type DigestCase = typeof NOT_HEX | typeof LOWER | typeof MIXED;
 
-function hexCase(text: ByteString): typeof NOT_HEX | typeof LOWER | typeof MIXED {
+function digestCase(fields: LineFields): DigestCase {
+  const length = fields.length(DIGEST);
+  if (length !== 64 && length !== 128) return NOT_HEX;
+  const { bytes } = fields;
+  const start = fields.start(DIGEST);
   let upper = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
+  for (let at = start; at < start + length; at += 1) {
+    const code = bytes[at]!;
     if ((code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x66)) continue;
     if (code < 0x41 || code > 0x46) return NOT_HEX;
     upper += 1;
@@ -95,17 +79,19 @@ function hexCase(text: ByteString): typeof NOT_HEX | typeof LOWER | typeof MIXED
 
 const SLASH = 0x2f;
 
-/** Whether a path is `xx/yyyy...` for the id `xxyyyy...`. */
-function isPathOf(path: ByteString, id: ObjectId): boolean {
-  if (path.length !== id.length + 1 || path.charCodeAt(2) !== SLASH) return false;
-  for (let at = 0; at < id.length; at += 1) {
-    if (path.charCodeAt(at < 2 ? at : at + 1) !== id.charCodeAt(at)) return false;
-  }
-  return true;
+/** Whether PAYLOAD is `xx/yyyy...` for the DIGEST `xxyyyy...`. */
+function isObjectPath(fields: LineFields): boolean {
+  const length = fields.length(DIGEST);
+  if (fields.length(PAYLOAD) !== length + 1) return false;
+  const { bytes } = fields;
+  const digest = fields.start(DIGEST);
+  const path = fields.start(PAYLOAD);
+  if (bytes[path + 2] !== SLASH) return false;
+  return sameBytes(bytes, path, digest, 2) && sameBytes(bytes, path + 3, digest + 2, length - 2);
 }
 
-function symlinkTarget(payload: ByteString | null): ByteString {
-  const target = cString(payload ?? '');
+function symlinkTarget(fields: LineFields): ByteString {
+  const target = fields.isUnset(PAYLOAD) ? '' : fields.cString(PAYLOAD);
   if (target === '' || target.length > SYMLINK_MAX[1]) throw problem(target === '' ? 'Invalid symlink' : 'Invalid payload');
   return target;
 }
@@ -116,17 +102,13 @@ function checkInline(inline: ByteString, size: bigint): void {
 }
 
 /** The C library looks at the wrong variable: what is no number is an error for root's files and else zero. */
-function lenient(fields: LineFields, uid: number): number {
+function lenient(fields: LineFields, field: number, uid: number): number {
   try {
-    return fields.number32();
+    return fields.number32(field);
   } catch (error) {
     if (uid === 0) throw error;
     return 0;
   }
-}
-
-function optional(field: ByteString): ByteString | null {
-  return field === '-' ? null : unescapeField(field);
 }
 
 function problem(message: string): FormatError {

@@ -1,14 +1,14 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { DEPTH_MAX, Directory, NAME_MAX, TYPE_BITS, type Leaf } from '../tree/tree.js';
-import { cString, unescapeField } from './dumpfile-escape.js';
-import { LineFields } from './dumpfile-fields.js';
+import { LineFields, MODE, PATH, PAYLOAD, SIZE } from './dumpfile-fields.js';
 import { parseNode } from './dumpfile-node.js';
 import { parseMode } from './dumpfile-numbers.js';
-import { XattrFields } from './dumpfile-xattrs.js';
+import { sameBytes, XattrFields } from './dumpfile-xattrs.js';
 
 /** Bytes that become one string. From 1 MiB on Node keeps strings outside of the heap, where searching them is very slow. */
 const CHUNK = 512 << 10;
+const SLASH = 0x2f;
 const AT = 0x40;
 
 /** A line that gives an existing inode another name. */
@@ -30,7 +30,7 @@ export function parseDump(text: Buffer): Directory {
   const parser = new DumpParser(text.indexOf(0));
   for (let start = 0; start < text.length; ) {
     const end = endOfChunk(text, start);
-    parser.parseLines(text.toString('latin1', start, end), start);
+    parser.parseLines(text.subarray(start, end), start);
     start = end;
   }
   return parser.finish();
@@ -51,31 +51,34 @@ class DumpParser {
   private readonly linkNames = new Map<Directory, Map<ByteString, Link>>();
   private readonly fields = new LineFields();
   private readonly xattrs = new XattrFields();
-  private parentText: ByteString | null = null;
   private parent: Directory | null = null;
+  /** Where the path of that directory is written; no length when it is not known. */
+  private parentStart = 0;
+  private parentLength = -1;
   private line = 0;
 
   /** @param firstNul where in the file the first NUL byte is, or -1 */
   constructor(private readonly firstNul: number) {}
 
   /**
-   * @param text whole lines
+   * @param bytes whole lines
    * @param offset where in the file they are
    */
-  parseLines(text: ByteString, offset: number): void {
+  parseLines(bytes: Buffer, offset: number): void {
     const nul = this.firstNul - offset;
-    for (let start = 0; start < text.length; ) {
-      const newline = text.indexOf('\n', start);
-      const end = newline < 0 ? text.length : newline;
+    const { fields } = this;
+    fields.startChunk(bytes);
+    this.xattrs.startChunk();
+    this.parentLength = -1;
+    for (let start = 0; start < bytes.length; start = fields.end + 1) {
       this.line += 1;
+      fields.startLine(start);
       try {
-        if (nul >= start && nul < end) throw problem(`Invalid embedded NUL character at position ${nul - start}`);
-        this.fields.start(text, start, end);
+        if (nul >= start && nul < fields.end) throw problem(`Invalid embedded NUL character at position ${nul - start}`);
         this.addLine();
       } catch (error) {
-        throw atLine(error, this.line, text.slice(start, end).split(' ', 1)[0]!);
+        throw atLine(error, this.line, fields.raw(PATH));
       }
-      start = end + 1;
     }
   }
 
@@ -93,31 +96,39 @@ class DumpParser {
 
   private addLine(): void {
     const { fields } = this;
-    const field = fields.next();
-    if (field === '') throw problem('Invalid empty path');
-    const path = cString(unescapeField(field));
-    const size = fields.number64();
-    const slash = path.lastIndexOf('/');
-    const name = slash < 0 ? path : path.slice(slash + 1);
+    const start = fields.start(PATH);
+    const length = fields.length(PATH);
+    if (length === 0) throw problem('Invalid empty path');
+    const size = fields.number64(SIZE);
+    const slash = fields.escaped ? -1 : lastSlash(fields.bytes, start, length);
+    if (slash >= 0 && slash === this.parentLength && slash < length - 1 && sameBytes(fields.bytes, this.parentStart, start, slash)) {
+      this.addNamed(this.parent!, fields.slice(start + slash + 1, start + length), size);
+      return;
+    }
+    const path = fields.cString(PATH);
+    const name = path.slice(path.lastIndexOf('/') + 1);
     if (name === '' && /[^/]/.test(path)) throw problem(`Parent directory missing for ${showBytes(path)}`);
-    const { parentText } = this;
-    const sameParent = parentText !== null && slash === parentText.length && name !== '' && path.startsWith(parentText);
-    const parent = sameParent ? this.parent : this.findParent(path);
+    const parent = this.findParent(path);
     if (parent === null) {
       this.addRoot(size);
       return;
     }
-    if (slash >= 0 && !sameParent) {
-      this.parentText = path.slice(0, slash);
+    if (slash >= 0) {
       this.parent = parent;
+      this.parentStart = start;
+      this.parentLength = slash;
     }
-    if (name === '.' || name === '..') throw problem(`Invalid . or .. in path: ${showBytes(path)}`);
+    this.addNamed(parent, name, size);
+  }
+
+  private addNamed(parent: Directory, name: ByteString, size: bigint): void {
+    if (name === '.' || name === '..') throw problem(`Invalid . or .. in path: ${showBytes(this.fields.cString(PATH))}`);
     this.addChild(parent, name, size);
   }
 
   private addRoot(size: bigint): void {
     if (this.root !== undefined) throw problem("Can't have multiple roots");
-    const root = this.fields.startsWith(AT) ? null : parseNode(size, this.fields, this.xattrs);
+    const root = this.fields.startsWith(MODE, AT) ? null : parseNode(size, this.fields, this.xattrs);
     if (root?.kind !== 'directory') throw problem('Root must be a directory');
     this.root = root;
   }
@@ -125,24 +136,22 @@ class DumpParser {
   private addChild(parent: Directory, name: ByteString, size: bigint): void {
     if (name.length > NAME_MAX) throw problem(`Can't add child: a name of ${name.length} bytes`);
     const { fields } = this;
-    if (fields.startsWith(AT)) {
+    if (fields.startsWith(MODE, AT)) {
       this.addLink(parent, name);
       return;
     }
     const node = parseNode(size, fields, this.xattrs);
     const before = parent.entries.size;
     parent.entries.set(name, node);
-    if (parent.entries.size === before || this.linkNames.get(parent)?.has(name) === true) throw problem(EXISTS);
+    if (parent.entries.size === before || (this.links.length > 0 && this.linkNames.get(parent)?.has(name) === true)) throw problem(EXISTS);
   }
 
   private addLink(parent: Directory, name: ByteString): void {
     const { fields } = this;
     if (parent.entries.has(name) || this.linkNames.get(parent)?.has(name) === true) throw problem(EXISTS);
-    if ((parseMode(fields.next().slice(1)) & 0o170000) === TYPE_BITS.directory) throw problem("Directories can't be hardlinked");
-    for (let skipped = 0; skipped < FIELDS_TO_PAYLOAD; skipped += 1) fields.skip();
-    const payload = fields.next();
-    if (payload === '-') throw problem('No target path for the hardlink');
-    const link = { directory: parent, name, target: cString(unescapeField(payload)), line: this.line };
+    if ((parseMode(fields.raw(MODE).slice(1)) & 0o170000) === TYPE_BITS.directory) throw problem("Directories can't be hardlinked");
+    if (fields.isUnset(PAYLOAD)) throw problem('No target path for the hardlink');
+    const link = { directory: parent, name, target: fields.cString(PAYLOAD), line: this.line };
     this.links.push(link);
     let names = this.linkNames.get(parent);
     if (names === undefined) this.linkNames.set(parent, (names = new Map<ByteString, Link>()));
@@ -190,13 +199,18 @@ class DumpParser {
   }
 }
 
+/** Counted from `start`, or -1. */
+function lastSlash(bytes: Uint8Array, start: number, length: number): number {
+  let index = length - 1;
+  while (index >= 0 && bytes[start + index] !== SLASH) index -= 1;
+  return index;
+}
+
 function lastName(path: ByteString): ByteString {
   return path.split('/').findLast((name) => name !== '') ?? '';
 }
 
 const EXISTS = "Can't add child: the name is there already";
-/** NLINK to MTIME. */
-const FIELDS_TO_PAYLOAD = 5;
 
 function problem(message: string): FormatError {
   return new FormatError('DUMPFILE', message);

@@ -2,25 +2,52 @@ import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { NO_XATTRS, type Xattrs } from '../tree/tree.js';
 import { cString, unescapeField } from './dumpfile-escape.js';
+import { DIGEST, type LineFields } from './dumpfile-fields.js';
 
 /** Bytes of xattrs the C library lets one line have: all of the text, and names, values and 7 bytes each. */
 const TEXT_MAX = 65535;
 const BYTES_MAX = 32767 - 12;
 
+/** How many ends of lines are recognized by their bytes alone. */
+const RECENT = 64;
+
 /** Reads the ends of lines. Most lines end in one of a few sets of xattrs, which are read and kept once. */
 export class XattrFields {
   private readonly known = new Map<ByteString, Xattrs>();
+  /** Sets that were met lately, by the length of their text, and where that is. */
+  private readonly recentStart = new Int32Array(RECENT);
+  private readonly recentLength = new Int32Array(RECENT);
+  private readonly recent = new Array<Xattrs>(RECENT).fill(NO_XATTRS);
+
+  /** Forgets where something was. */
+  startChunk(): void {
+    this.recentLength.fill(0);
+  }
 
   /**
-   * @param text what follows DIGEST
+   * Reads what follows DIGEST.
    * @throws FormatError DUMPFILE
    */
-  read(text: ByteString): Xattrs {
-    if (text === '') return NO_XATTRS;
+  read(fields: LineFields): Xattrs {
+    const start = fields.start(DIGEST) + fields.length(DIGEST) + 1;
+    const length = fields.end - start;
+    if (length <= 0) return NO_XATTRS;
+    const slot = length % RECENT;
+    if (this.recentLength[slot] === length && sameBytes(fields.bytes, this.recentStart[slot]!, start, length)) return this.recent[slot]!;
+    const text = fields.slice(start, fields.end);
     let xattrs = this.known.get(text);
     if (xattrs === undefined) this.known.set(text, (xattrs = parseXattrs(text)));
+    this.recentStart[slot] = start;
+    this.recentLength[slot] = length;
+    this.recent[slot] = xattrs;
     return xattrs;
   }
+}
+
+/** Whether there are the same bytes at two offsets. */
+export function sameBytes(bytes: Uint8Array, one: number, other: number, length: number): boolean {
+  for (let index = 0; index < length; index += 1) if (bytes[one + index] !== bytes[other + index]) return false;
+  return true;
 }
 
 function parseXattrs(text: ByteString): Xattrs {
