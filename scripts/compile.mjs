@@ -24,8 +24,9 @@ if (status !== 0) process.exit(status ?? 1);
 console.log('build: esbuild');
 rmSync(join(dist, 'cli'), { recursive: true, force: true });
 await require('esbuild').build({
-  entryPoints: [join(dist, 'src/cli/multicall.js')],
-  outfile: join(dist, 'cli/commands.cjs'),
+  entryPoints: { commands: join(dist, 'src/cli/multicall.js'), mkcomposefs: join(dist, 'src/cli/mkcomposefs-main.js') },
+  outdir: join(dist, 'cli'),
+  outExtension: { '.js': '.cjs' },
   bundle: true,
   format: 'cjs',
   platform: 'node',

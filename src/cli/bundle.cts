@@ -4,8 +4,9 @@ import v8 = require('node:v8');
 import vm = require('node:vm');
 
 const FOLDER = path.join(__dirname, '..', '..', 'cli');
-const BUNDLE = path.join(FOLDER, 'commands.cjs');
-const CODE_CACHE = path.join(FOLDER, 'commands.cache');
+/** `mkcomposefs` is that command alone, which others call for every image they make. */
+type Bundle = 'commands' | 'mkcomposefs';
+const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs'];
 
 // A pull makes many short-lived objects; with V8's defaults, which are meant for servers, the heap grows for them by tens of
 // megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`. V8 takes a code cache
@@ -14,36 +15,39 @@ v8.setFlagsFromString('--heap-growing-percent=15');
 
 type Commands = (exports: object, require: NodeJS.Require, module: object, filename: string, dirname: string) => void;
 
-function compile(cachedData?: Buffer): vm.Script {
+const sourceOf = (bundle: Bundle): string => path.join(FOLDER, `${bundle}.cjs`);
+const codeCacheOf = (bundle: Bundle): string => path.join(FOLDER, `${bundle}.cache`);
+
+function compile(bundle: Bundle, cachedData?: Buffer): vm.Script {
   // Given only where Node has it; there it lets the bundle import packages that are not in it.
   const importModuleDynamically = (vm.constants as Partial<typeof vm.constants> | undefined)?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-  return new vm.Script(`(function (exports, require, module, __filename, __dirname) {${fs.readFileSync(BUNDLE, 'latin1')}\n})`, {
-    filename: BUNDLE,
+  return new vm.Script(`(function (exports, require, module, __filename, __dirname) {${fs.readFileSync(sourceOf(bundle), 'latin1')}\n})`, {
+    filename: sourceOf(bundle),
     ...(cachedData && { cachedData }),
     ...(importModuleDynamically !== undefined && { importModuleDynamically }),
   });
 }
 
 /** V8 looks at the length of the source only: a cache that is older than the bundle may belong to another one. */
-function readCache(): Buffer | undefined {
-  const cache = fs.statSync(CODE_CACHE, { throwIfNoEntry: false });
-  return cache && cache.mtimeMs >= fs.statSync(BUNDLE).mtimeMs ? fs.readFileSync(CODE_CACHE) : undefined;
+function readCache(bundle: Bundle): Buffer | undefined {
+  const cache = fs.statSync(codeCacheOf(bundle), { throwIfNoEntry: false });
+  return cache && cache.mtimeMs >= fs.statSync(sourceOf(bundle)).mtimeMs ? fs.readFileSync(codeCacheOf(bundle)) : undefined;
 }
 
 /** Runs the bundled commands: with the code that was compiled when the package was installed, as far as it is of this Node. */
-function run(): void {
-  const commands = compile(readCache()).runInThisContext() as Commands;
+function run(bundle: Bundle): void {
+  const commands = compile(bundle, readCache(bundle)).runInThisContext() as Commands;
   const module = { exports: {} };
-  commands(module.exports, require, module, BUNDLE, FOLDER);
+  commands(module.exports, require, module, sourceOf(bundle), FOLDER);
 }
 
-/** Compiles the bundled commands and keeps the result beside them. Without it they work the same, and start later. */
-function writeCodeCache(): void {
+/** Compiles the bundled commands and keeps the results beside them. Without these they work the same, and start later. */
+function writeCodeCaches(): void {
   // What is not compiled now would be in each process when it is first called.
   v8.setFlagsFromString('--no-lazy');
-  const script = compile();
+  const scripts = BUNDLES.map((bundle) => compile(bundle));
   v8.setFlagsFromString('--lazy');
-  fs.writeFileSync(CODE_CACHE, script.createCachedData());
+  BUNDLES.forEach((bundle, index) => fs.writeFileSync(codeCacheOf(bundle), scripts[index]!.createCachedData()));
 }
 
-export = { run, writeCodeCache };
+export = { run, writeCodeCaches };

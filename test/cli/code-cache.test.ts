@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const files = ['package.json', 'bin', 'scripts/code-cache.mjs', 'dist/src/cli/bundle.cjs', 'dist/cli/commands.cjs', 'build/Release/cfsbridge.node'];
+const files = ['package.json', 'bin', 'scripts/code-cache.mjs', 'dist/src/cli/bundle.cjs', 'dist/cli/commands.cjs', 'dist/cli/mkcomposefs.cjs', 'build/Release/cfsbridge.node'];
 
 describe('code cache', () => {
   let copy: string;
@@ -26,7 +26,7 @@ describe('code cache', () => {
         }
       };
       process.argv = [process.argv[0], 'cfsbridge', '--version'];
-      require('${installed('dist/src/cli/bundle.cjs')}').run();`], { encoding: 'utf8' });
+      require('${installed('dist/src/cli/bundle.cjs')}').run('commands');`], { encoding: 'utf8' });
 
   before(() => {
     copy = mkdtempSync(join(tmpdir(), 'cfsbridge-code-cache-'));
