@@ -2,20 +2,12 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { graphroot, run, SharedFolder, succeed, whyNoPeers, whyNoStore, cfsctl } from './peers.js';
-import { program, pullOverSocket, StoreServer } from './processes.js';
+import { graphroot, SharedFolder, succeed, whyNoPeers, whyNoStore, cfsctl } from './peers.js';
+import { pullOverSocket, StoreServer } from './processes.js';
 import { assertSound, fixedNamesOf, makeRepository, pullHere } from './repositories.js';
+import { asUser, USER, whyNoUser } from './ordinary-user.js';
 import { makeSmallStore } from './small-image.js';
 import { filesBelow } from './snapshot.js';
-
-/** A user without any privilege, and without a home or groups. */
-const USER = 65534;
-const asUser = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups', '--inh-caps=-all', 'prlimit', '--nofile=1024:1024'];
-
-function whyNoUser(): string | false {
-  const [command = '', ...options] = asUser;
-  return run(command, [...options, 'test', '-r', program('pull')]).status === 0 ? false : 'this checkout is in a folder that other users cannot read';
-}
 
 describe('an ordinary user pulls over a socket from a server that runs as root', { skip: whyNoPeers() || whyNoUser() }, () => {
   let folder: SharedFolder;
