@@ -40,6 +40,7 @@ int fdArgument(const Napi::CallbackInfo& info, size_t index) {
 }  // namespace cfsbridge
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  cfsbridge::initBase64(env, exports);
   cfsbridge::initCheck(env, exports);
   cfsbridge::initFiles(env, exports);
   cfsbridge::initMount(env, exports);

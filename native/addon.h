@@ -15,6 +15,7 @@ Napi::Error errnoError(Napi::Env env, int error, const char* syscall, const std:
 std::string byteString(const Napi::Value& value);
 int fdArgument(const Napi::CallbackInfo& info, size_t index);
 
+void initBase64(Napi::Env env, Napi::Object exports);
 void initCheck(Napi::Env env, Napi::Object exports);
 void initFiles(Napi::Env env, Napi::Object exports);
 void initMount(Napi::Env env, Napi::Object exports);

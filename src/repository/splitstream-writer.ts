@@ -45,10 +45,11 @@ export class SplitstreamWriter {
 
   /** Adds bytes that stay in the stream. They are copied. */
   inline(bytes: Uint8Array): void {
-    for (let rest = bytes; rest.length > 0; ) {
-      const piece = rest.subarray(0, this.#roomInRun());
-      this.#append(piece);
-      rest = rest.subarray(piece.length);
+    let from = 0;
+    while (from < bytes.length) {
+      const to = Math.min(bytes.length, from + this.#roomInRun());
+      this.#append(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
+      from = to;
     }
   }
 
@@ -60,7 +61,7 @@ export class SplitstreamWriter {
     if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`external chunk of ${size} bytes`);
     this.#closeRun();
     this.#reserve(8);
-    this.#length = this.#pending.writeBigInt64LE(BigInt(this.#objects.add(id)), this.#length);
+    this.#length = writeInt64(this.#pending, this.#objects.add(id), this.#length);
     this.#size += size;
     this.#flush(FLUSH_SIZE);
   }
@@ -119,7 +120,7 @@ export class SplitstreamWriter {
 
   #closeRun(): void {
     if (this.#run < 0) return;
-    this.#pending.writeBigInt64LE(BigInt(this.#run + 8 - this.#length), this.#run);
+    writeInt64(this.#pending, this.#run + 8 - this.#length, this.#run);
     this.#run = -1;
   }
 
@@ -132,6 +133,11 @@ export class SplitstreamWriter {
   #reserve(bytes: number): void {
     this.#pending = withRoom(this.#pending, this.#length, bytes);
   }
+}
+
+/** @returns where the next value goes */
+function writeInt64(buffer: Buffer, value: number, at: number): number {
+  return buffer.writeInt32LE(Math.floor(value / 2 ** 32), buffer.writeUInt32LE(value >>> 0, at));
 }
 
 /** Raw digests in order of first use. */

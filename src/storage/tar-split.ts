@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Chunk } from '../layer/stream.js';
+import { loadNative } from '../native.js';
 
 /**
  * tar-split: the recipe of a byte-exact tar, one JSON object per line. A segment (type 2) is tar bytes in base64;
@@ -15,18 +16,31 @@ import type { Chunk } from '../layer/stream.js';
  */
 export type ContentOf = (name: ByteString, size: number) => Chunk;
 
+interface NativeBase64 {
+  /** @returns bytes written to `into` from `at` on, or -1 when the text is not base64 */
+  decodeBase64(text: Buffer, start: number, end: number, into: Buffer, at: number): number;
+}
+
+const { decodeBase64 } = loadNative<NativeBase64>();
+
 /** Tar headers with the largest extension records that tar-split's own reader accepts stay far below this. */
 const MAX_LINE = 16 << 20;
 
 const NEWLINE = 0x0a;
 const QUOTE = 0x22;
-const EQUALS = 0x3d;
+const BACKSLASH = 0x5c;
+const DIGIT = 0x30;
 const SEGMENT_HEAD = Buffer.from('{"type":2,"payload":"', 'latin1');
-const SEGMENT_TAIL = /^(?:,"position":\d{1,15})?\}$/;
-const FILE_LINE =
-  /^\{"type":1,"name":"([^"\\]*)"(?:,"size":([1-9]\d{0,14}))?,"payload":(?:null|"[A-Za-z0-9+/]{11}=")(?:,"position":\d{1,15})?\}$/;
-/** Lines of the usual shape with a name longer than this are parsed as any other JSON. */
-const FILE_LINE_LIMIT = 16 << 10;
+const FILE_HEAD = Buffer.from('{"type":1,"name":"', 'latin1');
+const SIZE = Buffer.from(',"size":', 'latin1');
+const NO_PAYLOAD = Buffer.from(',"payload":null', 'latin1');
+const PAYLOAD = Buffer.from(',"payload":"', 'latin1');
+/** A CRC-64 in base64. */
+const PAYLOAD_LENGTH = 12;
+const POSITION = Buffer.from(',"position":', 'latin1');
+const END = Buffer.from('}', 'latin1');
+/** Numbers with more digits may not be exact. */
+const MAX_DIGITS = 15;
 
 const lineSchema = z.union([
   z.object({ type: z.literal(2), payload: z.string().nullish() }),
@@ -112,19 +126,35 @@ export class TarSplitParser {
     this.#offset += end - start + 1;
   }
 
+  /** Takes a line in the shape that Go's encoder gives it. @returns false for any other, of which nothing was taken */
   #usualLine(block: Buffer, start: number, end: number): boolean {
-    if (startsWith(block, start, end, SEGMENT_HEAD)) {
+    if (has(block, start, SEGMENT_HEAD)) {
       const from = start + SEGMENT_HEAD.length;
       const quote = block.indexOf(QUOTE, from);
-      if (quote < from || quote >= end) return false;
-      if (!SEGMENT_TAIL.test(block.toString('latin1', quote + 1, Math.min(end, quote + 64)))) return false;
+      if (quote < from || quote >= end || !isTail(block, quote + 1, end)) return false;
       this.#segment(block, from, quote);
       return true;
     }
-    if (end - start > FILE_LINE_LIMIT) return false;
-    const match = FILE_LINE.exec(block.toString('latin1', start, end));
-    if (!match) return false;
-    if (match[2] !== undefined) this.#file(match[1]!, Number(match[2]));
+    if (!has(block, start, FILE_HEAD)) return false;
+    const from = start + FILE_HEAD.length;
+    let at = from;
+    while (block[at] !== QUOTE) if (at === end || block[at++] === BACKSLASH) return false;
+    const quote = at++;
+    let size = 0;
+    if (has(block, at, SIZE)) {
+      const digits = at + SIZE.length;
+      at = afterNumber(block, digits);
+      for (let i = digits; i < at; i++) size = size * 10 + (block[i]! - DIGIT);
+      if (at === digits || block[digits] === DIGIT) return false;
+    }
+    if (has(block, at, NO_PAYLOAD)) {
+      at += NO_PAYLOAD.length;
+    } else {
+      at += PAYLOAD.length + PAYLOAD_LENGTH;
+      if (!has(block, at - PAYLOAD.length - PAYLOAD_LENGTH, PAYLOAD) || block.indexOf(QUOTE, at - PAYLOAD_LENGTH) !== at++) return false;
+    }
+    if (!isTail(block, at, end)) return false;
+    if (size > 0) this.#file(block.toString('latin1', from, quote), size);
     return true;
   }
 
@@ -157,11 +187,8 @@ export class TarSplitParser {
   }
 
   #segment(block: Buffer, start: number, end: number): void {
-    let size = ((end - start) / 4) * 3;
-    if (end > start && block[end - 1] === EQUALS) size -= block[end - 2] === EQUALS ? 2 : 1;
-    // Node skips what is not base64, so anything wrong shows as too few bytes.
-    const written = Number.isInteger(size) ? this.#out.write(block.toString('latin1', start, end), this.#outEnd, size, 'base64') : -1;
-    if (written !== size) throw this.#bad('a segment is not base64');
+    const size = decodeBase64(block, start, end, this.#out, this.#outEnd);
+    if (size < 0) throw this.#bad('a segment is not base64');
     this.#outEnd += size;
     this.#count(size);
   }
@@ -211,8 +238,21 @@ export function cleanName(name: ByteString): ByteString {
   return parts.join('/');
 }
 
-function startsWith(block: Buffer, start: number, end: number, head: Buffer): boolean {
-  if (end - start < head.length) return false;
-  for (let i = 0; i < head.length; i++) if (block[start + i] !== head[i]) return false;
+function has(block: Buffer, at: number, what: Buffer): boolean {
+  for (let i = 0; i < what.length; i++) if (block[at + i] !== what[i]) return false;
   return true;
+}
+
+/** Whether nothing but the line's number and the closing brace lies between `at` and `end`. */
+function isTail(block: Buffer, at: number, end: number): boolean {
+  const digits = at + POSITION.length;
+  const brace = has(block, at, POSITION) ? afterNumber(block, digits) : at;
+  return brace !== digits && brace + END.length === end && has(block, brace, END);
+}
+
+/** Where a number that starts at `at` ends; `at` when there is none that is short enough. */
+function afterNumber(block: Buffer, at: number): number {
+  let end = at;
+  while (block[end]! >= DIGIT && block[end]! <= DIGIT + 9) end++;
+  return end - at > MAX_DIGITS ? at : end;
 }

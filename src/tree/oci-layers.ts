@@ -3,7 +3,7 @@ import { FormatError } from '../errors.js';
 import type { TarEntry } from '../layer/entry.js';
 import type { ObjectId } from '../repository/object-id.js';
 import { transformForOci, type XattrMode } from './oci-transform.js';
-import { splitPath } from './path.js';
+import { checkName, splitPath } from './path.js';
 import { Device, Directory, EMPTY, NO_XATTRS, Regular, Special, Symlink, type Content, type Metadata, type Node } from './tree.js';
 
 /** Where the bytes of a regular file went; their number is the entry's `size`. */
@@ -11,6 +11,9 @@ export type FileContent = { kind: 'empty' } | { kind: 'inline'; bytes: Buffer } 
 
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
+
+const MAX_ID = 0xffff_ffff;
+const MAX_TIME = 2n ** 63n - 1n;
 
 /** Metadata of directories nobody described. */
 const UNNAMED: Metadata = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0n, mtimeNsec: 0, xattrs: NO_XATTRS };
@@ -45,7 +48,8 @@ export class LayerTree {
     const last = entry.path.slice(slash + 1);
     const plain = last !== '' && last !== '.' && last !== '..' && slash >= 0;
     if (plain && this.parentPath === entry.path.slice(0, slash)) {
-      this.applyNamed(this.parent, splitPath(last, entry)[0]!, entry, content);
+      checkName(last, entry);
+      this.applyNamed(this.parent, last, entry, content);
       return;
     }
     const components = splitPath(entry.path, entry);
@@ -144,6 +148,8 @@ export class LayerTree {
 }
 
 function metadataOf(entry: TarEntry): Metadata {
+  // As nearly all are. The inode takes what it needs.
+  if (entry.mode <= 0o7777 && entry.uid <= MAX_ID && entry.gid <= MAX_ID && entry.mtimeSec >= 0n && entry.mtimeSec <= MAX_TIME && entry.xattrs.size === 0) return entry;
   return {
     mode: entry.mode & 0o7777,
     uid: entry.uid >>> 0,

@@ -9,20 +9,18 @@ import { DEPTH_MAX, NAME_MAX } from './tree.js';
  */
 export function splitPath(path: ByteString, entry: { path: ByteString; offset: number }): ByteString[] {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
-  const problem = pathProblem(names);
-  if (problem !== null) {
-    throw new FormatError('LAYER_PATH', `${problem} in a path`, {
-      place: { entry: showBytes(entry.path.slice(0, 300)), offset: entry.offset },
-    });
-  }
+  for (const name of names) checkName(name, entry);
+  if (names.length > DEPTH_MAX) throw bad(`${names.length} nested names`, entry);
   return names;
 }
 
-function pathProblem(names: readonly ByteString[]): string | null {
-  for (const name of names) {
-    if (name === '..') return '".."';
-    if (name.length > NAME_MAX) return `a name of ${name.length} bytes`;
-    if (name.includes('\0')) return 'a NUL byte';
-  }
-  return names.length > DEPTH_MAX ? `${names.length} nested names` : null;
+/** Checks one name of a path, which is not empty and has no `/`. @throws as splitPath */
+export function checkName(name: ByteString, entry: { path: ByteString; offset: number }): void {
+  if (name === '..') throw bad('".."', entry);
+  if (name.length > NAME_MAX) throw bad(`a name of ${name.length} bytes`, entry);
+  if (name.includes('\0')) throw bad('a NUL byte', entry);
+}
+
+function bad(problem: string, entry: { path: ByteString; offset: number }): FormatError {
+  return new FormatError('LAYER_PATH', `${problem} in a path`, { place: { entry: showBytes(entry.path.slice(0, 300)), offset: entry.offset } });
 }

@@ -18,6 +18,8 @@ const BATCHES_IN_FLIGHT = 8;
 /** Content that comes as bytes is stored by one thread as a whole up to this size, and streamed beyond. */
 const MEMORY_LIMIT = 1024 * 1024;
 
+const EMPTY: FileContent = { kind: 'empty' };
+
 /** One entry of a layer with the place of its content, as `LayerTree.apply` takes it. */
 export interface PlacedEntry {
   entry: TarEntry;
@@ -142,7 +144,7 @@ class LayerImporter implements TarVisitor {
   entry(entry: TarEntry): void {
     this.stats.entries++;
     if (entry.type === 'file') this.stats.files++;
-    this.#entries.push({ entry, content: { kind: 'empty' } });
+    this.#entries.push({ entry, content: EMPTY });
     this.#contentDue = entry.type === 'file' && entry.size > 0;
   }
 
