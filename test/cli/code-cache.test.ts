@@ -40,7 +40,7 @@ describe('code cache', () => {
   });
   after(() => rmSync(copy, { recursive: true }));
 
-  const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+  const version = `cfsbridge ${(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version}`;
 
   test('is taken by the Node that made it, under the flags of the commands', () => {
     assert.equal(isTaken(), `rejected false\n${version}\n`);
