@@ -11,6 +11,8 @@ import { isDigest } from '../manifest.js';
 import type { Health } from './health.js';
 
 const MANIFEST = 'oci-manifest-';
+/** Streams and images that a source or a rebuild may give. */
+const RESTORABLE = /^(oci-(manifest|config|layer)-sha\d+:[0-9a-f]+|[0-9a-f]{64,128})$/;
 const AREAS: readonly Area[] = ['images', 'streams'];
 
 /** Images by the digests of their manifests, with the tags each has; also those that only a tag or a referrer speaks of. */
@@ -26,15 +28,29 @@ export function imagesByDigest(repository: Repository): Map<string, string[]> {
   return images;
 }
 
-/** Entries of `streams/` and `images/` that are no links to objects, as paths, and why. */
+/**
+ * Entries of `streams/` and `images/` that can be no names, as paths, and why: what is no link to an object, and refs to something that
+ * is neither there nor of a kind that could be restored.
+ */
 export function foreignNames(repository: Repository): [path: ByteString, reason: string][] {
-  return AREAS.flatMap((area) =>
-    repository.listNames(area).flatMap((name): [ByteString, string][] => {
+  return AREAS.flatMap((area) => {
+    const names = repository.listNames(area).flatMap((name): [ByteString, string][] => {
       const path = `${area}/${name}`;
       if (entryType(repository.root, path) !== constants.S_IFLNK) return [[path, 'not a symlink']];
       return targetOf(repository, path) === undefined ? [[path, 'does not lead to an object']] : [];
-    }),
-  );
+    });
+    const refs = walkLinks(repository.root, `${area}/refs`).flatMap((ref): [ByteString, string][] => {
+      const path = `${area}/refs/${ref}`;
+      if (entryType(repository.root, path) !== constants.S_IFLNK) return [[path, 'not a symlink']];
+      const name = linkTarget(repository, path) ?? '';
+      return RESTORABLE.test(name) || isName(repository, `${area}/${name}`) ? [] : [[path, 'leads nowhere']];
+    });
+    return [...names, ...refs];
+  });
+}
+
+function isName(repository: Repository, path: ByteString): boolean {
+  return !path.endsWith('/') && targetOf(repository, path) !== undefined;
 }
 
 /** What the names of both areas lead to. */

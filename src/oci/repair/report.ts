@@ -39,7 +39,7 @@ export function repairText(report: RepairReport): string {
     ...section('names removed', removed),
     ...section('problems of sources', sources.map(({ source, message }) => `${source}: ${message}`)),
     ...section('incomplete images', affected.flatMap(({ image, problems }) => problems.map((problem) => `${image}: ${problem}`))),
-    ...(affected.length > 0 ? ['to complete them: cfsbridge fsck --repair --from SOURCE, with a source that has them, or pull them again'] : []),
+    ...(affected.length > 0 ? ['to complete them: cfsbridge fsck --repair --from SOURCE, with a source that has them, or pull them again; to give one up: cfsbridge oci untag NAME'] : []),
     imageFsckText(check),
   ].join('\n');
 }
