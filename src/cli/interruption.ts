@@ -10,16 +10,19 @@ export class Interruption extends Error {
   }
 }
 
+/** What a shell shows for a program that such a signal ended. */
+const EXIT_CODES = [['SIGINT', 130], ['SIGTERM', 143]] as const;
+
 /**
  * Turns Ctrl-C, SIGTERM and a reader that closed standard output into one abort signal, so that commands
  * clean up behind themselves. A second Ctrl-C ends the program at once.
  */
 export function watchInterruptions(): AbortSignal {
   const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
+  for (const [name, exitCode] of EXIT_CODES)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
-      controller.abort(new Interruption(`interrupted by ${name}`, 130));
+      if (controller.signal.aborted) process.exit(exitCode);
+      controller.abort(new Interruption(`interrupted by ${name}`, exitCode));
     });
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;

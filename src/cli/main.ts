@@ -7,7 +7,7 @@ import { createProgram, helpHint } from './program.js';
 
 const USAGE_ERROR = 2;
 
-/** Runs the command line and returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
+/** Runs the command line and returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted. */
 export async function main(): Promise<number> {
   const signal = watchInterruptions();
   try {

@@ -73,8 +73,8 @@ test('serve without a socket is a wrong usage', () => {
   assert.match(stderr, /^error: serve needs --socket/);
 });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  test(`${signal} ends a pull that waits for a silent server, with status 130`, async () => {
+for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143]] as const)
+  test(`${signal} ends a pull that waits for a silent server, with status ${status}`, async () => {
     const address = join(folder.path, `silent-${signal}.sock`);
     const path = join(folder.path, `interrupted-${signal}`);
     newRepository(`interrupted-${signal}`);
@@ -86,7 +86,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
       const ended = once(pull, 'exit');
       await connected;
       pull.kill(signal);
-      assert.deepEqual(await ended, [130, null]);
+      assert.deepEqual(await ended, [status, null]);
     } finally {
       silent.close();
     }

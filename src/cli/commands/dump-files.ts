@@ -19,11 +19,10 @@ export async function run(session: Session, [name, paths]: [string, string[]], o
   const { root } = readErofs(imageBytes(repository, name), { stored });
   // A part of the tree may have a part of an inode's names only.
   for (const [node, { links }] of stored) if (node.kind !== 'directory') node.nlink = links;
-  for (const path of paths.map(bytesOf)) {
-    const node = find(root, path);
-    if (options.backingPathOnly) await session.out.line(`${showBytes(path)} ${backingPath(node, path)}`);
-    else await session.out.pipe(printDump(node, path));
-  }
+  // All of them are found before anything is printed.
+  const found = paths.map(bytesOf).map((path) => ({ path, node: find(root, path) }));
+  if (options.backingPathOnly) return session.out.write(found.map(({ path, node }) => `${showBytes(path)} ${backingPath(node, path)}\n`).join(''));
+  for (const { path, node } of found) await session.out.pipe(printDump(node, path));
 }
 
 function find(root: Directory, path: ByteString): Node {
