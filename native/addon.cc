@@ -48,6 +48,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initPool(env, exports);
   cfsbridge::initRemove(env, exports);
   cfsbridge::initScan(env, exports);
+  cfsbridge::initSeal(env, exports);
   cfsbridge::initSocket(env, exports);
   cfsbridge::initSocketPoll(env, exports);
   return exports;

@@ -23,6 +23,7 @@ void initHash(Napi::Env env, Napi::Object exports);
 void initPool(Napi::Env env, Napi::Object exports);
 void initRemove(Napi::Env env, Napi::Object exports);
 void initScan(Napi::Env env, Napi::Object exports);
+void initSeal(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initSocketPoll(Napi::Env env, Napi::Object exports);
 

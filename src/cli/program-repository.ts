@@ -64,4 +64,13 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
     .option('--from <source>', 'Where right content may come from: an image as for oci pull, or the directory of another repository; may be given again', (source: string, sources: string[]) => [...sources, source], [])
     .addHelpText('after', '\nExamples:\n  $ cfsbridge fsck --metadata-only\n  $ cfsbridge fsck --repair --from containers-storage:localhost/web --from /srv/other')
     .action(lazily(session, () => import('./commands/fsck.js')));
+
+  program
+    .command('migrate')
+    .description('Change the digest algorithm of a repository, or make it require fs-verity, and keep what is in it')
+    .option('--algorithm <algorithm>', 'Digests that its objects get: fsverity-sha512-12 or fsverity-sha256-12')
+    .option('--verity', 'Turn fs-verity on for every object, and require it from then on')
+    .option('--seal-source', 'With --verity, do so for files shared with a containers-storage too, which podman then cannot change any more')
+    .addHelpText('after', '\nExamples:\n  $ cfsbridge --repo /srv/images migrate --verity\n  $ cfsbridge --repo /srv/images migrate --algorithm fsverity-sha512-12')
+    .action(lazily(session, () => import('./commands/migrate.js')));
 }

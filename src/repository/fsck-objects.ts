@@ -3,7 +3,7 @@ import { isErrno, type Fd } from '../fd/fd.js';
 import { loadNative } from '../native.js';
 import type { FsckReport, FsckKind } from './fsck-report.js';
 import { openDirectory } from './links.js';
-import { DIGEST_SIZE, type Algorithm, type ObjectId } from './object-id.js';
+import { DIGEST_SIZE, KERNEL_ALGORITHM, type Algorithm, type ObjectId } from './object-id.js';
 import type { Repository } from './repository.js';
 
 /** Path below `objects/`, one of `KINDS` by its index, and what the kernel or the hash said. */
@@ -14,7 +14,6 @@ const { checkObjects: check, missingDigests } = loadNative<{
   missingDigests(known: Buffer, size: number, wanted: Buffer): number[];
 }>();
 
-const KERNEL_ALGORITHM: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
 const INVALID_NAME = 0;
 const KINDS: readonly FsckKind[] = ['object-invalid-name', 'object-open-failed', 'object-verity-failed', 'object-verity-missing', 'object-digest-mismatch'];
 const MISMATCH = 4;

@@ -7,6 +7,7 @@ import { FAN_OUT, type ObjectListing } from './gc-objects.js';
 import type { GcReport } from './gc-report.js';
 import { AREAS } from './gc-roots.js';
 import { entryType, listDirectory, openDirectory, parseObjectTarget, readLink, removeLink } from './links.js';
+import { FOLDER, hasMigration, removeMigration } from './migrate-switch.js';
 import type { Repository } from './repository.js';
 
 interface Removed {
@@ -104,5 +105,9 @@ export function sweepLeftovers(repository: Repository, { foreign }: ObjectListin
   const links = listDirectory(repository.root, '').filter((name) => TEMPORARY_LINK.test(name) && entryType(repository.root, name) === constants.S_IFLNK);
   const objects = foreign.filter((path) => TEMPORARY_OBJECT.test(path.slice('objects/'.length)) && entryType(repository.root, path) === constants.S_IFREG);
   for (const path of [...links, ...objects]) if (report.dryRun || removeLink(repository.root, path)) report.leftovers.push(path);
+  if (hasMigration(repository.root)) {
+    if (!report.dryRun) removeMigration(repository.root);
+    report.leftovers.push(FOLDER);
+  }
   for (const path of foreign) if (!objects.includes(path)) report.add('foreign-file', path);
 }

@@ -1,15 +1,13 @@
-import { constants, fchmodSync, fsyncSync, mkdirSync, rmSync, writeSync } from 'node:fs';
+import { constants, mkdirSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { bytesOf } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
 import { isErrno, openPath, type Fd } from '../fd/fd.js';
 import { files } from '../native.js';
+import { createMeta } from './meta-file.js';
 import { algorithmName, newMeta, printMeta, type ErofsVersion, type Meta } from './meta.js';
 import type { Algorithm } from './object-id.js';
 import { readMeta } from './repository.js';
-
-const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
-const KERNEL_HASH: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
 
 /** That of the reference's command. */
 export const DEFAULT_ALGORITHM: Algorithm = 'sha512';
@@ -44,7 +42,7 @@ export function initRepository(path: string, options: InitOptions = {}): 'create
     checkSame(path, existing, meta, options);
     return 'existing';
   }
-  writeMeta(root, path, meta, options.insecure !== true);
+  createMeta(root, path, meta, options.insecure !== true);
   return 'created';
 }
 
@@ -89,30 +87,4 @@ function resetMetadata(root: Fd, path: string): void {
   for (const name of ['meta.json', 'streams', 'images', 'verified']) {
     rmSync(`/proc/self/fd/${root.number}/${name}`, { recursive: true, force: true });
   }
-}
-
-function writeMeta(root: Fd, path: string, meta: Meta, secure: boolean): void {
-  using file = sealedFile(root, printMeta(meta));
-  if (secure && !files.enableVerity(file.number, KERNEL_HASH[meta.algorithm])) {
-    throw new BridgeError(
-      'VERITY_UNSUPPORTED',
-      `the file system of ${path} has no fs-verity. ext4 gets it by "tune2fs -O verity DEVICE" and needs blocks of 4096 bytes; btrfs and f2fs have it. An insecure repository (--insecure) works without.`,
-    );
-  }
-  try {
-    files.linkFd(file.number, root.number, 'meta.json');
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error;
-    throw new BridgeError('REPOSITORY_EXISTS', `${path} was initialized by somebody else just now`, { cause: error });
-  }
-  fsyncSync(root.number);
-}
-
-/** An unnamed file with this content, on the disk and with nobody left who could write to it. */
-function sealedFile(root: Fd, content: string): Fd {
-  using writer = openPath(bytesOf(`/proc/self/fd/${root.number}`), O_TMPFILE | constants.O_RDWR, 0o644);
-  fchmodSync(writer.number, 0o644);
-  writeSync(writer.number, content);
-  fsyncSync(writer.number);
-  return openPath(bytesOf(`/proc/self/fd/${writer.number}`), constants.O_RDONLY);
 }

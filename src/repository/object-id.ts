@@ -1,4 +1,4 @@
-export { DIGEST_SIZE, type Algorithm } from '../fsverity/algorithm.js';
+export { DIGEST_SIZE, KERNEL_ALGORITHM, type Algorithm } from '../fsverity/algorithm.js';
 
 /** An object's fs-verity digest (4096-byte blocks, no salt) in lower-case hex: 64 or 128 digits. */
 export type ObjectId = string;

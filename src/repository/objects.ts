@@ -3,7 +3,7 @@ import { BridgeError, NotFoundError, type Place } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
 import { files, loadNative } from '../native.js';
 import type { Batch } from './batch.js';
-import { DIGEST_SIZE, objectPath, type Algorithm, type ObjectId } from './object-id.js';
+import { DIGEST_SIZE, KERNEL_ALGORITHM, objectPath, type Algorithm, type ObjectId } from './object-id.js';
 
 /** How file content may get into the repository. */
 export interface TakePolicy {
@@ -40,8 +40,6 @@ interface NativeStore {
 }
 
 const { NativeStore } = loadNative<{ NativeStore: new (dir: number, algorithm: number, verityRequired: boolean) => NativeStore }>();
-
-const KERNEL_ALGORITHM: Record<Algorithm, number> = { sha256: 1, sha512: 2 };
 
 /** The `objects/` folder of a repository: content by fs-verity digest. */
 export class ObjectStore implements Disposable {

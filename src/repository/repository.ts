@@ -8,6 +8,7 @@ import { isErrno, openBeneath, openDirectoryPath, type Fd, type OpenDir } from '
 import { files } from '../native.js';
 import { checkName, checkPath, listDirectory, makeDirectories, objectTarget, openDirectory, parseObjectTarget, readLink, removeLink, walkLinks, writeLink } from './links.js';
 import { checkReadable, checkWritable, META_LIMIT, parseMeta, type Meta } from './meta.js';
+import { finishSwitch, isSwitching, removeMigration } from './migrate-switch.js';
 import type { Algorithm, ObjectId } from './object-id.js';
 import { ObjectStore } from './objects.js';
 import { readSmallFile } from './read-file.js';
@@ -55,8 +56,7 @@ export class Repository implements Disposable {
   static async open(path: string, options: OpenOptions = {}): Promise<Repository> {
     const root = openRoot(path, options.openDir ?? openDirectoryPath);
     try {
-      while (!files.flock(root.number, 'shared')) await setTimeout(LOCK_INTERVAL_MS, undefined, options.signal && { signal: options.signal });
-      const { meta, verity } = readMeta(root, path);
+      const { meta, verity } = await lockAndReadMeta(root, path, options.signal);
       checkReadable(meta);
       if (options.write === true) checkWritable(meta);
       if (options.requireVerity === true && !verity) throw new BridgeError('VERITY_REQUIRED', `${path} was made without fs-verity`);
@@ -221,6 +221,23 @@ export class Repository implements Disposable {
 /** Where a repository is when nobody says: the system's for root, one in the home directory for everyone else. */
 export function defaultRepositoryPath(kind: 'system' | 'user' = process.getuid?.() === 0 ? 'system' : 'user'): string {
   return kind === 'system' ? '/sysroot/composefs' : join(homedir(), '.var/lib/composefs');
+}
+
+/** Locks the repository against garbage collections, and ends a migration that was interrupted in its last step. */
+async function lockAndReadMeta(root: Fd, path: string, signal: AbortSignal | undefined): Promise<ReturnType<typeof readMeta>> {
+  for (;;) {
+    await lock(root, 'shared', signal);
+    const found = readMeta(root, path);
+    if (!isSwitching(found.meta)) return found;
+    await lock(root, 'exclusive', signal);
+    if (!isSwitching(readMeta(root, path).meta)) continue;
+    finishSwitch(root, path);
+    removeMigration(root);
+  }
+}
+
+async function lock(root: Fd, kind: 'shared' | 'exclusive', signal: AbortSignal | undefined): Promise<void> {
+  while (!files.flock(root.number, kind)) await setTimeout(LOCK_INTERVAL_MS, undefined, signal && { signal });
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Fd } from '../fd/fd.js';
-import type { Algorithm } from '../fsverity/algorithm.js';
+import { KERNEL_ALGORITHM, type Algorithm } from '../fsverity/algorithm.js';
 import { loadNative } from '../native.js';
 import type { ObjectStore } from '../repository/objects.js';
 import { ScanReader } from './scan-records.js';
@@ -34,7 +34,6 @@ interface NativeScan {
 const native = loadNative<NativeScan>();
 
 const XATTRS = { none: 0, user: 1, all: 2 } as const;
-const KERNEL_ALGORITHM = { sha256: 1, sha512: 2 } as const;
 
 /**
  * Reads a folder as the source of an image, as mkcomposefs does: metadata as lstat(2) shows it, content of up to 64 bytes as it

@@ -1,9 +1,8 @@
 import { DEFAULT_ALGORITHM, initRepository } from '../../repository/init.js';
-import { algorithmName, parseAlgorithm } from '../../repository/meta.js';
-import type { Algorithm } from '../../repository/object-id.js';
-import { UsageError } from '../errors.js';
+import { algorithmName } from '../../repository/meta.js';
 import { repositoryPath } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
+import { verityAlgorithm } from '../verity-algorithm.js';
 
 export interface InitCommandOptions extends GlobalOptions {
   algorithm?: string;
@@ -14,7 +13,7 @@ export interface InitCommandOptions extends GlobalOptions {
 /** `init`: creates a repository. */
 export async function run(session: Session, [path]: [string | undefined], options: InitCommandOptions): Promise<void> {
   const place = path ?? repositoryPath(options);
-  const algorithm = options.algorithm === undefined ? options.hash : usableAlgorithm(options.algorithm);
+  const algorithm = options.algorithm === undefined ? options.hash : verityAlgorithm(options.algorithm);
   const outcome = initRepository(place, {
     ...(algorithm !== undefined && { algorithm }),
     insecure: options.insecure === true,
@@ -29,12 +28,4 @@ export async function run(session: Session, [path]: [string | undefined], option
   await session.out.line(`Initialized composefs repository at ${place}`);
   await session.out.line(`  algorithm: ${algorithmName(algorithm ?? DEFAULT_ALGORITHM)}`);
   await session.out.line(`  verity:    ${options.insecure ? 'not required (insecure)' : 'required'}`);
-}
-
-function usableAlgorithm(name: string): Algorithm {
-  try {
-    return parseAlgorithm(name);
-  } catch (cause) {
-    throw new UsageError(`option '--algorithm <algorithm>' argument '${name}' is invalid. Expected fsverity-sha512-12 or fsverity-sha256-12.`, { cause });
-  }
 }
