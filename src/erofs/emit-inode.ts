@@ -1,4 +1,4 @@
-import { TYPE_BITS, type ObjectContent } from '../tree/tree.js';
+import { TYPE_BITS, type Node, type ObjectContent } from '../tree/tree.js';
 import { packDirectory } from './directory-blocks.js';
 import {
   BLOCK,
@@ -17,8 +17,11 @@ import type { Layout } from './layout.js';
 import { OBJECT_FILTER_BITS, writeObjectXattrs } from './object-xattrs.js';
 import type { FormatVersion } from './options.js';
 import type { Plan } from './plan.js';
-import { ROLE_WHITEOUT } from './scan.js';
 import { writeBytes } from './write-bytes.js';
+
+/** stat(2)'s file type bits, by the type's number in directory entries. */
+const MODE_BITS = new Uint16Array(8);
+for (const kind of Object.keys(DIRENT_TYPE) as Node['kind'][]) MODE_BITS[DIRENT_TYPE[kind]] = TYPE_BITS[kind];
 
 export interface Output {
   image: Buffer;
@@ -35,13 +38,12 @@ export interface Output {
 export function emitInode(out: Output, inode: number, number: number): void {
   const { view, plan, layout, version } = out;
   const node = plan.scan.nodes[inode]!;
-  const kind = plan.scan.roles[inode] === ROLE_WHITEOUT ? 'regular' : node.kind;
   const extended = layout.extended[inode]!;
   const size = plan.xattrSize[inode]!;
   const at = layout.position[inode]!;
   view.setUint16(at, (layout.dataLayout[inode]! << 1) | extended, true);
   view.setUint16(at + 2, size === 0 ? 0 : (size - XATTR_HEADER_SIZE) / 4 + 1, true);
-  view.setUint16(at + 4, TYPE_BITS[kind] | (node.mode & 0o7777), true);
+  view.setUint16(at + 4, MODE_BITS[plan.scan.types[inode]!]! | (node.mode & 0o7777), true);
   if (extended === 1) {
     view.setUint32(at + 16, dataField(out, inode), true);
     view.setUint32(at + 20, number, true);
@@ -150,7 +152,7 @@ function emitDirectory(out: Output, inode: number, blocksAt: number, tailAt: num
 
 /** A block of a directory: fixed-size entries, then their names. */
 function emitDirents({ image, view, plan, layout }: Output, first: number, end: number, start: number): void {
-  const { nodes, roles, slotNames, slotTargets } = plan.scan;
+  const { types, slotNames, slotTargets } = plan.scan;
   let at = start;
   let nameAt = start + (end - first) * DIRENT_SIZE;
   for (let slot = first; slot < end; slot += 1) {
@@ -158,7 +160,7 @@ function emitDirents({ image, view, plan, layout }: Output, first: number, end: 
     const name = slotNames[slot]!;
     view.setUint32(at, layout.position[target]! / SLOT, true);
     view.setUint16(at + 8, nameAt - start, true);
-    view.setUint8(at + 10, DIRENT_TYPE[roles[target] === ROLE_WHITEOUT ? 'regular' : nodes[target]!.kind]);
+    image[at + 10] = types[target]!;
     writeBytes(image, name, nameAt);
     at += DIRENT_SIZE;
     nameAt += name.length;

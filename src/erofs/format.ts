@@ -38,7 +38,7 @@ export const XATTR_ENTRY_HEADER_SIZE = 4;
 export const DIRENT_SIZE = 12;
 
 /** File types of directory entries. */
-export const DIRENT_TYPE: Record<Node['kind'], number> = {
+export const DIRENT_TYPE = {
   regular: 1,
   directory: 2,
   char: 3,
@@ -46,7 +46,7 @@ export const DIRENT_TYPE: Record<Node['kind'], number> = {
   fifo: 5,
   socket: 6,
   symlink: 7,
-};
+} as const satisfies Record<Node['kind'], number>;
 
 /** Largest image written or read, in bytes: the limit of composefs-rs. */
 export const IMAGE_MAX = 2 ** 30;

@@ -7,6 +7,7 @@ import {
   BLOCK_BITS,
   CHUNK_BITS_MAX,
   COMPACT_INODE_SIZE,
+  DIRENT_TYPE,
   EXTENDED_INODE_SIZE,
   FIRST_INODE,
   IMAGE_MAX,
@@ -17,7 +18,6 @@ import {
 } from './format.js';
 import type { Peer } from './options.js';
 import type { Plan } from './plan.js';
-import { ROLE_WHITEOUT } from './scan.js';
 
 /** Where everything goes. Lists are by inode. */
 export interface Layout {
@@ -62,14 +62,16 @@ export function emptyLayout(count: number): Layout {
 export function layOutV1(plan: Plan, peer: Peer): Layout {
   const layout = emptyLayout(plan.order.length);
   layout.buildTime = earliest(plan, peer);
-  for (const inode of plan.order) {
-    measureBody(plan, layout, inode);
-    layout.extended[inode] = isExtended(plan, layout, inode, peer) ? 1 : 0;
-  }
+  const { order, xattrSize } = plan;
   let position = FIRST_INODE;
-  for (const inode of plan.order) {
-    const head = (layout.extended[inode] === 1 ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE) + plan.xattrSize[inode]!;
-    position = place(plan, layout, inode, alignUp(position, SLOT), head);
+  for (let index = 0; index < order.length; index += 1) {
+    const inode = order[index]!;
+    measureBody(plan, layout, inode);
+    const extended = isExtended(plan, layout, inode, peer);
+    layout.extended[inode] = extended ? 1 : 0;
+    const head = (extended ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE) + xattrSize[inode]!;
+    position = alignUp(position, SLOT);
+    if (layout.tail[inode] !== 0) position = place(plan, layout, inode, position, head);
     layout.position[inode] = position;
     position += head + layout.tail[inode]!;
   }
@@ -80,7 +82,9 @@ export function layOutV1(plan: Plan, peer: Peer): Layout {
 export function finishLayout(plan: Plan, layout: Layout, inodesEnd: number): Layout {
   layout.inodesEnd = alignUp(inodesEnd, SLOT);
   let block = alignUp(layout.inodesEnd + plan.tableLength, BLOCK) / BLOCK;
-  for (const inode of plan.order) {
+  const { order } = plan;
+  for (let index = 0; index < order.length; index += 1) {
+    const inode = order[index]!;
     const count = layout.blocks[inode]!;
     if (count > 0) layout.firstBlock[inode] = block;
     block += count;
@@ -116,10 +120,17 @@ function isExtended(plan: Plan, layout: Layout, inode: number, peer: Peer): bool
   const { sec, nsec } = layout.buildTime;
   if (node.mtimeNsec !== nsec || node.mtimeSec !== sec) return true;
   if (plan.scan.links[inode]! > 65535 || node.uid > 65535 || node.gid > 65535) return true;
-  const backing = plan.backings[inode];
-  if (backing != null) return backing.size > 0xffffffffn;
-  const claims = 'claimedSize' in node && peer === 'composefs' && plan.scan.roles[inode] !== ROLE_WHITEOUT;
-  return claims && node.claimedSize > 0xffffffffn;
+  switch (plan.scan.types[inode]) {
+    case DIRENT_TYPE.directory:
+    case DIRENT_TYPE.symlink:
+      return false;
+    case DIRENT_TYPE.regular: {
+      const backing = plan.backings[inode]!;
+      return backing !== null && backing.size > 0xffffffffn;
+    }
+    default:
+      return peer === 'composefs' && 'claimedSize' in node && node.claimedSize > 0xffffffffn;
+  }
 }
 
 function measureBody(plan: Plan, layout: Layout, inode: number): void {
@@ -167,11 +178,10 @@ function chunksOf(size: bigint): { bits: number; count: number } {
   return { bits, count: Math.ceil(bytes / chunk) };
 }
 
-/** Finds the place of an inode at or after `position`, and moves its tail to a block where it does not fit. */
+/** Finds the place of an inode with a tail at or after `position`, and moves its tail to a block where it does not fit. */
 function place(plan: Plan, layout: Layout, inode: number, position: number, head: number): number {
   const tail = layout.tail[inode]!;
-  if (tail === 0) return position;
-  if (plan.scan.nodes[inode]!.kind === 'symlink') {
+  if (plan.scan.types[inode] === DIRENT_TYPE.symlink) {
     // Kernels before 6.12 refuse inline targets across blocks; both tests look at the original length.
     const total = head + tail;
     if (total >= BLOCK) moveTailToBlock(layout, inode);

@@ -1,6 +1,7 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { DEPTH_MAX, Device, isWhiteout, NO_XATTRS, type Directory, type Node } from '../tree/tree.js';
+import { DIRENT_TYPE } from './format.js';
 import type { Peer } from './options.js';
 import { SELINUX } from './overlay-names.js';
 
@@ -17,6 +18,8 @@ export const ROLE_WHITEOUT = 2;
  */
 export interface Scan {
   nodes: Node[];
+  /** What the image has the inode as, by its number in directory entries. */
+  types: Uint8Array;
   roles: Uint8Array;
   /** Number of links. */
   links: Uint32Array;
@@ -45,6 +48,7 @@ export function scanTree(root: Directory, options: { stubs: boolean; peer: Peer 
 
 class Scanner implements Scan {
   readonly nodes: Node[] = [];
+  types = new Uint8Array(FIRST_CAPACITY);
   roles = new Uint8Array(FIRST_CAPACITY);
   links = new Uint32Array(FIRST_CAPACITY);
   ownerSlot = new Int32Array(FIRST_CAPACITY);
@@ -125,6 +129,7 @@ class Scanner implements Scan {
   private add(node: Node, role: number, links: number, slot: number): number {
     const inode = this.nodes.push(node) - 1;
     if (inode === this.roles.length) this.grow();
+    this.types[inode] = role === ROLE_WHITEOUT ? DIRENT_TYPE.regular : typeOf(node);
     this.roles[inode] = role;
     this.links[inode] = links;
     this.ownerSlot[inode] = slot;
@@ -133,6 +138,7 @@ class Scanner implements Scan {
 
   private grow(): void {
     const capacity = 2 * this.roles.length;
+    this.types = longer(this.types, capacity);
     this.roles = longer(this.roles, capacity);
     this.links = longer(this.links, capacity);
     this.ownerSlot = longer(this.ownerSlot, capacity);
@@ -147,6 +153,13 @@ class Scanner implements Scan {
     if (this.declared || parent !== 0 || stub === undefined || !STUB_NAMES.has(this.slotNames[slot]!)) return ROLE_WHITEOUT;
     return looksLike(leaf, stub) ? ROLE_STUB : ROLE_WHITEOUT;
   }
+}
+
+/** The frequent kinds are compared, which is faster than to look them up. */
+function typeOf({ kind }: Node): number {
+  if (kind === 'regular') return DIRENT_TYPE.regular;
+  if (kind === 'directory') return DIRENT_TYPE.directory;
+  return kind === 'symlink' ? DIRENT_TYPE.symlink : DIRENT_TYPE[kind];
 }
 
 const UNKNOWN = -1;
