@@ -1,19 +1,20 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** The folders of programs, next to this file. */
-export type PeerName = 'jsonrpc-go' | 'jsonrpc-rust' | 'containers-storage';
+/** The programs: those in the folders next to this file, and the two examples. */
+export type PeerName = 'jsonrpc-go' | 'jsonrpc-rust' | 'containers-storage' | 'varlink-rust' | 'example-go' | 'example-rust';
 
 /** A peer ready to run, or why there is none. */
 export type Peer = { program: string } | { missing: string };
 
 interface Recipe {
+  /** below the project's */
+  folder: string;
   tool: string;
   fetch: string[];
   build: string[];
@@ -24,32 +25,33 @@ interface Recipe {
 const cache = join(root, '.cache/peers');
 
 const recipes: Record<PeerName, Recipe> = {
-  'jsonrpc-go': goProgram('jsonrpc-go'),
-  'jsonrpc-rust': rustProgram('jsonrpc-rust'),
+  'jsonrpc-go': goProgram('test/peers/jsonrpc-go', 'jsonrpc-go'),
+  'jsonrpc-rust': rustProgram('test/peers/jsonrpc-rust', 'jsonrpc-rust'),
   // Without C, so that no headers of libraries are needed; the btrfs driver cannot do without.
-  'containers-storage': goProgram('containers-storage', ['-tags', 'exclude_graphdriver_btrfs'], { CGO_ENABLED: '0' }),
+  'containers-storage': goProgram('test/peers/containers-storage', 'containers-storage', ['-tags', 'exclude_graphdriver_btrfs'], { CGO_ENABLED: '0' }),
+  'varlink-rust': rustProgram('test/peers/varlink-rust', 'varlink-rust'),
+  'example-go': goProgram('examples/go', 'pull-layer-go'),
+  'example-rust': rustProgram('examples/rust', 'pull-layer'),
 };
 
-function goProgram(name: string, options: string[] = [], env: NodeJS.ProcessEnv = {}): Recipe {
+function goProgram(folder: string, name: string, options: string[] = [], env: NodeJS.ProcessEnv = {}): Recipe {
   const program = join(cache, name, name);
-  return { tool: 'go', fetch: ['mod', 'download'], build: ['build', ...options, '-o', program, '.'], env, program };
+  return { folder, tool: 'go', fetch: ['mod', 'download'], build: ['build', ...options, '-o', program, '.'], env, program };
 }
 
-function rustProgram(name: string): Recipe {
+function rustProgram(folder: string, name: string): Recipe {
   const target = join(cache, name);
-  return { tool: 'cargo', fetch: ['fetch'], build: ['build', '--release', '--offline', '--target-dir', target], program: join(target, 'release', name) };
+  return { folder, tool: 'cargo', fetch: ['fetch'], build: ['build', '--release', '--offline', '--target-dir', target], program: join(target, 'release', name) };
 }
 
 /**
- * Builds the peer in the folder `name` in `.cache`; the first time takes minutes.
+ * Builds a program in `.cache`; the first time takes minutes.
  * @returns why not, when the language or the registry with the libraries is not there
  * @throws Error with the compiler's messages; when a library is not the one that was recorded
  */
 export function buildPeer(name: PeerName): Peer {
-  const { tool, fetch, build, env, program } = recipes[name];
-  const cwd = join(root, 'test/peers', name);
-  mkdirSync(join(cache, name), { recursive: true });
-  const run = (args: string[]) => spawnSync(tool, args, { cwd, env: { ...process.env, ...env }, encoding: 'utf8' });
+  const { folder, tool, fetch, build, env, program } = recipes[name];
+  const run = (args: string[]) => spawnSync(tool, args, { cwd: join(root, folder), env: { ...process.env, ...env }, encoding: 'utf8' });
   const fetched = run(fetch);
   if (fetched.error) return { missing: `${tool} cannot be run: ${fetched.error.message}` };
   if (fetched.status !== 0) {
