@@ -90,6 +90,14 @@ bool ObjectStore::sameDigest(const Digest& one, const Digest& other) const {
   return memcmp(one.data(), other.data(), digestSize(algorithm_)) == 0;
 }
 
+bool ObjectStore::has(const Digest& digest) const {
+  std::string name = nameOf(digest);
+  struct stat st;
+  if (fstatat(objects_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  if (errno == ENOENT) return false;
+  failErrno(errno, "cannot stat objects/" + name);
+}
+
 bool ObjectStore::presentAndRight(const Digest& digest, uint64_t size, const struct stat* source) {
   std::string name = nameOf(digest);
   if (remembered(digest)) return true;

@@ -71,6 +71,9 @@ class ObjectStore {
   // The name below objects/: "ab/cdef…".
   std::string nameOf(const Digest& digest) const;
 
+  // Whether there is anything of that name.
+  bool has(const Digest& digest) const;
+
   // True when an object of that digest is there and its content is known to be right. A damaged one
   // is moved out of the way of the caller, who will replace it: see `publish`.
   // `source`, when not null, is a file whose content was just hashed: an object that shares its inode is right.

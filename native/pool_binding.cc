@@ -211,6 +211,35 @@ struct PutWorker : Napi::AsyncWorker {
   std::optional<StoreError> error;
 };
 
+// Looks for the first of some objects, given as raw digests, that is not there.
+struct MissingWorker : Napi::AsyncWorker {
+  MissingWorker(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
+      : AsyncWorker(env), deferred(env), store(std::move(store)), digests(digests.Data(), digests.Data() + digests.ByteLength()) {}
+  void Execute() override {
+    const size_t size = digestSize(store->algorithm());
+    cfsbridge::Digest digest{};
+    try {
+      for (size_t at = 0; at + size <= digests.size(); at += size) {
+        memcpy(digest.data(), digests.data() + at, size);
+        if (store->has(digest)) continue;
+        missing = static_cast<int64_t>(at / size);
+        return;
+      }
+    } catch (StoreError& caught) {
+      error = std::move(caught);
+    }
+  }
+  void OnOK() override {
+    if (error) deferred.Reject(toError(Env(), *error));
+    else deferred.Resolve(Napi::Number::New(Env(), static_cast<double>(missing)));
+  }
+  Napi::Promise::Deferred deferred;
+  std::shared_ptr<ObjectStore> store;
+  std::vector<uint8_t> digests;
+  int64_t missing = -1;
+  std::optional<StoreError> error;
+};
+
 class NativeStore : public Napi::ObjectWrap<NativeStore> {
  public:
   explicit NativeStore(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -221,6 +250,12 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
   }
   Napi::Value Put(const Napi::CallbackInfo& info) {
     auto* worker = new PutWorker(info.Env(), store_, info[0].As<Napi::Uint8Array>());
+    Napi::Promise promise = worker->deferred.Promise();
+    worker->Queue();
+    return promise;
+  }
+  Napi::Value FirstMissing(const Napi::CallbackInfo& info) {
+    auto* worker = new MissingWorker(info.Env(), store_, info[0].As<Napi::Uint8Array>());
     Napi::Promise promise = worker->deferred.Promise();
     worker->Queue();
     return promise;
@@ -252,6 +287,7 @@ void initPool(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(environment);
   exports.Set("NativeStore", NativeStore::DefineClass(env, "NativeStore", {
     NativeStore::InstanceMethod("put", &NativeStore::Put),
+    NativeStore::InstanceMethod("firstMissing", &NativeStore::FirstMissing),
     NativeStore::InstanceMethod("ingest", &NativeStore::MakeIngest),
     NativeStore::InstanceMethod("handle", &NativeStore::Handle),
     NativeStore::InstanceMethod("close", &NativeStore::Close),

@@ -34,6 +34,7 @@ interface NativeIngest {
 
 interface NativeStore {
   put(bytes: Uint8Array): Promise<Buffer>;
+  firstMissing(digests: Buffer): Promise<number>;
   ingest(policy: TakePolicy): NativeIngest;
   handle(): object;
   close(): void;
@@ -98,6 +99,21 @@ export class ObjectStore implements Disposable {
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return false;
       throw error;
+    }
+  }
+
+  /**
+   * Looks for many objects at once.
+   * @param digests raw, one after the other
+   * @returns the first that is not there
+   */
+  async firstMissing(digests: Buffer): Promise<ObjectId | undefined> {
+    const size = DIGEST_SIZE[this.algorithm];
+    try {
+      const index = await this.#native.firstMissing(digests);
+      return index < 0 ? undefined : digests.toString('hex', index * size, (index + 1) * size);
+    } catch (error) {
+      throw storeError(error, {});
     }
   }
 

@@ -88,7 +88,7 @@ test('streams, images, refs and tags are links as cfsctl makes them', async (t) 
   assert.throws(() => writeTag(repository, 'dangling', 'sha256:bb'), NotFoundError);
   assert.equal(removeTag(repository, 'quay.io/a:b%'), true);
   assert.equal(removeTag(repository, 'quay.io/a:b%'), false);
-  assert.deepEqual(readdirSync(path).sort(), ['images', 'meta.json', 'streams']);
+  assert.deepEqual(readdirSync(path).sort(), ['images', 'meta.json', 'objects', 'streams']);
 });
 
 test('names cannot lead out of the repository', async (t) => {

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { BridgeError } from '../../errors.js';
 import type { ErofsVersion } from '../../repository/meta.js';
 import type { ObjectId } from '../../repository/object-id.js';
@@ -9,9 +8,6 @@ import { digestLike } from '../manifest.js';
 import type { PullResult } from './types.js';
 import type { ImageSource } from '../source/source.js';
 import { isVerified } from './verified.js';
-
-/** Other work gets its turn after so many system calls. */
-const CHECKS_PER_TURN = 1000;
 
 /**
  * The result of an earlier pull of the same image, when everything of it is in place: the streams of manifest and config, layers
@@ -44,11 +40,7 @@ export async function findPulledImage(repository: Repository, source: ImageSourc
 async function isComplete(repository: Repository, stream: ObjectId): Promise<boolean> {
   try {
     using reader = repository.openStream(stream);
-    for (let index = 0; index < reader.objectCount; index++) {
-      if (!repository.objects.has(reader.objectId(index))) return false;
-      if (index % CHECKS_PER_TURN === CHECKS_PER_TURN - 1) await setImmediate();
-    }
-    return true;
+    return (await repository.objects.firstMissing(reader.objectDigests)) === undefined;
   } catch (error) {
     if (error instanceof BridgeError) return false;
     throw error;

@@ -46,7 +46,7 @@ async function usePresent(repository: Repository, diffId: string, { signal, onEn
 async function isUsable(repository: Repository, diffId: string, stream: ObjectId, signal: AbortSignal): Promise<boolean> {
   try {
     if (isVerified(repository, diffId, stream)) {
-      checkObjects(repository, stream);
+      await checkObjects(repository, stream);
     } else {
       await verifyLayerStream(repository, diffId, stream, signal);
       markVerified(repository, diffId, stream);
@@ -79,12 +79,10 @@ async function importNew(repository: Repository, layer: LayerSource, { policy, s
 }
 
 /** Objects may have been lost since the stream was verified. */
-function checkObjects(repository: Repository, stream: ObjectId): void {
+async function checkObjects(repository: Repository, stream: ObjectId): Promise<void> {
   using reader = repository.openStream(stream);
   // An artifact's blob with the same bytes has the same name.
   if (reader.contentType !== CONTENT_TYPES.layer) throw new FormatError('CONTENT_TYPE', `splitstream ${stream} is not a layer`);
-  for (let index = 0; index < reader.objectCount; index++) {
-    const id = reader.objectId(index);
-    if (!repository.objects.has(id)) throw new BridgeError('OBJECT_MISSING', `object ${id} is missing`);
-  }
+  const missing = await repository.objects.firstMissing(reader.objectDigests);
+  if (missing !== undefined) throw new BridgeError('OBJECT_MISSING', `object ${missing} is missing`);
 }
