@@ -8,6 +8,8 @@ export interface Bench {
   repetitions: number;
   /** graphroot */
   store: string;
+  /** folder of the other programs */
+  peers: string;
   /** folder for everything that is written */
   work: string;
   measure: Measure;

@@ -17,6 +17,8 @@ export interface Options {
   /** graphroot with the images */
   store: string;
   cfsctl: string;
+  /** folder of the other programs */
+  peers: string;
 }
 
 export function usage(): string {
@@ -56,6 +58,7 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
     json: values.json,
     write: values.write,
     store: existing(environment['CFSBRIDGE_STORE'] ?? join(peers, 'share/store'), 'the store', 'mkstore.sh'),
+    peers,
     cfsctl: existing(join(peers, 'bin/cfsctl'), 'cfsctl', 'peers.sh'),
   };
 }

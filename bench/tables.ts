@@ -21,7 +21,7 @@ export function tableOf({ subject, ratio }: Case, rows: readonly Row[]): Table {
   const header = [subject];
   for (const { name } of measured) {
     for (const { program } of programs) header.push(program === '' ? name : `${name} ${program}`);
-    if (ratio) header.push('ratio');
+    if (ratio !== 'none') header.push(...(programs.length > 2 ? programs.slice(1).map(({ program }) => `ratio ${program}`) : ['ratio']));
   }
   const withMethods = rows.some(({ series }) => series.some(({ method }) => method !== undefined));
   if (withMethods) header.push('content');
@@ -30,9 +30,12 @@ export function tableOf({ subject, ratio }: Case, rows: readonly Row[]): Table {
     rows: rows.map((row) => [
       row.subject,
       ...measured.flatMap(({ metric, show }) => {
-        const values = row.series.map((series) => spread(series, metric));
-        const cells = values.map((value) => (value === undefined ? '' : show(value)));
-        return ratio ? [...cells, quotient(values)] : cells;
+        const cells = row.series.map((series) => {
+          const values = spread(series, metric);
+          return values === undefined ? '' : show(values);
+        });
+        const [first, ...others] = row.series as [Series, ...Series[]];
+        return ratio === 'none' ? cells : [...cells, ...others.map((other) => quotient(first, other, metric, ratio))];
       }),
       ...(withMethods ? [methods(row.series)] : []),
     ]),
@@ -45,9 +48,14 @@ export function markdown({ header, rows }: Table): string {
   return [header, rule, ...rows].map(line).join('\n');
 }
 
-/** How many times the first the second takes, by their medians. */
-function quotient([first, second]: readonly (Spread | undefined)[]): string {
-  return first && second && first.median > 0 ? `${(second.median / first.median).toFixed(2)}×` : '';
+/** How many times the first the other takes. */
+function quotient(first: Series, other: Series, metric: Metric, ratio: 'medians' | 'turns'): string {
+  const [own, its] = [spread(first, metric), spread(other, metric)];
+  if (own === undefined || its === undefined || own.median === 0) return '';
+  const medians = `${(its.median / own.median).toFixed(2)}×`;
+  if (ratio === 'medians') return medians;
+  const turns = other.samples.map((sample, turn) => (sample[metric] ?? 0) / (first.samples[turn]?.[metric] ?? 0));
+  return `${medians} (${Math.min(...turns).toFixed(2)}–${Math.max(...turns).toFixed(2)})`;
 }
 
 function methods(series: readonly Series[]): string {
