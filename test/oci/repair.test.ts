@@ -6,6 +6,11 @@ import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { copyImage } from '../../src/oci/copy.js';
 import { fsckImages } from '../../src/oci/fsck.js';
+import { configContentId, layerContentId, manifestContentId, openImage } from '../../src/oci/image.js';
+import { putJsonStream } from '../../src/oci/json-stream.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
+import { openSource } from '../../src/oci/source/open.js';
+import { CONTENT_TYPES } from '../../src/repository/splitstream-format.js';
 import { repairRepository } from '../../src/oci/repair/repair.js';
 import { repairText, type RepairReport } from '../../src/oci/repair/report.js';
 import { openRepairSources } from '../../src/oci/repair/sources.js';
@@ -17,6 +22,7 @@ import { recorded, RecordedRepository } from '../cli/recorded-repository.js';
 import { damages } from '../repository/damages.js';
 import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
 import { filesBelow } from '../support/walk.js';
+import { Layout, tarOf } from './source-layout.js';
 
 const never = new AbortController().signal;
 
@@ -130,6 +136,63 @@ describe('repair', () => {
     await assertSound(path);
   });
 
+  test('a stream that comes out with another id is referred to anew', async (t) => {
+    const path = copyOf(t);
+    const [diffId = ''] = recorded.diff_ids;
+    const other = await rewriteLayer(path, diffId);
+    rmSync(join(path, 'objects', objectPath(other)));
+    assert.equal((await repair(path, [])).ok, false);
+    const report = await repair(path, sources['the store']?.() ?? []);
+    assert.ok(report.ok, repairText(report));
+    await assertSound(path);
+    // The config and the manifest were written with their references in another order before.
+    assert.deepEqual(differences(path, sound.path).filter((line) => !/^more: objects|^other: streams\/oci-(config|manifest)-/.test(line)), []);
+  });
+
+  for (const version of [0, 1, 2] as const) {
+    test(`an image of format ${version} is rebuilt`, async (t) => {
+      const path = mkdtempSync(join(tmpdir(), 'repair-'));
+      t.after(() => rmSync(path, { recursive: true }));
+      initRepository(path, { insecure: true, erofsVersion: version });
+      {
+        using from = await Repository.open(sound.path);
+        using to = await Repository.open(path, { write: true });
+        await copyImage(from, to, 't', { name: 't' });
+      }
+      const [id = ''] = readdirSync(join(path, 'images'));
+      const before = contents(path);
+      rmSync(join(path, 'objects', objectPath(id)));
+      const report = await repair(path, []);
+      assert.ok(report.ok, repairText(report));
+      assert.deepEqual(report.repaired, [{ id, from: 'a rebuild from the layers' }]);
+      assert.deepEqual([...contents(path)], [...before]);
+    });
+  }
+
+  test('images that share a config come back together, and an artifact from its blobs', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'repair-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const layout = new Layout(join(folder, 'layout'));
+    const layers = [{ tar: tarOf({ file: Buffer.alloc(5000, 'x'), large: Buffer.alloc(2_000_000, 'y') }) }];
+    const images = { one: layout.image(layers), two: layout.image(layers, {}, { annotations: { second: 'yes' } }), signature: layout.artifact(['short', Buffer.alloc(3_000_000, 'z')]) };
+    layout.publish(images);
+    const path = join(folder, 'repository');
+    initRepository(path, { insecure: true });
+    const references = Object.keys(images).map((name) => `oci:${layout.path}:${name}`);
+    for (const reference of references) {
+      using repository = await Repository.open(path, { write: true });
+      await using source = await openSource(reference);
+      await pullImage(repository, source, { name: reference });
+    }
+    const before = contents(path);
+    rmSync(join(path, 'objects'), { recursive: true });
+    mkdirSync(join(path, 'objects'));
+    const report = await repair(path, references);
+    assert.ok(report.ok, repairText(report));
+    await assertSound(path);
+    assert.deepEqual([...contents(path)], [...before]);
+  });
+
   test('what lies in the place of objects is moved away, and links out of the repository are not followed', async (t) => {
     const path = copyOf(t);
     const outside = mkdtempSync(join(tmpdir(), 'repair-outside-'));
@@ -198,6 +261,24 @@ async function repair(path: string, from: readonly string[]): Promise<RepairRepo
   using repository = await Repository.open(path, { write: true });
   await using sources = await openRepairSources(from, never);
   return await repairRepository(repository, sources.all);
+}
+
+/** Gives a layer a stream with other bytes and the same meaning, as another program may write it. @returns its object */
+async function rewriteLayer(path: string, diffId: string): Promise<string> {
+  using repository = await Repository.open(path, { write: true });
+  const { configStream, manifest, manifestStream, digest } = await openImage(repository, 't');
+  const old = realpathSync(join(path, 'streams', `oci-layer-${diffId}`));
+  const other = await repository.objects.put(Buffer.concat([readFileSync(old), Buffer.alloc(8)]));
+  const replaced = (refs: ReadonlyMap<string, string>): Map<string, string> => new Map([...refs].map(([name, id]) => [name, name === diffId ? other : id]));
+  const config = await putJsonStream(repository, CONTENT_TYPES.config, configStream.bytes, replaced(configStream.namedRefs));
+  const refs = replaced(manifestStream.namedRefs).set(`config:${manifest.config.digest}`, config);
+  await repository.linkStreams([
+    [layerContentId(diffId), other],
+    [configContentId(manifest.config.digest), config],
+    [manifestContentId(digest), await putJsonStream(repository, CONTENT_TYPES.manifest, manifestStream.bytes, refs)],
+  ]);
+  rmSync(old);
+  return other;
 }
 
 /** Files of the objects that the lower layer refers to. */

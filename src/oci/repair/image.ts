@@ -145,12 +145,14 @@ export class ImageRepair {
     return written;
   }
 
-  /** The references of a stream of this type that is right. */
+  /** The references of a stream of this type that is right, in the order it has them in. */
   #refsOf(stream: ObjectId | undefined, contentType: bigint): Refs | undefined {
     if (stream === undefined || !this.#health.isRight(stream)) return undefined;
     try {
       using reader = this.#repository.openStream(stream);
-      return reader.contentType === contentType ? reader.namedRefs : undefined;
+      if (reader.contentType !== contentType) return undefined;
+      const place = new Map(reader.streamRefs.map((id, index) => [id, index]));
+      return new Map([...reader.namedRefs].sort(([, a], [, b]) => (place.get(a) ?? 0) - (place.get(b) ?? 0)));
     } catch (error) {
       if (error instanceof BridgeError) return undefined;
       throw error;

@@ -2,26 +2,23 @@
 import { constants } from 'node:fs';
 import { showBytes, type ByteString } from '../../bytes.js';
 import { BridgeError } from '../../errors.js';
-import { imageReferences } from '../../erofs/image-objects.js';
 import { openBeneath } from '../../fd/fd.js';
 import { files } from '../../native.js';
 import { fetchObject } from '../../repository/fetch-object.js';
-import { IMAGE_HEAD, isImage } from '../../repository/gc-image-scan.js';
-import { entryType } from '../../repository/links.js';
-import { DIGEST_SIZE, objectPath, type ObjectId } from '../../repository/object-id.js';
+import { entryType, removeLink } from '../../repository/links.js';
+import { objectPath, type ObjectId } from '../../repository/object-id.js';
 import { quarantine } from '../../repository/quarantine.js';
-import { readAt, readSmallFile } from '../../repository/read-file.js';
 import type { Repository } from '../../repository/repository.js';
 import { fsckImages } from '../fsck.js';
 import { JsonFinder } from './find-json.js';
 import { Health } from './health.js';
 import { ImageRepair } from './image.js';
 import { LayerRepair } from './layers.js';
-import { foreignNames, imagesByDigest, namedObjects, removeDeadNames } from './names.js';
+import { foreignNames, imagesByDigest, removeDeadNames } from './names.js';
+import { deadReplaced, referredObjects, wrongObjects } from './references.js';
 import type { AffectedImage, Quarantined, RepairReport } from './report.js';
 import type { RepairSource } from './sources.js';
 
-const IMAGE_LIMIT = 2 ** 31 - 1;
 const LAYER = 'oci-layer-';
 const KERNEL_ALGORITHM = { sha256: 1, sha512: 2 } as const;
 
@@ -54,7 +51,8 @@ export async function repairRepository(repository: Repository, sources: readonly
 
   await repository.sync();
   for (const [id, reason] of health.stillDamaged()) move(repository, `objects/${objectPath(id)}`, reason, quarantined);
-  const removed = removeDeadNames(repository, health, referredObjects(repository, health)).map(showBytes);
+  const removed = deadReplaced(repository, health).filter((path) => removeLink(repository.root, path)).map(showBytes);
+  removed.push(...removeDeadNames(repository, health, referredObjects(repository, health)).map(showBytes));
   await repository.sync();
   const check = await fsckImages(repository, undefined, { metadataOnly: true, signal });
   return { ok: check.ok && affected.length === 0, repaired: health.repaired, quarantined, removed, affected, sources: layers.problems, check };
@@ -105,42 +103,6 @@ function sealObject(repository: Repository, id: ObjectId): boolean {
     return files.enableVerity(file.number, KERNEL_ALGORITHM[repository.algorithm]) && files.measureVerity(file.number)?.toString('hex') === id;
   } catch {
     return false;
-  }
-}
-
-/** Everything that is damaged, or referred to and missing. */
-function wrongObjects(repository: Repository, health: Health): ObjectId[] {
-  const wanted = new Set([...health.damaged.keys(), ...referredObjects(repository, health), ...[...namedObjects(repository)].map(([, id]) => id)]);
-  return [...wanted].filter((id) => !health.isRight(id));
-}
-
-/** Objects that are not right and that something refers to which is. */
-function referredObjects(repository: Repository, health: Health): Set<ObjectId> {
-  const wrong = new Set<ObjectId>();
-  const seen = new Set<ObjectId>();
-  const pending = [...namedObjects(repository)].map(([, id]) => id);
-  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
-    if (seen.has(id) || !health.isRight(id)) continue;
-    seen.add(id);
-    const { objects, streams } = referencesOf(repository, id);
-    for (const ref of health.wrongOf(objects, repository.algorithm)) wrong.add(ref);
-    for (const ref of streams) if (!health.isRight(ref)) wrong.add(ref);
-    pending.push(...streams);
-  }
-  return wrong;
-}
-
-function referencesOf(repository: Repository, id: ObjectId): { objects: Buffer; streams: readonly ObjectId[] } {
-  const none = { objects: Buffer.alloc(0), streams: [] };
-  try {
-    using file = repository.objects.open(id);
-    const head = readAt(file, 0, Math.min(IMAGE_HEAD, file.stat().size));
-    if (isImage(head)) return { objects: imageReferences(readSmallFile(file, IMAGE_LIMIT), DIGEST_SIZE[repository.algorithm]).digests, streams: [] };
-    using reader = repository.openStream(id);
-    return { objects: reader.objectDigests, streams: reader.streamRefs };
-  } catch (error) {
-    if (error instanceof BridgeError) return none;
-    throw error;
   }
 }
 
