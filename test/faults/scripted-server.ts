@@ -11,14 +11,19 @@ export type Answer = { result: object; fds?: Fd[]; count?: unknown } | { raw: st
 export type Script = Readonly<Record<string, (params: Record<string, unknown>) => Answer>>;
 
 /** A server that does what its script says, on a socket below `folder`, until disposed. It owns the descriptors in answers. */
-export async function scripted(folder: string, script: Script): Promise<AsyncDisposable & { path: string }> {
+export function scripted(folder: string, script: Script): Promise<AsyncDisposable & { path: string }> {
+  return listening(folder, (connection) => answerAll(connection, script));
+}
+
+/** A server that does this with every connection, on a socket below `folder`, until disposed. */
+export async function listening(folder: string, serve: (connection: Connection) => Promise<void>): Promise<AsyncDisposable & { path: string }> {
   const path = join(folder, 'scripted.sock');
   const stop = new AbortController();
   const listener = await listen(path, { signal: stop.signal });
   const accepting = (async () => {
     const running: Promise<void>[] = [];
     try {
-      for await (const connection of listener) running.push(answerAll(connection, script).catch(ignoreEnd));
+      for await (const connection of listener) running.push(serve(connection).catch(ignoreEnd));
     } catch (error) {
       if (!stop.signal.aborted) throw error;
     }

@@ -1,5 +1,5 @@
 import { BridgeError } from '../../errors.js';
-import { connect, SocketError, type PeerCredentials } from '../../fd/fd-passing.js';
+import { connect, SocketError, type Connection, type PeerCredentials } from '../../fd/fd-passing.js';
 import type { LayerStream } from '../../layer/stream.js';
 import { RpcProtocolError } from '../../rpc/rpc-error.js';
 import { VarlinkConnection, type VarlinkCallOptions, type VarlinkReply } from '../../rpc/varlink/client.js';
@@ -48,8 +48,7 @@ export class RemoteStore implements Disposable {
    * @throws SocketError, VarlinkRemoteError, RpcProtocolError; BridgeError `RPC_TIMEOUT`, `NO_LAYERS`
    */
   static async connect(path: string, options: RemoteStoreOptions): Promise<RemoteStore | undefined> {
-    const { signal, silenceLimit } = options;
-    const connection = await connect(path, { ...(signal && { signal }), idleTimeout: silenceLimit });
+    const connection = await connectInTime(path, options);
     const { peer } = connection;
     const rpc = new VarlinkConnection(connection);
     try {
@@ -114,6 +113,17 @@ export class RemoteStore implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** The connection itself may be silent for as long as it takes: a layer that is sent is answered when it is stored. */
+async function connectInTime(path: string, { signal, silenceLimit }: RemoteStoreOptions): Promise<Connection> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new SocketError('IDLE_TIMEOUT', `${path} accepted no connection for ${silenceLimit} ms`)), silenceLimit);
+  try {
+    return await connect(path, { signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
