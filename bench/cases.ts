@@ -60,10 +60,8 @@ export const cases: readonly Case[] = [
   { name: 'server', title: 'Answer of `cfsbridge serve` for the top layer of an image', subject: 'layer', ratio: 'none', charted: false, run: serverAnswers },
   { name: 'erofs', title: 'Images made by `mkcomposefs` (the filesystem of the peers)', subject: 'source', ratio: 'turns', charted: false, run: makeImages },
   { name: 'start', title: 'Start-up', subject: 'command', ratio: 'none', charted: false, run: startUp },
-  { name: 'server', title: 'Answer of `cfsbridge serve` for the top layer of an image', subject: 'layer', ratio: false, charted: false, run: serverAnswers },
-  { name: 'files', title: 'Pull of one layer with files of 1 KiB each, by their number (ext4)', subject: 'files', ratio: false, charted: true, run: growthInFiles },
-  { name: 'bytes', title: 'Pull of one layer with one sparse file, by its size (ext4)', subject: 'size', ratio: false, charted: true, run: growthInBytes },
-  { name: 'start', title: 'Start-up', subject: 'command', ratio: false, charted: false, run: startUp },
+  { name: 'files', title: 'Pull of one layer with files of 1 KiB each, by their number (ext4)', subject: 'files', ratio: 'none', charted: true, run: growthInFiles },
+  { name: 'bytes', title: 'Pull of one layer with one sparse file, by its size (ext4)', subject: 'size', ratio: 'none', charted: true, run: growthInBytes },
 ];
 
 function pulls(name: string, title: string, open: (store: string, work: string) => Place): Case {
