@@ -4,13 +4,14 @@ import type { LayerStream } from '../../layer/stream.js';
 import { RpcProtocolError } from '../../rpc/rpc-error.js';
 import { VarlinkConnection, type VarlinkCallOptions, type VarlinkReply } from '../../rpc/varlink/client.js';
 import type { VarlinkMethod } from '../../rpc/varlink/interface.js';
-import { serviceMethods } from '../../rpc/varlink/service-interface.js';
+import { serviceMethods, type ServiceInfo } from '../../rpc/varlink/service-interface.js';
 import { hasCapDacOverride } from './cap-dac-override.js';
 import { receiveLayer } from './receive-layer.js';
 import { transferMethods, type LayerLocator, type TransferMethods } from './transfer-methods.js';
 
 const FORMAT = 'splitdirfdstream-v0';
 const STORAGE = 'source-containers-storage';
+const OURSELVES = 'composefs-bridge';
 
 export interface RemoteStoreOptions {
   signal?: AbortSignal | undefined;
@@ -27,16 +28,16 @@ const NOT_VARLINK = ['PEER_GONE', 'UNEXPECTED_END', 'FRAMING_ERROR', 'INVALID_ME
  */
 export class RemoteStore implements Disposable {
   readonly methods: TransferMethods;
-  readonly interfaces: readonly string[];
   readonly peer: PeerCredentials;
+  readonly #about: ServiceInfo;
   readonly #rpc: VarlinkConnection;
   readonly #features: ReadonlySet<string>;
   readonly #options: RemoteStoreOptions;
 
-  private constructor(rpc: VarlinkConnection, peer: PeerCredentials, interfaces: readonly string[], methods: TransferMethods, features: ReadonlySet<string>, options: RemoteStoreOptions) {
+  private constructor(rpc: VarlinkConnection, peer: PeerCredentials, about: ServiceInfo, methods: TransferMethods, features: ReadonlySet<string>, options: RemoteStoreOptions) {
     this.#rpc = rpc;
     this.peer = peer;
-    this.interfaces = interfaces;
+    this.#about = about;
     this.methods = methods;
     this.#features = features;
     this.#options = options;
@@ -52,26 +53,37 @@ export class RemoteStore implements Disposable {
     const { peer } = connection;
     const rpc = new VarlinkConnection(connection);
     try {
-      const interfaces = await interfacesOf(rpc, options);
-      if (interfaces === undefined) {
+      const about = await askAbout(rpc, options);
+      if (about === undefined) {
         rpc.close();
         return undefined;
       }
+      const { interfaces } = about;
       const methods = transferMethods(interfaces);
       if (methods === undefined) throw new BridgeError('NO_LAYERS', `the varlink server behind ${path} gives no layers; it has ${interfaces.join(', ')}`);
       const { parameters } = await callOnce(rpc, methods.GetInfo, {}, options);
       const features = new Set(parameters.features);
       if (!features.has(FORMAT)) throw new BridgeError('NO_LAYERS', `the server behind ${path} does not give layers as ${FORMAT}`);
-      return new RemoteStore(rpc, peer, interfaces, methods, features, options);
+      return new RemoteStore(rpc, peer, about, methods, features, options);
     } catch (error) {
       rpc.close();
       throw error;
     }
   }
 
+  /** Names of the interfaces that the server has. */
+  get interfaces(): readonly string[] {
+    return this.#about.interfaces;
+  }
+
   /** Whether layers are those of one containers-storage, named by their ids. */
   get isContainersStorage(): boolean {
     return this.#features.has(STORAGE);
+  }
+
+  /** Whether the server is `cfsbridge serve`, which knows images by their names when it is asked in JSON-RPC. */
+  get knowsImagesInJsonRpc(): boolean {
+    return this.isContainersStorage && this.#about.vendor === OURSELVES;
   }
 
   /** milliseconds */
@@ -127,9 +139,9 @@ async function connectInTime(path: string, { signal, silenceLimit }: RemoteStore
   }
 }
 
-async function interfacesOf(rpc: VarlinkConnection, options: RemoteStoreOptions): Promise<string[] | undefined> {
+async function askAbout(rpc: VarlinkConnection, options: RemoteStoreOptions): Promise<ServiceInfo | undefined> {
   try {
-    return (await callOnce(rpc, serviceMethods.GetInfo, {}, options)).parameters.interfaces;
+    return (await callOnce(rpc, serviceMethods.GetInfo, {}, options)).parameters;
   } catch (error) {
     if ((error instanceof SocketError || error instanceof RpcProtocolError) && NOT_VARLINK.includes(error.code)) return undefined;
     throw error;

@@ -2,10 +2,12 @@ import { BridgeError } from '../../errors.js';
 import { RemoteRepository } from '../remote/remote-repository.js';
 import { RemoteStore } from '../remote/remote-store.js';
 import { isContainerImage, parseConfig, parseManifest } from '../manifest.js';
-import { openSource, transportOf, TRANSPORT_NAMES } from './open.js';
+import { Store } from '../../storage/store.js';
+import { isStorageReference, openSource, transportOf, TRANSPORT_NAMES } from './open.js';
 import { SILENCE_LIMIT } from './silence.js';
 import type { ImageSource } from './source.js';
 import { openSplitfdstreamImage } from './splitfdstream.js';
+import { placeOf } from './storage.js';
 
 export interface SocketSourceOptions {
   signal?: AbortSignal | undefined;
@@ -25,21 +27,22 @@ const STORAGE = 'containers-storage:';
  * one image (containers-storage 1.65), or splitfdstream over JSON-RPC.
  * @param path of the socket
  * @param reference what the server knows the image by. A server that has only layers knows none: then it is a reference as `openSource`
- *   takes it, to where manifest and config are
+ *   takes it, to where manifest and config are; for one that has the layers of a store, to the image in that store
  * @throws SocketError, VarlinkRemoteError, RemoteError, RpcProtocolError; NotFoundError; BridgeError `RPC_TIMEOUT`, `NO_LAYERS`,
  *   `NO_DOCUMENTS`, `WHICH_REPOSITORY`
  */
 export async function openSocketImage(path: string, reference: string, options: SocketSourceOptions = {}): Promise<ImageSource> {
   const { signal, silenceLimit = SILENCE_LIMIT, repository } = options;
   const store = await RemoteStore.connect(path, { signal, silenceLimit });
-  if (store === undefined) {
+  if (store === undefined || store.knowsImagesInJsonRpc) {
+    store?.close();
     if (repository !== undefined) throw noRepositories(path);
     return await openSplitfdstreamImage(path, reference.startsWith(STORAGE) ? reference.slice(STORAGE.length) : reference, options);
   }
   try {
     if (RemoteRepository.isServedBy(store)) return await openRemoteImage(store, repository ?? missingRepository(path), reference);
     if (repository !== undefined) throw noRepositories(path);
-    return await openLayersOfImage(store, path, reference, signal);
+    return await (store.isContainersStorage ? openLayersOfStore(store, path, reference, signal) : openLayersOfImage(store, path, reference, signal));
   } catch (error) {
     store.close();
     throw error;
@@ -60,7 +63,6 @@ async function openRemoteImage(store: RemoteStore, path: string, reference: stri
 }
 
 async function openLayersOfImage(store: RemoteStore, path: string, reference: string, signal: AbortSignal | undefined): Promise<ImageSource> {
-  if (store.isContainersStorage) throw new BridgeError('NO_DOCUMENTS', `the server behind ${path} wants to be told paths and ids of a containers-storage; pull from that with containers-storage:`);
   const { manifest, config } = await readDocuments(path, reference, signal);
   return {
     manifest,
@@ -72,7 +74,28 @@ async function openLayersOfImage(store: RemoteStore, path: string, reference: st
   };
 }
 
-/** Such servers have one image, and do not look at it. */
+/** The server opens the layers of a store for us, in a user namespace say; which ones there are is read here. */
+async function openLayersOfStore(remote: RemoteStore, path: string, reference: string, signal: AbortSignal | undefined): Promise<ImageSource> {
+  if (!isStorageReference(reference)) throw new BridgeError('NO_DOCUMENTS', `the server behind ${path} has only the layers of a containers-storage; name the image with ${STORAGE} so that its manifest and config are found there`);
+  const place = placeOf(reference);
+  using store = Store.open(place);
+  const image = await store.image(reference, { signal });
+  const layers = await store.layers(image, { signal });
+  return {
+    manifest: image.manifest(),
+    config: image.config(),
+    layers: layers.map(({ id, diffId, size }) => ({
+      diffId: diffId as string,
+      size,
+      open: (stop) => remote.layer(NO_HANDLE, { storage: { storage_path: place.graphroot, layer_id: id } }, stop),
+    })),
+    trusted: remote.trusted,
+    parallelLayers: PARALLEL_LAYERS,
+    [Symbol.asyncDispose]: async () => remote.close(),
+  };
+}
+
+/** Servers without repositories do not look at it. */
 const NO_HANDLE = 0;
 
 async function readDocuments(path: string, reference: string, signal: AbortSignal | undefined): Promise<{ manifest: Buffer; config: Buffer }> {

@@ -57,7 +57,8 @@ export function linkingMount(reference: string, repository: string, graphroot?: 
   return MountClone.forStore(placeOf(reference, graphroot), resolve(repository));
 }
 
-function placeOf(reference: string, graphroot: string | undefined): StoreOptions {
+/** Where the store of a reference is. @param graphroot goes before what the reference says, and before podman's own store */
+export function placeOf(reference: string, graphroot?: string | undefined): StoreOptions {
   return graphroot === undefined ? discoverStore(parseImageReference(reference).store) : { graphroot };
 }
 
