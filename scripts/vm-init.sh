@@ -8,12 +8,14 @@ mount -t tmpfs tmp /tmp
 for module in /modules/*; do insmod "$module"; done
 cd "$(cat /project)" || echo 'vm: the project is not there'
 export NO_COLOR=1
-for test in dist/test/vm/*.test.js; do
+while read -r test; do
   rm -f /tmp/counts
   node --test-reporter=./dist/test/support/reporter.js --test-reporter-destination=stdout \
-    --test-reporter=./dist/test/support/reporter-counts.js --test-reporter-destination=/tmp/counts "$test"
+    --test-reporter=./dist/test/support/reporter-counts.js --test-reporter-destination=/tmp/counts "$test" </dev/null
   echo "vm: counts $(cat /tmp/counts)"
-done
+  read -r uptime _ </proc/uptime
+  echo "vm: $uptime seconds"
+done </tests
 sync
 echo o >/proc/sysrq-trigger
 while :; do read -r _ </dev/ttyS0; done

@@ -119,7 +119,7 @@ class Sealing {
         return digest === id;
       }
     }
-    return this.#copy(store, file, id);
+    return await this.#copy(store, file, id);
   }
 
   /** The digest the file has then; undefined when somebody may still write to it. */

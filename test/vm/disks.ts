@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { cfsctl } from '../interop/peers.js';
+import { fsckRepository } from '../../src/repository/fsck.js';
+import type { Algorithm } from '../../src/repository/object-id.js';
+import { Repository } from '../../src/repository/repository.js';
+import { cfsctl, succeed } from '../interop/peers.js';
+import { filesBelow } from '../support/walk.js';
 
 /** ext4 with fs-verity, ext4 without, and ext4 with fs-verity for files whose blocks are smaller than fs-verity's. */
 export const DEVICES = { verity: '/dev/vda', plain: '/dev/vdb', smallBlocks: '/dev/vdc' } as const;
@@ -52,8 +56,34 @@ export class Disk implements Disposable {
 
 /** `ALGORITHM:HEX` as fsverity-utils print it, or undefined when the file has no fs-verity. */
 export function measure(file: string): string | undefined {
-  const { status, stdout } = spawnSync('fsverity', ['measure', file], { encoding: 'utf8' });
-  return status === 0 ? stdout.split(' ')[0] : undefined;
+  return measureAll([file]).get(file);
+}
+
+/** The same for many files. Those without fs-verity are not in the result. */
+export function measureAll(files: readonly string[]): Map<string, string> {
+  const measured = new Map<string, string>();
+  for (let rest = files; rest.length > 0; ) {
+    const { stdout } = spawnSync('fsverity', ['measure', ...rest], { encoding: 'utf8' });
+    const lines = stdout.split('\n').slice(0, -1);
+    for (const [index, line] of lines.entries()) measured.set(rest[index] as string, line.split(' ')[0] as string);
+    // It ends at the first file that has none.
+    rest = rest.slice(lines.length + 1);
+  }
+  return measured;
+}
+
+/** All objects of a repository have fs-verity, with the digests they are called by. */
+export function assertAllSealed(repository: string, algorithm: Algorithm): void {
+  const objects = filesBelow(join(repository, 'objects'));
+  const measured = measureAll(objects);
+  for (const object of objects) assert.equal(measured.get(object), `${algorithm}:${object.split('/').slice(-2).join('')}`);
+}
+
+/** Nothing is wrong with a repository, by our check and by that of cfsctl where it is there. */
+export async function assertSound(path: string): Promise<void> {
+  using repository = await Repository.open(path);
+  assert.deepEqual((await fsckRepository(repository)).errors, []);
+  if (whyNoCfsctl === false) assert.match(succeed(cfsctl, ['--repo', path, 'oci', 'fsck']), /^status: ok$/m);
 }
 
 /** Why there is no cfsctl in here, or false. */
