@@ -29,7 +29,7 @@ export class FormatError extends BridgeError {}
 
 /** Content whose digest is not the one it was announced with. */
 export class DigestMismatchError extends BridgeError {
-  constructor(what: string, expected: string, actual: string, options: ErrorOptions & { place?: Place } = {}) {
+  constructor(what: string, readonly expected: string, readonly actual: string, options: ErrorOptions & { place?: Place } = {}) {
     super('DIGEST_MISMATCH', `${what}: expected ${expected}, got ${actual}`, options);
   }
 }

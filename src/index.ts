@@ -30,7 +30,9 @@ export { fsckImages, imageFsckJson, imageFsckText, type ImageFsckReport } from '
 export { fsckRepository, type FsckOptions } from './repository/fsck.js';
 export { fsckJson, fsckText, type FsckError, type FsckReport } from './repository/fsck-report.js';
 
-export { serveConnection, serveStore, type ServeOptions } from './service/serve.js';
+export { serveConnection, serveStore } from './service/serve.js';
+export { type ServeOptions } from './service/serve-listener.js';
+export { serveVarlinkRepositories } from './service/varlink/serve.js';
 export { connect, listen, listenFd, fromFd, type Connection, type Listener } from './fd/fd-passing.js';
 
 export { Store, type StoredLayer, type StoreOptions } from './storage/store.js';

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { bytesOf } from '../bytes.js';
 import { openPath, type Fd } from '../fd/fd.js';
-import { files } from '../native.js';
-import { attachMount, mountImage } from '../repository/mount.js';
+import { attachMount } from '../repository/mount.js';
+import { mountStored } from '../repository/mount-stored.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
 import { UsageError } from './errors.js';
@@ -22,17 +22,9 @@ export function checkMountOptions({ upperdir, workdir, readWrite }: MountCommand
 
 /** Mounts an image of the repository on a directory; it stays mounted when the program ends. */
 export function mountInto(repository: Repository, id: ObjectId, mountpoint: string, options: MountCommandOptions): void {
-  using image = repository.objects.open(id);
   using upper = openDirectory(options.upperdir);
   using work = openDirectory(options.workdir);
-  // An image that the kernel vouches for is worth little if its files may be anything.
-  const requireVerity = repository.verityRequired || files.measureVerity(image.number)?.toString('hex') === id;
-  using mount = mountImage(image, repository.objects.dir, {
-    name: id,
-    requireVerity,
-    upper: upper && work && { upper, work },
-    readWrite: options.readWrite === true,
-  });
+  using mount = mountStored(repository, id, { upper: upper && work && { upper, work }, readWrite: options.readWrite === true });
   attachMount(mount, bytesOf(mountpoint));
 }
 

@@ -47,8 +47,16 @@ export function createProgram(session: Session): Command {
     .description('Serve the images of a containers-storage over a Unix socket')
     .option('--socket <path>', 'Socket file to make; not needed when systemd passes a socket')
     .option('--root <graphroot>', "The store's folder; default: where podman of this user has it")
+    .option('--image <name>', 'The image whose layers varlink clients ask for by number')
     .addHelpText('after', '\nExample:\n  $ cfsbridge serve --socket /run/cfsbridge.sock')
     .action(lazily(session, () => import('./commands/serve.js')));
+
+  program
+    .command('varlink')
+    .description('Serve repositories over varlink, with the interfaces of cfsctl')
+    .option('--address <path>', 'Socket file to make; not needed when systemd passes a socket')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge varlink --address /run/cfsbridge.varlink')
+    .action(lazily(session, () => import('./commands/varlink.js')));
 
   program
     .command('completion')

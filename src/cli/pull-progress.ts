@@ -1,6 +1,6 @@
 import type { MultiBar, SingleBar } from 'cli-progress';
 import type { PullEvent } from '../oci/pull/types.js';
-import { describeBytes } from './pull-stats.js';
+import { describeBytes } from '../oci/pull/stats.js';
 
 const SHORT_DIGEST = 'sha256:'.length + 12;
 

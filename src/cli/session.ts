@@ -1,4 +1,5 @@
 import type { Algorithm } from '../repository/object-id.js';
+import type { XattrMode } from '../tree/oci-transform.js';
 import type { Output } from './output.js';
 
 /** What every command gets beside its own arguments. */
@@ -20,6 +21,11 @@ export interface GlobalOptions {
   requireVerity?: true;
   insecure?: true;
   upgrade: boolean;
+}
+
+/** Options of the commands that make a file tree of an image's layers. */
+export interface TreeOptions extends GlobalOptions {
+  xattrs: XattrMode;
 }
 
 /**

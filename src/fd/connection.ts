@@ -181,7 +181,8 @@ export class Connection implements Disposable {
    * The connection owns its descriptors again.
    */
   unreceive(segment: Segment): void {
-    this.#returned.push(segment);
+    if (!this.closed) this.#returned.push(segment);
+    else for (const fd of segment.fds) fd.close();
   }
 
   /** Whether the peer has closed its end altogether. One that only ended its data (`shutdown`) can still be sent to. */

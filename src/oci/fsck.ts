@@ -1,6 +1,6 @@
 // Checks that every tagged image is complete and is what its digests say.
 import { BridgeError, NotFoundError } from '../errors.js';
-import { countLine, describeFsckError, errorLines, fsckJson, fsckText, type FsckCount, type FsckError, type FsckReport } from '../repository/fsck-report.js';
+import { countLine, describeFsckError, errorLines, fsckJson, fsckText, type FsckCount, type FsckError, type FsckJson, type FsckReport } from '../repository/fsck-report.js';
 import { fsckRepository, type FsckOptions } from '../repository/fsck.js';
 import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
@@ -54,8 +54,17 @@ export function imageFsckText({ repository, images, errors }: ImageFsckReport): 
   return `${fsckText(repository)}${lines.join('\n')}\n`;
 }
 
+/** The members of cfsctl's JSON, which are those of its varlink reply, too. */
+export interface ImageFsckJson {
+  ok: boolean;
+  images_checked: number;
+  images_corrupted: number;
+  errors: string[];
+  repo: FsckJson;
+}
+
 /** What `oci fsck --json` prints, as a value. */
-export function imageFsckJson({ ok, repository, images, errors }: ImageFsckReport): Record<string, unknown> {
+export function imageFsckJson({ ok, repository, images, errors }: ImageFsckReport): ImageFsckJson {
   return {
     ok,
     images_checked: images.checked,

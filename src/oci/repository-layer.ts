@@ -24,9 +24,26 @@ export function objectSize(repository: Repository, id: ObjectId): number {
   throw new FormatError('OBJECT_TYPE', `object ${id} is not a regular file`);
 }
 
+/** Where the content of a layer's file is. */
+export type ObjectContent = (id: ObjectId) => Chunk;
+
+/** Objects by name. Whoever opens them has to find out whether they are what they should be. */
+export function namedObjects(repository: Repository): ObjectContent {
+  return (id) => ({ kind: 'named', dir: repository.objects.dir, name: objectPath(id), size: objectSize(repository, id) });
+}
+
+/** Objects by name, or opened and measured where the repository wants fs-verity. */
+export function measuredObjects(repository: Repository): ObjectContent {
+  if (!repository.verityRequired) return namedObjects(repository);
+  return (id) => {
+    const fd = repository.objects.open(id);
+    return { kind: 'fd', fd, size: fd.stat().size };
+  };
+}
+
 /** A stored layer as a source, for serving it, verifying it, or storing it elsewhere. Nothing is verified on the way. */
 export class RepositoryLayer implements LayerStream {
-  readonly #repository: Repository;
+  readonly #content: ObjectContent;
   readonly #reader: SplitstreamReader;
   readonly #signal: AbortSignal | undefined;
 
@@ -35,8 +52,8 @@ export class RepositoryLayer implements LayerStream {
    * @param stream the layer's splitstream
    * @throws NotFoundError, FormatError
    */
-  constructor(repository: Repository, stream: ObjectId, signal?: AbortSignal) {
-    this.#repository = repository;
+  constructor(repository: Repository, stream: ObjectId, signal?: AbortSignal, content = measuredObjects(repository)) {
+    this.#content = content;
     this.#signal = signal;
     this.#reader = repository.openStream(stream);
     if (this.#reader.contentType === CONTENT_TYPES.layer) return;
@@ -68,13 +85,5 @@ export class RepositoryLayer implements LayerStream {
       chunks.forEach(closeChunk);
       throw error;
     }
-  }
-
-  #content(id: ObjectId): Chunk {
-    const { objects, verityRequired } = this.#repository;
-    if (!verityRequired) return { kind: 'named', dir: objects.dir, name: objectPath(id), size: objectSize(this.#repository, id) };
-    // Only an opened object can be measured.
-    const fd = objects.open(id);
-    return { kind: 'fd', fd, size: fd.stat().size };
   }
 }

@@ -73,8 +73,23 @@ export function fsckText(report: FsckReport): string {
   ].join('\n');
 }
 
+/** The members of cfsctl's JSON, which are those of its varlink reply, too. */
+export interface FsckJson {
+  ok: boolean;
+  has_metadata: boolean;
+  objects_checked: number;
+  objects_corrupted: number;
+  streams_checked: number;
+  streams_corrupted: number;
+  images_checked: number;
+  images_corrupted: number;
+  broken_links: number;
+  missing_objects: number;
+  errors: string[];
+}
+
 /** What `fsck --json` prints, as a value. */
-export function fsckJson(report: FsckReport): Record<string, unknown> {
+export function fsckJson(report: FsckReport): FsckJson {
   return {
     ok: report.ok,
     has_metadata: true,

@@ -2,10 +2,13 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { BridgeError } from '../errors.js';
 import { Fd } from '../fd/fd.js';
+import { pause } from '../fd/readiness.js';
 import { files } from '../native.js';
 
 /** A client reads two layers at a time; more than this many only use up the server's descriptors. */
 const MOST_LEASES = 64;
+
+const SETTLE_INTERVAL = 20;
 
 /** Things that are kept until whoever holds the other end of a pipe closes it. */
 export class Leases implements AsyncDisposable {
@@ -36,6 +39,13 @@ export class Leases implements AsyncDisposable {
     watcher.once('end', () => watcher.destroy());
     watcher.once('error', () => watcher.destroy());
     return new Fd(write);
+  }
+
+  /** Waits until all are given back, but not longer than `limit` milliseconds, and not once the signal is aborted. */
+  async settle(limit: number, signal: AbortSignal): Promise<void> {
+    for (const deadline = performance.now() + limit; this.#running.size > 0 && performance.now() < deadline && !signal.aborted; ) {
+      await pause(SETTLE_INTERVAL, signal).catch(() => undefined);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,44 +1,34 @@
 import type { Connection, Listener } from '../fd/fd-passing.js';
 import { JsonRpcConnection } from '../rpc/jsonrpc-fdpass.js';
+import type { StoredImage } from '../storage/image.js';
 import type { Store } from '../storage/store.js';
+import { firstWords } from './first-words.js';
+import { serveListener, type ServeOptions } from './serve-listener.js';
 import { StoreService } from './store-service.js';
-
-export interface ServeOptions {
-  /** Ends the service: connections are closed and locks released before the promise resolves. */
-  signal: AbortSignal;
-  /** Told when a connection ended by an error; the others go on. */
-  onError?: (error: unknown) => void;
-}
+import { serveStoreLayers, type ServedStore } from './varlink/store-service.js';
 
 /**
- * Serves a store to everyone who connects, each connection by itself, until the signal aborts. Takes ownership of `listener`.
+ * Serves a store to everyone who connects, each connection by itself, until the signal aborts: over JSON-RPC, or over varlink
+ * when the client's first words are that. Takes ownership of `listener`.
+ * @param options `image`: the one whose layers varlink clients ask for by number
  * @throws what accepting connections throws, except for the signal's reason
  */
-export async function serveStore(store: Store, listener: Listener, { signal, onError }: ServeOptions): Promise<void> {
-  const connections = new Set<Promise<void>>();
-  try {
-    for (;;) {
-      const connection = await listener.accept({ signal });
-      const served = serveConnection(store, connection, signal)
-        .catch((error: unknown) => {
-          if (!signal.aborted) onError?.(error);
-        })
-        .finally(() => connections.delete(served));
-      connections.add(served);
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    listener.close();
-    await Promise.all(connections);
-  }
+export async function serveStore(store: Store, listener: Listener, options: ServeOptions & { image?: StoredImage | undefined }): Promise<void> {
+  const served = { store, image: options.image };
+  await serveListener(listener, (connection, signal) => serveConnection(served, connection, signal), options);
 }
 
 /**
  * Serves one connection until the client closes it. Takes ownership of `connection`.
  * @throws RpcProtocolError or SocketError when it breaks; the signal's reason
  */
-export async function serveConnection(store: Store, connection: Connection, signal: AbortSignal): Promise<void> {
+export async function serveConnection(served: ServedStore, connection: Connection, signal: AbortSignal): Promise<void> {
+  using owned = connection;
+  if ((await firstWords(owned, signal)) === 'varlink') await serveStoreLayers(owned, served, signal);
+  else await serveJsonRpc(served.store, owned, signal);
+}
+
+async function serveJsonRpc(store: Store, connection: Connection, signal: AbortSignal): Promise<void> {
   using rpc = new JsonRpcConnection(connection);
   // An answer that the client does not read would otherwise keep the service from ending.
   const close = (): void => rpc.close();

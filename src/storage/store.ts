@@ -52,7 +52,11 @@ const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(digestSchem
 export class Store implements Disposable {
   readonly #roots: readonly StoreRoot[];
 
-  private constructor(roots: readonly StoreRoot[]) {
+  private constructor(
+    roots: readonly StoreRoot[],
+    /** its folder, as it was given */
+    readonly graphroot: string,
+  ) {
     this.#roots = roots;
   }
 
@@ -70,7 +74,7 @@ export class Store implements Disposable {
         if (root) roots.push(root);
       }
       if (roots.length === 0) throw new NotFoundError(`${options.graphroot} is not a containers-storage of the ${options.driver} driver`);
-      return new Store(roots);
+      return new Store(roots, options.graphroot);
     } catch (error) {
       for (const root of roots) root[Symbol.dispose]();
       throw error;

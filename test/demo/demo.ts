@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { table } from '../../src/cli/table.js';
-import { addStats, describeBytes } from '../../src/cli/pull-stats.js';
+import { addStats, describeBytes } from '../../src/oci/pull/stats.js';
 import { openSocketImage, pullImage, Repository } from '../../src/index.js';
 import { listSplitfdstreamImages } from '../../src/oci/source/splitfdstream.js';
 import { unpackSmallStore } from '../support/small-store.js';

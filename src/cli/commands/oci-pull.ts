@@ -9,7 +9,7 @@ import { linkingMount } from '../../oci/source/storage.js';
 import type { MountClone } from '../../storage/mount-clone.js';
 import { openRepository, repositoryPath } from '../open-repository.js';
 import { UsageError } from '../errors.js';
-import { addStats, describeObjects } from '../pull-stats.js';
+import { addStats, describeObjects } from '../../oci/pull/stats.js';
 import { PullProgress } from '../pull-progress.js';
 import type { GlobalOptions, Session } from '../session.js';
 

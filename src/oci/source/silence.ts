@@ -23,7 +23,7 @@ async function orSilence<T>(next: Promise<T>, limit: number, signal: AbortSignal
   signal.throwIfAborted();
   let stop = (): void => {};
   const silence = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(new BridgeError('PEER_SILENT', `the server sent nothing for ${limit / 1000} s in the middle of a layer`)), limit);
+    const timer = setTimeout(() => reject(new BridgeError('PEER_SILENT', `nothing came for ${limit / 1000} s in the middle of a layer`)), limit);
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     stop = () => {

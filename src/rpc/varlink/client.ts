@@ -3,7 +3,7 @@ import { SocketError, type Connection, type Fd } from '../../fd/fd-passing.js';
 import { RpcProtocolError } from '../rpc-error.js';
 import type { VarlinkMethod } from './interface.js';
 import { VarlinkReader, type VarlinkLimits } from './message-reader.js';
-import { asReply, encode } from './message.js';
+import { asReply, encode, type OutgoingMessage } from './message.js';
 import { VarlinkRemoteError, type Parameters } from './varlink-error.js';
 
 export interface VarlinkCallOptions {
@@ -52,7 +52,7 @@ export class VarlinkConnection implements Disposable {
    * fit the interface definition, INVALID_MESSAGE for one reply of several), SocketError; BridgeError `RPC_TIMEOUT`; the signal's reason
    */
   async call<P extends object, R extends object>(method: VarlinkMethod<P, R>, parameters: P, options: VarlinkCallOptions = {}): Promise<VarlinkReply<R>> {
-    const replies = this.#replies(method, { method: method.name, parameters }, options);
+    const replies = this.#replies(method, callOf(method, parameters), options);
     const { value, done } = await replies.next();
     if (done) throw new Error('a call ended without a reply');
     // Ends the generator, which is behind its last reply already unless more is announced.
@@ -66,18 +66,18 @@ export class VarlinkConnection implements Disposable {
    * @throws as `call`
    */
   callMore<P extends object, R extends object>(method: VarlinkMethod<P, R>, parameters: P, options: VarlinkCallOptions = {}): AsyncGenerator<VarlinkReply<R>, void, void> {
-    return this.#replies(method, { method: method.name, parameters, more: true }, options);
+    return this.#replies(method, { ...callOf(method, parameters), more: true }, options);
   }
 
   /** Makes a call that is not answered; resolves when the kernel has taken it. */
   async callOneway<P extends object>(method: VarlinkMethod<P, object>, parameters: P, { fds = [], signal }: VarlinkCallOptions = {}): Promise<void> {
     this.#check();
-    await this.#connection.send(encode({ method: method.name, parameters, oneway: true }), fds, { signal });
+    await this.#connection.send(encode({ ...callOf(method, parameters), oneway: true }), fds, { signal });
   }
 
   async *#replies<P extends object, R extends object>(
     method: VarlinkMethod<P, R>,
-    message: { method: string; parameters: P; more?: true },
+    message: OutgoingMessage,
     { fds = [], signal, silenceLimit }: VarlinkCallOptions,
   ): AsyncGenerator<VarlinkReply<R>, void, void> {
     signal?.throwIfAborted();
@@ -134,7 +134,7 @@ export class VarlinkConnection implements Disposable {
 
   #checked<R extends object>(
     method: VarlinkMethod<object, R>,
-    call: { more?: true },
+    call: OutgoingMessage,
     { parameters, continues }: { parameters: Parameters; continues: boolean },
     fds: readonly Fd[],
   ): R {
@@ -173,6 +173,10 @@ export class VarlinkConnection implements Disposable {
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+function callOf<P extends object>({ name, takes }: VarlinkMethod<P, object>, parameters: P): OutgoingMessage {
+  return takes ? { method: name, parameters } : { method: name };
 }
 
 function closeAll(fds: readonly Fd[]): void {

@@ -11,6 +11,9 @@ export interface VarlinkMethod<P extends object, R extends object> {
   /** Neither is ever set; they keep the types of the parameters and of the reply. */
   parameters?: P;
   reply?: R;
+  /** Whether it has parameters and results at all. zlink refuses empty parameters where there are none, and asks for them where all are optional. */
+  takes: boolean;
+  returns: boolean;
   misfitOfParameters(value: Parameters): Misfit | undefined;
   misfitOfReply(value: Parameters): Misfit | undefined;
 }
@@ -41,7 +44,8 @@ export class VarlinkInterface {
     const method = this.idl.methods.get(name);
     if (method === undefined) throw new TypeError(`${this.name} has no method ${name}`);
     const check = (type: IdlStruct) => (value: Parameters) => findMisfit(type, value, this.idl.types);
-    return { name: `${this.name}.${name}`, misfitOfParameters: check(method.input), misfitOfReply: check(method.output) };
+    const { input, output } = method;
+    return { name: `${this.name}.${name}`, takes: input.fields.size > 0, returns: output.fields.size > 0, misfitOfParameters: check(input), misfitOfReply: check(output) };
   }
 
   /** An error of the definition, for a handler to throw. */

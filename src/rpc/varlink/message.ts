@@ -46,11 +46,7 @@ export interface OutgoingMessage {
   error?: string;
 }
 
-/**
- * A message as bytes. Empty parameters are left out: zlink refuses them where a method takes or returns nothing, and
- * everybody takes none for them.
- */
-export function encode({ parameters: members, ...rest }: OutgoingMessage): Buffer {
-  const empty = members === undefined || Object.keys(members).length === 0;
-  return Buffer.from(`${JSON.stringify(empty ? rest : { ...rest, parameters: members })}\0`);
+/** A message as bytes. */
+export function encode(message: OutgoingMessage): Buffer {
+  return Buffer.from(`${JSON.stringify(message)}\0`);
 }

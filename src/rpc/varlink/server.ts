@@ -101,7 +101,7 @@ class Answering {
       const call = asCall(value);
       if (call === undefined) throw new RpcProtocolError('INVALID_MESSAGE', 'the peer sent something that is no varlink call');
       const failure = await this.#run(call, fds);
-      if (failure !== undefined && !call.oneway) await this.#send({ error: failure.error, parameters: failure.parameters }, []);
+      if (failure !== undefined && !call.oneway) await this.#send({ error: failure.error, ...(Object.keys(failure.parameters).length > 0 && { parameters: failure.parameters }) }, []);
     } finally {
       for (const fd of fds) fd.close();
     }
@@ -113,7 +113,7 @@ class Answering {
     const reply = async ({ parameters, fds: attached = [] }: VarlinkAnswer, continues: boolean): Promise<void> => {
       try {
         if (call.oneway || (continues && !call.more)) return;
-        await this.#send(continues ? { parameters, continues } : { parameters }, attached);
+        await this.#send({ ...(Object.keys(parameters).length > 0 && { parameters }), ...(continues && { continues }) }, attached);
       } catch (error) {
         sending = error;
         throw error;

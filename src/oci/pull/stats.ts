@@ -1,5 +1,5 @@
-import type { LayerStats } from '../oci/pull/import-layer.js';
-import type { PulledLayer } from '../oci/pull/types.js';
+import type { LayerStats } from './import-layer.js';
+import type { PulledLayer } from './types.js';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

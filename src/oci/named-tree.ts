@@ -1,28 +1,22 @@
 import { BridgeError } from '../errors.js';
-import { imageTree } from '../oci/image-tree.js';
-import { openConfig, openImage } from '../oci/image.js';
-import type { JsonStream } from '../oci/json-stream.js';
-import { parseConfig } from '../oci/manifest.js';
+import { imageTree } from './image-tree.js';
+import { openConfig, openImage } from './image.js';
+import type { JsonStream } from './json-stream.js';
+import { parseConfig } from './manifest.js';
 import type { Repository } from '../repository/repository.js';
 import type { XattrMode } from '../tree/oci-transform.js';
 import type { Directory } from '../tree/tree.js';
-import type { GlobalOptions } from './session.js';
-
-export interface TreeOptions extends GlobalOptions {
-  xattrs: XattrMode;
-}
 
 /**
  * The file tree of the image a user means: a tag, or `@` and the digest of a config (not of a manifest: that is how cfsctl
  * reads the argument of these commands).
  * @param verity fs-verity digest that the stream of the config, or of the tag's manifest, must have
  */
-export async function imageTreeOf(
+export async function namedTree(
   repository: Repository,
   reference: string,
   verity: string | undefined,
-  { xattrs }: TreeOptions,
-  signal: AbortSignal,
+  { xattrs, signal }: { xattrs: XattrMode; signal: AbortSignal },
 ): Promise<Directory> {
   const { config, streams } = reference.startsWith('@') ? await configOnly(repository, reference.slice(1)) : await wholeImage(repository, reference);
   if (verity !== undefined && !streams.includes(verity))

@@ -1,0 +1,38 @@
+import { VarlinkMethodError } from '../../rpc/varlink/varlink-error.js';
+import { UnknownHandleError } from './handles.js';
+import { ociInterface } from './oci-interface.js';
+import { repositoryInterface } from './repository-interface.js';
+
+/** The reply of either interface to an error that its method did not foresee. */
+export function internalError(error: unknown, method: string): VarlinkMethodError {
+  const owner = method.startsWith(`${repositoryInterface.name}.`) ? repositoryInterface : ociInterface;
+  const meant = causesOf(error).find((cause) => cause instanceof VarlinkMethodError);
+  if (meant !== undefined) return meant;
+  if (error instanceof UnknownHandleError) return owner.error('InvalidHandle', { handle: error.handle });
+  return owner.error('InternalError', { message: messageOf(error) });
+}
+
+/** An error with what caused it, outermost first. */
+export function messageOf(error: unknown): string {
+  const messages: string[] = [];
+  for (const cause of causesOf(error)) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    // Errors that add a place repeat what they wrap.
+    if (!messages.some((outer) => outer.includes(message))) messages.push(message);
+  }
+  return messages.join(': ');
+}
+
+const MOST_CAUSES = 8;
+
+function causesOf(error: unknown): unknown[] {
+  const causes: unknown[] = [];
+  for (let cause = error; cause !== undefined && causes.length < MOST_CAUSES; cause = cause instanceof Error ? cause.cause : undefined) causes.push(cause);
+  return causes;
+}
+
+/** @throws InvalidDigest unless `diffId` is the kind of digest layers have */
+export function checkDiffId(diffId: string): void {
+  if (!/^sha256:[0-9a-f]{64}$/.test(diffId)) throw ociInterface.error('InvalidDigest', { message: `"${diffId}" is not sha256: and 64 hex digits` });
+}
+

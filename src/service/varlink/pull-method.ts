@@ -1,0 +1,128 @@
+import { openSource } from '../../oci/source/open.js';
+import { openStorageImage } from '../../oci/source/storage.js';
+import type { ImageSource } from '../../oci/source/source.js';
+import type { LocalFetch } from '../../oci/pull/local-fetch.js';
+import { pullImage } from '../../oci/pull/pull.js';
+import { addStats, describeObjects } from '../../oci/pull/stats.js';
+import type { PullEvent, PullResult } from '../../oci/pull/types.js';
+import { handle, type VarlinkAnswers, type VarlinkCall, type VarlinkHandler } from '../../rpc/varlink/server.js';
+import type { ConnectionRepositories } from './handles.js';
+import { ociInterface, ociMethods, type PullFrame, type PullParams } from './oci-interface.js';
+
+/** cfsctl's words; any other one stands for `disabled`. */
+const LOCAL_FETCH: Readonly<Record<string, LocalFetch>> = { auto: 'auto', 'if-possible': 'auto', zerocopy: 'zerocopy', 'zero-copy': 'zerocopy' };
+
+/** Pull: brings an image into the repository and tells about it as it goes on. */
+export function pullHandlers(repositories: ConnectionRepositories): [string, VarlinkHandler][] {
+  return [handle(ociMethods.Pull, (parameters, call) => pull(repositories, parameters, call))];
+}
+
+async function* pull(repositories: ConnectionRepositories, parameters: PullParams, call: VarlinkCall): VarlinkAnswers<PullFrame> {
+  using repository = await repositories.use(parameters.handle, 'write', call.signal);
+  checkWishes(parameters);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([call.signal, stop.signal]);
+  await using source = await open(parameters, signal);
+  const frames = new Frames();
+  const pulled = pullImage(repository, source, {
+    name: parameters.name ?? undefined,
+    localFetch: (Object.hasOwn(LOCAL_FETCH, parameters.local_fetch) && LOCAL_FETCH[parameters.local_fetch]) || 'disabled',
+    signal,
+    ...(call.more && { onEvent: (event: PullEvent) => frames.add(event) }),
+  }).finally(() => frames.end());
+  // Its failure is seen when all that came before has been sent.
+  pulled.catch(() => undefined);
+  try {
+    for await (const frame of frames) yield { parameters: frame };
+    return { parameters: { completed: completed(await pulled) } };
+  } finally {
+    // Nobody reads on, or the pull is over.
+    stop.abort(new Error('the caller went away'));
+    await pulled.catch(() => undefined);
+  }
+}
+
+function checkWishes({ bootable, expected_digest: expected }: PullParams): void {
+  if (expected != null && !bootable) throw ociInterface.error('InvalidRequest', { message: 'expected_digest is about the boot image: bootable has to be true' });
+  if (bootable) throw ociInterface.error('InternalError', { message: 'this server makes no boot images' });
+}
+
+function open({ image, storage_root: graphroot }: PullParams, signal: AbortSignal): Promise<ImageSource> {
+  return graphroot == null ? openSource(image, { signal }) : openStorageImage(image, { graphroot, signal });
+}
+
+function completed({ manifestDigest, configDigest, manifestStream, configStream, layers }: PullResult): NonNullable<PullFrame['completed']> {
+  return {
+    manifest_digest: manifestDigest,
+    config_digest: configDigest,
+    manifest_verity: manifestStream,
+    config_verity: configStream,
+    stats: describeObjects(addStats(layers)),
+    boot_image: null,
+    boot_image_mode: null,
+    boot_image_format_version: null,
+  };
+}
+
+/** What happened and was not sent yet. Of a layer's progress only the last is kept, so that a slow reader costs no memory. */
+class Frames implements AsyncIterable<PullFrame> {
+  readonly #waiting: PullFrame[] = [];
+  readonly #progress = new Map<string, PullFrame>();
+  readonly #sizes = new Map<string, number | undefined>();
+  readonly #started = new Set<string>();
+  #wake: () => void = () => {};
+  #ended = false;
+
+  add(event: PullEvent): void {
+    switch (event.kind) {
+      case 'layers':
+        this.#waiting.push({ message: `${event.layers.length} layers` });
+        for (const { diffId, size } of event.layers) this.#sizes.set(diffId, size);
+        break;
+      case 'progress':
+        this.#start(event.diffId);
+        this.#progress.set(event.diffId, { progress: { id: event.diffId, fetched: event.done, total: this.#sizes.get(event.diffId) ?? null } });
+        break;
+      case 'present':
+        this.#waiting.push({ skipped: { id: event.diffId } });
+        break;
+      case 'imported':
+        this.#start(event.diffId);
+        this.#flushProgress();
+        this.#waiting.push({ done: { id: event.diffId, transferred: event.stats.tarBytes } });
+        break;
+      case 'unverified':
+        break;
+      default:
+        this.#waiting.push({ message: `EROFS image ${event.id}` });
+    }
+    this.#wake();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<PullFrame, void, void> {
+    for (;;) {
+      this.#flushProgress();
+      yield* this.#waiting.splice(0);
+      if (this.#waiting.length > 0 || this.#progress.size > 0) continue;
+      if (this.#ended) return;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  /** Layers begin some at a time; one that is there already never does. */
+  #start(id: string): void {
+    if (!this.#sizes.has(id) || this.#started.has(id)) return;
+    this.#started.add(id);
+    this.#waiting.push({ started: { id, total: this.#sizes.get(id) ?? null, unit: 'Bytes' } });
+  }
+
+  #flushProgress(): void {
+    this.#waiting.push(...this.#progress.values());
+    this.#progress.clear();
+  }
+}
