@@ -64,16 +64,20 @@ void ObjectStore::seal(OwnedFd& file, const Digest& digest) {
 }
 
 // Whether a file somebody else made can be an object as it is. With `policy.sealSource` it gets fs-verity first.
-bool ObjectStore::sealSource(int source, const Digest& digest, const TakePolicy& policy) {
+bool ObjectStore::sealSource(int source, dev_t device, const Digest& digest, const TakePolicy& policy) {
   if (policy.sealSource && !(noVerity_ && !verityRequired_)) {
     OwnedFd reader = reopenReadOnly(source);
     const int error = tryEnableVerity(reader.get(), algorithm_);
     if (isUnsupported(error) && !verityRequired_) noVerity_ = true;
     else if (error) return false;
   }
+  if (unsealable_ == device && !verityRequired_) return true;
   Digest measured;
   const size_t size = measureVerity(source, measured);
-  if (size == 0) return !verityRequired_;
+  if (size == 0) {
+    if (errno == ENOTTY || errno == EOPNOTSUPP) unsealable_ = device;
+    return !verityRequired_;
+  }
   // It was sealed with the other algorithm, which cannot be undone.
   if (size != digestSize(algorithm_)) return false;
   if (!sameDigest(measured, digest)) fail("SOURCE_CHANGED", "the file changed while it was read");

@@ -176,7 +176,7 @@ bool ObjectStore::hardlink(int source, const struct stat& st, const Digest& dige
     *outcome = Outcome::Present;
     return true;
   }
-  if (!sealSource(source, digest, policy)) return false;
+  if (!sealSource(source, device, digest, policy)) return false;
   std::string name = nameOf(digest);
   int error = EXDEV;
   bool linked = false;

@@ -95,7 +95,7 @@ class ObjectStore {
   bool linkInto(int fd, const std::string& name, int* error);
   void replace(int fd, const std::string& name);
   void seal(OwnedFd& file, const Digest& digest);
-  bool sealSource(int source, const Digest& digest, const TakePolicy& policy);
+  bool sealSource(int source, dev_t device, const Digest& digest, const TakePolicy& policy);
   bool sameDigest(const Digest& one, const Digest& other) const;
   void remember(const Digest& digest);
   bool remembered(const Digest& digest);
@@ -106,6 +106,7 @@ class ObjectStore {
   std::atomic<bool> noVerity_{false};
   std::atomic<bool> noTmpfile_{false};
   std::atomic<bool> noEmptyPath_{false};
+  std::atomic<dev_t> unsealable_{0};
   std::atomic<dev_t> noReflink_{0};
   std::atomic<dev_t> noHardlink_{0};
   std::atomic<dev_t> linkByHandle_{0};
