@@ -9,9 +9,9 @@ type Bundle = 'commands' | 'mkcomposefs';
 const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs'];
 
 // A pull makes many short-lived objects; with V8's defaults, which are meant for servers, the heap grows for them by tens of
-// megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`, which also takes
-// NODE_EXTRA_CA_CERTS away: at every start Node would read those certificates, longer than all else takes, and nothing here uses TLS. V8 takes a code cache
-// only under the flags it was made with, so these are set before either.
+// megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`. (That also takes
+// NODE_EXTRA_CA_CERTS away: Node would read those certificates at every start, which takes longer than all else, and nothing here
+// uses TLS.) V8 takes a code cache only under the flags it was made with, so these are set before either.
 v8.setFlagsFromString('--heap-growing-percent=15');
 
 type Commands = (exports: object, require: NodeJS.Require, module: object, filename: string, dirname: string) => void;
