@@ -12,7 +12,14 @@ namespace {
 
 constexpr unsigned kFsopenCloexec = 1, kFsmountCloexec = 1, kMountAttrReadOnly = 1;
 constexpr unsigned kFsconfigSetFlag = 0, kFsconfigSetString = 1, kFsconfigCreate = 6;
+constexpr uint64_t kMountAttrIdmap = 0x100000;
+constexpr long kMountSetattr = 442;  // the same on all architectures
 constexpr unsigned kMoveMountFromFd = 4, kMoveMountToFd = 0x40;
+
+// struct mount_attr, which older headers lack.
+struct MountAttributes {
+  uint64_t set, clear, propagation, userNamespace;
+};
 
 Napi::Value Fsopen(const Napi::CallbackInfo& info) {
   std::string type = byteString(info[0]);
@@ -61,6 +68,16 @@ Napi::Value MoveMount(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// The files of a mount that is attached nowhere yet get the owners that a user namespace maps theirs to.
+Napi::Value IdmapMount(const Napi::CallbackInfo& info) {
+  MountAttributes attributes = {};
+  attributes.set = kMountAttrIdmap;
+  attributes.userNamespace = static_cast<uint64_t>(fdArgument(info, 1));
+  if (syscall(kMountSetattr, fdArgument(info, 0), "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0)
+    throwErrno(info.Env(), errno, "mount_setattr");
+  return info.Env().Undefined();
+}
+
 // Takes the mount away from its path now; it goes for good with its last user.
 Napi::Value DetachMount(const Napi::CallbackInfo& info) {
   std::string path = byteString(info[0]);
@@ -80,6 +97,7 @@ void initMount(Napi::Env env, Napi::Object exports) {
   add("fsLog", FsLog);
   add("fsmount", Fsmount);
   add("moveMount", MoveMount);
+  add("idmapMount", IdmapMount);
   add("detachMount", DetachMount);
 }
 

@@ -12,6 +12,7 @@ export interface MountCommandOptions extends GlobalOptions {
   upperdir?: string;
   workdir?: string;
   readWrite?: true;
+  idmap?: string;
 }
 
 /** Refuses options that need one another. */
@@ -24,7 +25,8 @@ export function checkMountOptions({ upperdir, workdir, readWrite }: MountCommand
 export function mountInto(repository: Repository, id: ObjectId, mountpoint: string, options: MountCommandOptions): void {
   using upper = openDirectory(options.upperdir);
   using work = openDirectory(options.workdir);
-  using mount = mountStored(repository, id, { upper: upper && work && { upper, work }, readWrite: options.readWrite === true });
+  using idmap = options.idmap === undefined ? undefined : openPath(bytesOf(options.idmap));
+  using mount = mountStored(repository, id, { upper: upper && work && { upper, work }, readWrite: options.readWrite === true, idmap });
   attachMount(mount, bytesOf(mountpoint));
 }
 

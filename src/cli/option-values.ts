@@ -43,7 +43,8 @@ export function mountOptions(command: Command): Command {
     .addOption(new Option('--foreground', 'For FUSE mounts; changes nothing here').hideHelp())
     .option('--upperdir <dir>', 'Directory that lies over the image')
     .option('--workdir <dir>', 'Empty directory on the same file system as --upperdir, for the kernel')
-    .option('--read-write', 'Allow writing, into --upperdir');
+    .option('--read-write', 'Allow writing, into --upperdir')
+    .option('--idmap <file>', 'Show the files with the owners that this user namespace maps theirs to, like /proc/PID/ns/user');
 }
 
 /** Other words that cfsctl takes for the same. */

@@ -11,6 +11,7 @@ interface NativeMount {
   fsLog(context: number): string[];
   fsmount(context: number, readOnly: boolean): number;
   moveMount(mount: number, target: number): void;
+  idmapMount(mount: number, userNamespace: number): void;
   detachMount(path: ByteString): void;
 }
 

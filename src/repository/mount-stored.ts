@@ -1,5 +1,4 @@
 import type { Fd } from '../fd/fd.js';
-import { files } from '../native.js';
 import { mountImage, type MountOptions } from './mount.js';
 import type { ObjectId } from './object-id.js';
 import type { Repository } from './repository.js';
@@ -9,9 +8,8 @@ import type { Repository } from './repository.js';
  * @returns the mount; it goes away when this is closed without `attachMount`
  * @throws MountError, NotFoundError
  */
-export function mountStored(repository: Repository, id: ObjectId, options: Pick<MountOptions, 'upper' | 'readWrite'>): Fd {
+export function mountStored(repository: Repository, id: ObjectId, options: Pick<MountOptions, 'upper' | 'readWrite' | 'idmap'>): Fd {
   using image = repository.objects.open(id);
-  // An image that the kernel vouches for is worth little if its files may be anything.
-  const requireVerity = repository.verityRequired || files.measureVerity(image.number)?.toString('hex') === id;
-  return mountImage(image, repository.objects.dir, { ...options, name: id, requireVerity });
+  // Not whenever the image itself has fs-verity: files of a store that are objects need not have it in an insecure repository.
+  return mountImage(image, repository.objects.dir, { ...options, name: id, requireVerity: repository.verityRequired });
 }

@@ -17,6 +17,8 @@ export interface MountOptions {
   /** Let the kernel refuse every file whose object does not have the fs-verity digest the image records. */
   requireVerity: boolean;
   upper?: UpperLayer | undefined;
+  /** A user namespace: files belong to whom it maps their owners to, as in a container that runs in it. */
+  idmap?: Fd | undefined;
   /** Allow writing, which needs `upper`. */
   readWrite: boolean;
 }
@@ -36,6 +38,7 @@ const O_PATH = 0x200000;
  */
 export function mountImage(image: Fd, objects: Fd, options: MountOptions): Fd {
   using lower = mountErofs(image);
+  if (options.idmap) mapOwners(lower, options.idmap);
   try {
     return mountOverlay(procPath(lower), objects, options);
   } catch (error) {
@@ -63,6 +66,20 @@ export function mountErofs(image: Fd): Fd {
     ENOTBLK: 'the kernel cannot mount EROFS from a file (needs Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE)',
     EINVAL: 'this is no EROFS image the kernel knows, or its filesystem cannot back a mount',
   });
+}
+
+/** Only the image is mapped, as containers' tools do it: what is written goes to the upper layer with the owners that are seen. */
+function mapOwners(mount: Fd, userNamespace: Fd): void {
+  try {
+    mounts.idmapMount(mount.number, userNamespace.number);
+  } catch (error) {
+    throw mountError('mapping owners', error, [], {
+      EINVAL: 'the kernel cannot map the owners of an EROFS mount (needs Linux 6.2), or this is not a user namespace like /proc/PID/ns/user',
+      EBADF: 'this is not a user namespace like /proc/PID/ns/user',
+      EPERM: 'this needs CAP_SYS_ADMIN in the initial user namespace, and another user namespace than that to map to',
+      ENOSYS: 'the kernel cannot map owners (needs Linux 6.2)',
+    });
+  }
 }
 
 /** Calls `use` with a path at which the mount is attached for that long. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { constants, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,8 @@ import { objectPath } from '../../src/repository/object-id.js';
 import { attachMount, mountErofs, mountImage, whileAttached } from '../../src/repository/mount.js';
 import { openFds } from '../fd/open-fds.js';
 import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
-import { filesBelow } from '../support/walk.js';
+import { UserNamespace } from '../support/user-namespace.js';
+import { filesBelow, walk } from '../support/walk.js';
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/cstor-small/', import.meta.url));
 const imagePath = join(fixtures, 'images/alpha_v2/erofs/sha512/v1.erofs');
@@ -39,7 +40,8 @@ before(() => {
     mkdirSync(dirname(object), { recursive: true });
     copyFileSync(path, object);
   }
-  for (const name of ['mnt', 'upper', 'work']) mkdirSync(join(folder, name));
+  for (const name of ['mnt', 'upper', 'work', 'idmap-upper', 'idmap-work']) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'idmap-file'), 'text');
 });
 
 after(() => {
@@ -96,6 +98,51 @@ test('with an upper directory a mount can be written to, and the image stays as 
   using mount = mountImage(image, objects, { ...options, upper: { upper, work }, readWrite: true });
   writeFileSync(`/proc/self/fd/${mount.number}/usr/new`, 'text');
   assert.equal(readFileSync(join(folder, 'upper/usr/new'), 'utf8'), 'text');
+});
+
+test('with a user namespace the files belong to whom it maps their owners to', { skip: unable }, async () => {
+  using namespace = await UserNamespace.start('0 100000 4000000000');
+  using image = openImage();
+  using objects = openFolder('objects');
+  using upper = openFolder('idmap-upper');
+  using work = openFolder('idmap-work');
+  using idmap = openPath(bytesOf(namespace.path));
+  using plain = mountImage(image, objects, options);
+  using mapped = mountImage(image, objects, { ...options, idmap });
+  const usual = [...walk(`/proc/self/fd/${plain.number}/`)].map(({ path }) => path.slice(`/proc/self/fd/${plain.number}`.length));
+  assert.ok(usual.length > 50);
+  for (const path of usual) {
+    const [before, after] = [plain, mapped].map((mount) => lstatSync(`/proc/self/fd/${mount.number}${path}`)) as [Stats, Stats];
+    assert.deepEqual([after.uid, after.gid], [before.uid + 100000, before.gid + 100000], path);
+  }
+  // What is copied up keeps the owner that was seen.
+  using writable = mountImage(image, objects, { ...options, idmap, upper: { upper, work }, readWrite: true });
+  const file = usual.find((path) => lstatSync(`/proc/self/fd/${plain.number}${path}`).isFile()) ?? '';
+  chmodSync(`/proc/self/fd/${writable.number}${file}`, 0o600);
+  assert.equal(lstatSync(join(folder, 'idmap-upper', file)).uid, lstatSync(`/proc/self/fd/${mapped.number}${file}`).uid);
+});
+
+test('what is no user namespace, or the first one, maps no owners', { skip: unable }, () => {
+  using image = openImage();
+  using objects = openFolder('objects');
+  using file = openPath(bytesOf(join(folder, 'idmap-file')));
+  assert.throws(() => mountImage(image, objects, { ...options, idmap: file }), { code: 'MOUNT_FAILED', message: /not a user namespace/ });
+  using first = openPath(bytesOf('/proc/self/ns/user'));
+  assert.throws(() => mountImage(image, objects, { ...options, idmap: first }), { code: 'MOUNT_FAILED', message: /user namespace/ });
+});
+
+test('after an unmount nothing of a mount is left', { skip: unable }, () => {
+  const before = readFileSync('/proc/self/mountinfo', 'utf8');
+  const mountpoint = join(folder, 'mnt');
+  {
+    using image = openImage();
+    using objects = openFolder('objects');
+    using mount = mountImage(image, objects, options);
+    attachMount(mount, bytesOf(mountpoint));
+  }
+  assert.equal(readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length, before.split('\n').length + 1);
+  execFileSync('umount', [mountpoint]);
+  assert.equal(readFileSync('/proc/self/mountinfo', 'utf8'), before);
 });
 
 test('an image passes through a temporary directory and leaves none behind', { skip: unable }, () => {

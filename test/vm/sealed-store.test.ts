@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { verityDigest } from '../../src/fsverity/digest.js';
@@ -11,6 +11,7 @@ import { openStorageImage } from '../../src/oci/source/storage.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath, type Algorithm } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
+import { runCli } from '../cli/run-cli.js';
 import { noise } from '../fsverity/random.js';
 import { baseLayerFolder, makeStore, type MadeImage } from '../support/made-store.js';
 import { assertAllSealed, DEVICES, Disk, measure } from './disks.js';
@@ -101,3 +102,16 @@ for (const insecure of [false, true])
     const object = join(repository, 'objects', objectPath(verityDigest(content.small, 'sha512').toString('hex')));
     assert.ok(readFileSync(object).equals(content.small));
   });
+
+test('an insecure repository shares files without sealing them, and its images can be mounted', async () => {
+  const { store, repository, files } = make('insecure', { insecure: true });
+  const stats = await pull(repository, store, { localFetch: 'auto' });
+  assert.deepEqual([stats?.copied, stats?.hardlinked], [0, 2]);
+  assert.equal(measure(join(files, 'small')), undefined);
+  const folder = `${repository}.mnt`;
+  mkdirSync(folder);
+  const { status, stderr } = runCli(['--repo', repository, 'oci', 'mount', 'sealed', folder]);
+  assert.equal(status, 0, stderr);
+  assert.ok(readFileSync(join(folder, 'usr/large')).equals(content.large));
+  execFileSync('umount', [folder]);
+});

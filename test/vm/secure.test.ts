@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { verityDigest } from '../../src/fsverity/digest.js';
@@ -56,6 +56,11 @@ function mounted(repository: string, image: string, check: (folder: string) => v
   } finally {
     succeed('umount', [folder]);
   }
+}
+
+/** Where scripts/vm.sh put a module of the kernel. */
+function moduleFile(name: string): string {
+  return join('/modules', readdirSync('/modules').find((file) => file.endsWith(`-${name}.ko`)) ?? '');
 }
 
 for (const algorithm of ['sha512', 'sha256'] as const)
@@ -150,6 +155,21 @@ for (const name of ['plain', 'smallBlocks'] as const)
     assert.match(runCli(['--repo', path, '--require-verity', 'oci', 'images']).stderr, /without fs-verity/);
     mounted(path, 'image', (folder) => assert.ok(readFileSync(join(folder, 'usr/large')).equals(CONTENT['large'] as Buffer)));
   });
+
+test('a mount says which part of the kernel is missing', async () => {
+  const path = join(verity.path, 'no-erofs');
+  initRepository(path, { insecure: true });
+  await pull(path, reference());
+  const mount = (): string => runCli(['--repo', path, 'oci', 'mount', 'image', verity.path]).stderr;
+  for (const [name, said] of [['erofs', /no EROFS .*CONFIG_EROFS_FS/], ['overlay', /no overlayfs .*CONFIG_OVERLAY_FS/]] as const) {
+    succeed('rmmod', [name]);
+    try {
+      assert.match(mount(), said);
+    } finally {
+      succeed('insmod', [moduleFile(name)]);
+    }
+  }
+});
 
 test('an insecure repository has fs-verity on its objects where that works', async () => {
   const path = join(verity.path, 'insecure');
