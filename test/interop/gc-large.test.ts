@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { verityDigest } from '../../src/fsverity/digest.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
@@ -18,17 +18,18 @@ const LIMIT_MIB = 200;
 const measure = 'data:text/javascript,process.on("exit",()=>process.stderr.write(String(process.resourceUsage().maxRSS)))';
 const memoryFolder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-test(`a repository of ${OBJECTS} objects is collected in less than ${LIMIT_MIB} MiB`, async (t) => {
+test(`a repository of ${OBJECTS} objects is checked and collected in less than ${LIMIT_MIB} MiB`, async (t) => {
   const path = mkdtempSync(join(memoryFolder, 'gc-large-'));
   t.after(() => rmSync(path, { recursive: true }));
   initRepository(path, { insecure: true });
   mkdirSync(join(path, 'objects'));
   for (let i = 0; i < 256; i++) mkdirSync(join(path, 'objects', i.toString(16).padStart(2, '0')));
-  // One stream keeps half of them; empty files do, nobody reads them.
+  // One stream keeps half of them.
   const stream = new SplitstreamWriter(CONTENT_TYPES.layer, 'sha512');
   for (let i = 0; i < OBJECTS; i++) {
-    const id = createHash('sha512').update(String(i)).digest('hex');
-    closeSync(openSync(join(path, 'objects', objectPath(id)), 'w'));
+    const content = Buffer.from(`content ${String(i).padStart(6, '0')}`);
+    const id = verityDigest(content, 'sha512').toString('hex');
+    writeFileSync(join(path, 'objects', objectPath(id)), content);
     if (i % 2 === 0) stream.external(id, 1);
   }
   {
@@ -37,12 +38,17 @@ test(`a repository of ${OBJECTS} objects is collected in less than ${LIMIT_MIB} 
     repository.writeRef('streams', 'kept', 'large');
   }
   const count = (): number => readdirSync(join(path, 'objects'), { recursive: true, encoding: 'utf8' }).length - 256;
-  for (const [args, left] of [[['--dry-run'], OBJECTS + 1], [[], OBJECTS / 2 + 1]] as const) {
+  const run = (...args: string[]): string => {
     const began = performance.now();
-    const { stdout, stderr } = spawnSync(process.execPath, ['--import', measure, cfsbridge, '--repo', path, 'gc', ...args], { encoding: 'utf8' });
-    t.diagnostic(`gc ${args.join(' ')}: ${Math.round(performance.now() - began)} ms, ${Math.round(Number(stderr) / 1024)} MiB`);
-    assert.match(stdout, /^Objects: 150000 removed \(0 bytes\)$/m, stderr);
+    const { stdout, stderr } = spawnSync(process.execPath, ['--import', measure, cfsbridge, '--repo', path, ...args], { encoding: 'utf8' });
+    t.diagnostic(`${args.join(' ')}: ${Math.round(performance.now() - began)} ms, ${Math.round(Number(stderr) / 1024)} MiB`);
     assert.ok(Number(stderr) > 0 && Number(stderr) / 1024 < LIMIT_MIB, stderr);
+    return stdout;
+  };
+  assert.match(run('fsck'), /^objects: 300001\/300001 ok\nstreams: 1\/1 ok\n[^]*^status: ok$/m);
+  assert.match(run('fsck', '--repair'), /^repaired: 0\nquarantined: 0\n[^]*^status: ok$/m);
+  for (const [args, left] of [[['--dry-run'], OBJECTS + 1], [[], OBJECTS / 2 + 1]] as const) {
+    assert.match(run('gc', ...args), /^Objects: 150000 removed \(2100000 bytes\)$|^Objects: 150000 removed \([0-9.]+ Mi?B\)$/m);
     assert.equal(count(), left);
   }
 });

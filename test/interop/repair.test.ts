@@ -106,8 +106,8 @@ describe('repair of a real image', { skip }, () => {
     const { status, stdout, stderr } = repair(path, '--from', sources['oci'] as string);
     assert.equal(status, 0, `${stdout}${stderr}`);
     assertSound(path);
-    const after = namesAndObjects(path);
-    assert.deepEqual(names.filter((name) => !after.includes(name)), []);
+    const after = new Set(namesAndObjects(path));
+    assert.deepEqual(names.filter((name) => !after.has(name)), []);
   });
 
   test('a full disk ends a repair that then changes nothing more, and loses nothing', { skip: whyNoLoop('ext4') }, (t) => {
@@ -128,7 +128,8 @@ describe('repair of a real image', { skip }, () => {
     assert.equal(status, 1);
     assert.match(stderr, /ENOSPC|No space left|no space left/);
     assert.equal(createHash('sha256').update(readFileSync(file)).digest('hex'), damaged);
-    assert.deepEqual(before.filter((name) => !namesAndObjects(path).includes(name)), []);
+    const left = new Set(namesAndObjects(path));
+    assert.deepEqual(before.filter((name) => !left.has(name)), []);
     rmSync(join(filesystem.path, 'filler'));
     const second = repair(path, '--from', sources['containers-storage'] as string);
     assert.equal(second.status, 0, second.stdout);
