@@ -1,9 +1,19 @@
 import { readFileSync } from 'node:fs';
+import { FormatError } from '../errors.js';
+import { DAMAGE_ADVICE, type Repository } from '../repository/repository.js';
 import { resolveImage } from '../repository/image-name.js';
-import type { Repository } from '../repository/repository.js';
 
-/** The bytes of the image a user means. @throws NotFoundError */
-export function imageBytes(repository: Repository, name: string): Buffer {
+/**
+ * Reads the image a user means.
+ * @param read makes something of its bytes
+ * @throws NotFoundError; FormatError when `read` does
+ */
+export function readImage<T>(repository: Repository, name: string, read: (image: Buffer) => T): T {
   using file = repository.objects.open(resolveImage(repository, name));
-  return readFileSync(file.number);
+  try {
+    return read(readFileSync(file.number));
+  } catch (error) {
+    if (error instanceof FormatError) throw new FormatError(error.code, `image ${name} is damaged: ${error.message}; ${DAMAGE_ADVICE}`, { cause: error });
+    throw error;
+  }
 }

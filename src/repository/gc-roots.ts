@@ -1,7 +1,6 @@
 import { constants } from 'node:fs';
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
-import { isErrno } from '../fd/fd.js';
 import type { GcReport } from './gc-report.js';
 import { checkName, entryType, parseObjectTarget, readLink, walkLinks } from './links.js';
 import type { ObjectId } from './object-id.js';
@@ -60,7 +59,7 @@ function addName(repository: Repository, area: Area, name: ByteString, path: Byt
     id = repository.lookup(area, name);
   } catch (error) {
     // What is there is no name of an object: the sweep reports it as foreign.
-    if (error instanceof FormatError || isErrno(error, 'EINVAL') || name === '' || name === '.' || name === '..') return false;
+    if (error instanceof FormatError || name === '' || name === '.' || name === '..') return false;
     throw error;
   }
   if (id === undefined) return false;

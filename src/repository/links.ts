@@ -41,7 +41,7 @@ export function parseObjectTarget(target: ByteString, algorithm: Algorithm): Obj
   return id;
 }
 
-/** The target of the symlink `path`, or undefined when there is no such name. @throws when it is not a symlink */
+/** The target of the symlink `path`, or undefined when there is no such name. @throws FormatError `NOT_A_LINK` when it is not a symlink */
 export function readLink(root: Fd, path: ByteString): ByteString | undefined {
   const { parent, name } = splitPath(path);
   try {
@@ -49,6 +49,7 @@ export function readLink(root: Fd, path: ByteString): ByteString | undefined {
     return files.readlinkat(dir.number, name);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    if (isErrno(error, 'EINVAL')) throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink and so no part of a repository; move it away`, { cause: error });
     throw error;
   }
 }

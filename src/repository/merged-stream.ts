@@ -1,3 +1,4 @@
+import { FormatError } from '../errors.js';
 import type { ObjectStore } from './objects.js';
 import { readBlocks } from './read-file.js';
 import type { SplitstreamReader } from './splitstream-reader.js';
@@ -7,16 +8,23 @@ const BLOCK = 256 << 10;
 /**
  * The bytes a splitstream stands for: a layer's tar, a manifest, a config. Inline pieces come as they are, objects
  * in blocks of up to 256 KiB. Each piece is valid only until the next one is asked for.
- * @throws NotFoundError for a missing object, FormatError for a damaged stream
+ * @throws NotFoundError for a missing object, FormatError for a damaged stream, and at the end when the bytes were more or fewer
+ *   than the stream says, as some object has lost its end
  */
 export async function* mergedStream(objects: ObjectStore, stream: SplitstreamReader, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  let length = 0;
   for await (const pieces of stream.batches(signal))
     for (const piece of pieces) {
       if (piece.kind === 'inline') {
+        length += piece.bytes.length;
         yield piece.bytes;
         continue;
       }
       using object = objects.open(piece.id);
-      yield* readBlocks(object, 0, object.stat().size, BLOCK, signal);
+      const { size } = object.stat();
+      length += size;
+      yield* readBlocks(object, 0, size, BLOCK, signal);
     }
+  if (BigInt(length) !== stream.streamSize)
+    throw new FormatError('STREAM_SIZE', `the stream has ${stream.streamSize} bytes, and its parts ${length}: an object of it is damaged; fsck tells which`);
 }

@@ -14,6 +14,9 @@ import { ObjectStore } from './objects.js';
 import { readSmallFile } from './read-file.js';
 import { SplitstreamReader } from './splitstream-reader.js';
 
+/** What to do about a damaged object. */
+export const DAMAGE_ADVICE = 'pull the image again, or run fsck --repair';
+
 const LOCK_INTERVAL_MS = 50;
 /** Shorter: the moments in which nobody has the repository open may be rare. */
 const EXCLUSIVE_INTERVAL_MS = 5;
@@ -103,7 +106,12 @@ export class Repository implements Disposable {
    * @throws NotFoundError, FormatError
    */
   openStream(id: ObjectId): SplitstreamReader {
-    return SplitstreamReader.open(this.objects.open(id), this.algorithm);
+    try {
+      return SplitstreamReader.open(this.objects.open(id), this.algorithm);
+    } catch (error) {
+      if (error instanceof FormatError) throw new FormatError(error.code, `object ${id} is no whole stream: ${error.message}; ${DAMAGE_ADVICE}`, { cause: error });
+      throw error;
+    }
   }
 
   /** Names a splitstream, after making sure that it is on the disk. */

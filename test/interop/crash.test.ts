@@ -12,8 +12,8 @@ import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { listTags, removeTag } from '../../src/repository/tags.js';
 import { Random } from '../fsverity/random.js';
-import { assertNothingLost, TagLedger, Worker } from '../repository/gc-workers.js';
-import { LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
+import { assertNothingLost, copySource, TagLedger, Worker } from '../repository/gc-workers.js';
+import { FailingFilesystem, LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
 import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
@@ -24,6 +24,7 @@ const AT_ONCE = 4;
 const CONCURRENT_MS = 60_000;
 const FULL_ROUNDS = 40;
 const READ_ONLY_ROUNDS = 20;
+const DEVICE_ROUNDS = 30;
 
 let store: SmallStore;
 before(() => {
@@ -38,6 +39,18 @@ function newRepository(t: TestContext): string {
   return path;
 }
 
+/** The repository that workers copy from: some images of the store. */
+async function makeCopySource(t: TestContext, path: string): Promise<void> {
+  const source = copySource(path);
+  t.after(() => rmSync(source, { recursive: true }));
+  initRepository(source, { insecure: true });
+  using repository = await Repository.open(source, { write: true });
+  for (const name of ['localhost/alpha:v1', 'localhost/alpha:v2', 'localhost/alpha:v3']) {
+    await using image = await openStorageImage(name, { graphroot: store.graphroot });
+    await pullImage(repository, image, { name });
+  }
+}
+
 function assertCfsctlContent(path: string): void {
   const { status, stdout } = spawnSync(cfsctl, ['--repo', path, 'oci', 'fsck'], { encoding: 'utf8' });
   assert.match(stdout, /^status: ok$/m);
@@ -47,10 +60,11 @@ function assertCfsctlContent(path: string): void {
 describe('bad luck', { skip }, () => {
   test(`${KILLS} kills at random moments leave a repository that both programs call sound, with all tags`, async (t) => {
     const path = newRepository(t);
+    await makeCopySource(t, path);
     const ledger = new TagLedger();
     const random = new Random(20);
     for (let kills = 0; kills < KILLS; kills += AT_ONCE) {
-      const jobs = ['pull,tag,untag,gc', 'pull,untag,pull,gc', 'gc', 'tag,gc'];
+      const jobs = ['pull,tag,untag,gc', 'pull,untag,copy,gc', 'gc', 'copy,tag,gc'];
       const workers = jobs.map((work, slot) => new Worker(path, store.graphroot, `w${slot}`, 1 + kills + slot, work, ledger));
       await Promise.all(workers.map(async (worker) => {
         await worker.ready;
@@ -60,10 +74,10 @@ describe('bad luck', { skip }, () => {
       await assertNothingLost(path, ledger);
       assertCfsctlContent(path);
     }
-    const { tag, untag, gc, removed } = ledger.done;
-    t.diagnostic(`${tag} tags written, ${untag} removed, ${gc} garbage collections removed ${removed} objects`);
+    const { tag, copy, untag, gc, removed } = ledger.done;
+    t.diagnostic(`${tag} tags written, ${copy} of them by copies, ${untag} removed, ${gc} garbage collections removed ${removed} objects`);
     // The kills must have hit work of every kind.
-    assert.ok(tag > 50 && untag > 20 && gc > 30 && removed > 200, JSON.stringify(ledger.done));
+    assert.ok(tag > 50 && copy > 10 && untag > 20 && gc > 30 && removed > 200, JSON.stringify(ledger.done));
   });
 
   test('four processes that pull and two that collect garbage for a minute lose nothing', async (t) => {
@@ -147,6 +161,31 @@ describe('a device that stops taking writes', { skip: skip || whyNoLoop('ext4') 
     assert.ok(full > FULL_ROUNDS / 5 && written.size > 3);
     await collect(path);
     await check(path, written);
+  });
+
+  test('a device that fails writes from a random moment on: what was reported is there', async (t) => {
+    using filesystem = new FailingFilesystem(64);
+    const path = join(filesystem.path, 'repository');
+    initRepository(path, { insecure: true });
+    const written = new Map<string, string>();
+    const random = new Random(11);
+    let failed = 0;
+    for (let round = 0; round < DEVICE_ROUNDS; round++) {
+      const running = work(path, round, written).then(() => undefined, (error: unknown) => error);
+      await setTimeout(random.upTo(500));
+      filesystem.fail();
+      const error = await running;
+      if (error !== undefined) {
+        assert.ok(error instanceof Error && 'code' in error && /^(?:EROFS|EIO|ESHUTDOWN|EUCLEAN|GC_INCOMPLETE|REPOSITORY_READ_ONLY)$/.test(String(error.code)), String(error));
+        failed++;
+      }
+      filesystem.recover();
+      // What the pull under way had written is garbage, and lost its content when the device did not take it.
+      await collect(path);
+      await check(path, written);
+    }
+    t.diagnostic(`failed in ${failed} of ${DEVICE_ROUNDS} rounds, ${written.size} tags at the end`);
+    assert.ok(failed > DEVICE_ROUNDS / 3 && written.size > 3, `${failed} failures, ${written.size} tags`);
   });
 
   test('a file system that becomes read-only, at random points: a clear error, and nothing is lost', async (t) => {

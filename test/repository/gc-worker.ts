@@ -1,9 +1,10 @@
 // gc-worker.js REPOSITORY STORE SLOT SEED WORK   does random work on a repository until it is killed. WORK is a list of pull, tag,
-// untag and gc, separated by commas. On standard output it says what it is about to do and what is done:
-//   ready | begin TAG | tag TAG DIGEST | untag TAG | gc OBJECTS | failed CODE MESSAGE
+// untag, gc and copy (from the repository beside it), separated by commas. On standard output it says what it is about to do and what is done:
+//   ready | begin TAG | tag TAG DIGEST | copied | untag TAG | gc OBJECTS | failed CODE MESSAGE
 import { writeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { BridgeError } from '../../src/errors.js';
+import { copyImage } from '../../src/oci/copy.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { collectGarbage } from '../../src/repository/gc.js';
@@ -11,6 +12,7 @@ import { Repository } from '../../src/repository/repository.js';
 import { listTags, removeTag, writeTag } from '../../src/repository/tags.js';
 import { Random } from '../fsverity/random.js';
 import { smallIndex } from '../support/small-store.js';
+import { copySource } from './gc-workers.js';
 
 const TAGS = 3;
 const LONGEST_PAUSE_MS = 20;
@@ -25,6 +27,14 @@ const jobs: Record<string, (repository: Repository, tag: string) => Promise<void
     say(`begin ${tag}`);
     const { manifestDigest } = await pullImage(repository, source, { name: tag });
     say(`tag ${tag} ${manifestDigest}`);
+  },
+  async copy(repository, tag) {
+    using source = await Repository.open(copySource(path));
+    const { name } = pick(listTags(source));
+    say(`begin ${tag}`);
+    const { manifestDigest } = await copyImage(source, repository, name, { name: tag });
+    say(`tag ${tag} ${manifestDigest}`);
+    say('copied');
   },
   async tag(repository, tag) {
     const tags = listTags(repository);

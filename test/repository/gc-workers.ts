@@ -13,7 +13,7 @@ const program = fileURLToPath(new URL('gc-worker.js', import.meta.url));
 export class TagLedger {
   /** What a tag may be: digests, and `''` for not there. Two while it is being changed. */
   readonly #tags = new Map<string, Set<string>>();
-  readonly done = { tag: 0, untag: 0, gc: 0, removed: 0, failed: new Map<string, number>() };
+  readonly done = { tag: 0, copy: 0, untag: 0, gc: 0, removed: 0, failed: new Map<string, number>() };
 
   take(line: string): void {
     const [what = '', tag = '', digest = ''] = line.split(' ');
@@ -21,7 +21,8 @@ export class TagLedger {
     else if (what === 'tag' || what === 'untag') {
       this.#tags.set(tag, new Set([digest]));
       this.done[what]++;
-    } else if (what === 'gc') {
+    } else if (what === 'copied') this.done.copy++;
+    else if (what === 'gc') {
       this.done.gc++;
       this.done.removed += Number(tag);
     } else if (what === 'failed') this.done.failed.set(tag, (this.done.failed.get(tag) ?? 0) + 1);
@@ -43,6 +44,9 @@ export class TagLedger {
     return this.#tags.get(tag) ?? new Set(['']);
   }
 }
+
+/** The repository beside one that workers copy from into it. */
+export const copySource = (path: string): string => `${path}-source`;
 
 /** A process that works on a repository at random until it is killed. */
 export class Worker {

@@ -46,6 +46,51 @@ export class LoopFilesystem implements Disposable {
   }
 }
 
+/** An ext4 on a device that can be made to refuse every write, as a disk does that dies. The device is a file in another ext4. */
+export class FailingFilesystem implements Disposable {
+  readonly #folder = new TemporaryFolder();
+  readonly #device: LoopFilesystem;
+  readonly path = join(this.#folder.path, 'mnt');
+
+  /** @param megabytes its size */
+  constructor(megabytes: number) {
+    mkdirSync(this.path);
+    this.#device = new LoopFilesystem('ext4', megabytes + 24);
+    try {
+      const image = join(this.#device.path, 'image');
+      writeFileSync(image, '');
+      truncateSync(image, megabytes * 2 ** 20);
+      execFileSync('mkfs.ext4', ['-Fq', image], { stdio: 'pipe' });
+      this.#mount();
+    } catch (error) {
+      this.#device[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** From here on no write to the device succeeds; what it had not been told to flush may be lost, too. */
+  fail(): void {
+    execFileSync('mount', ['-o', 'remount,abort', this.#device.path], { stdio: 'pipe' });
+  }
+
+  /** As after a repair and a restart: the journals are replayed. Nothing may have the filesystem open. */
+  recover(): void {
+    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    this.#device.remount();
+    this.#mount();
+  }
+
+  #mount(): void {
+    execFileSync('mount', ['-o', 'loop,errors=remount-ro', join(this.#device.path, 'image'), this.path], { stdio: 'pipe' });
+  }
+
+  [Symbol.dispose](): void {
+    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    this.#device[Symbol.dispose]();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
 /** Why loop-mounted filesystems of this type cannot be had here, or false. */
 export function whyNoLoop(type: FilesystemType): string | false {
   if (process.getuid?.() !== 0) return 'loop mounts need root';

@@ -4,7 +4,7 @@ import { readErofs, type StoredInode } from '../../erofs/reader.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { objectPath } from '../../repository/object-id.js';
 import type { Directory, Node } from '../../tree/tree.js';
-import { imageBytes } from '../image-file.js';
+import { readImage } from '../image-file.js';
 import { openRepository } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
 
@@ -16,7 +16,7 @@ export interface DumpFilesOptions extends GlobalOptions {
 export async function run(session: Session, [name, paths]: [string, string[]], options: DumpFilesOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
   const stored = new Map<Node, StoredInode>();
-  const { root } = readErofs(imageBytes(repository, name), { stored });
+  const { root } = readImage(repository, name, (image) => readErofs(image, { stored }));
   // A part of the tree may have a part of an inode's names only.
   for (const [node, { links }] of stored) if (node.kind !== 'directory') node.nlink = links;
   // All of them are found before anything is printed.

@@ -2,7 +2,6 @@
 import { constants } from 'node:fs';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
-import { isErrno } from '../../fd/fd.js';
 import { entryType, listDirectory, parseObjectTarget, readLink, removeLink, walkLinks } from '../../repository/links.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Area, Repository } from '../../repository/repository.js';
@@ -83,7 +82,7 @@ function linkTarget(repository: Repository, path: ByteString): ByteString | unde
   try {
     return readLink(repository.root, path)?.split('/').at(-1);
   } catch (error) {
-    if (isErrno(error, 'EINVAL')) return undefined;
+    if (error instanceof FormatError) return undefined;
     throw error;
   }
 }
@@ -93,7 +92,7 @@ function targetOf(repository: Repository, path: ByteString): ObjectId | undefine
     const target = readLink(repository.root, path);
     return target === undefined ? undefined : parseObjectTarget(target, repository.algorithm);
   } catch (error) {
-    if (error instanceof FormatError || isErrno(error, 'EINVAL')) return undefined;
+    if (error instanceof FormatError) return undefined;
     throw error;
   }
 }

@@ -75,7 +75,7 @@ function configOf(layout: Layout, manifest: string): string {
   return (JSON.parse(readFileSync(layout.fileOf(manifest), 'utf8')) as { config: { digest: string } }).config.digest;
 }
 
-function makeLayout(path: string): Layout {
+export function makeLayout(path: string): Layout {
   const layout = new Layout(path);
   const first = layout.image([{ tar: layers.base }, { tar: layers.first }], { created: '2025-01-02T03:04:05Z', config: { Labels: { who: 'first' } } });
   const second = layout.image([{ tar: layers.base }, { tar: layers.second }], { config: { Env: ['A=b'] } });
@@ -84,7 +84,7 @@ function makeLayout(path: string): Layout {
   return layout.publish({ first, second, artifact });
 }
 
-function makeRootfs(path: string): string {
+export function makeRootfs(path: string): string {
   mkdirSync(join(path, 'usr/bin'), { recursive: true });
   mkdirSync(join(path, 'run/gone'), { recursive: true });
   writeFileSync(join(path, 'usr/bin/tool'), long('a tool of the folder'));
