@@ -98,6 +98,8 @@ export const repositoryCases: (Case | string)[] = [
   '--no-repo images',
   '--no-repo gc',
   '--no-repo fsck',
+  'varlink extra',
+  'varlink --address',
   'transaction extra',
   { line: 'transaction', on: 'missing' },
   { line: 'images', prepare: (path) => writeFileSync(join(path, 'meta.json'), '{}') },
