@@ -41,7 +41,9 @@ uint8_t* readBuffer() {
 void checkUnchanged(int fd, const struct stat& before) {
   struct stat now;
   if (fstat(fd, &now) < 0) failErrno(errno, "cannot stat content");
-  if (now.st_size != before.st_size || now.st_ctim.tv_sec != before.st_ctim.tv_sec || now.st_ctim.tv_nsec != before.st_ctim.tv_nsec)
+  // Not the time of the inode's change: links that are made and removed meanwhile, also by this process for another file with
+  // the same content, change that. Sources that may be linked or cloned belong to somebody who sets no times back.
+  if (now.st_size != before.st_size || now.st_mtim.tv_sec != before.st_mtim.tv_sec || now.st_mtim.tv_nsec != before.st_mtim.tv_nsec)
     fail("SOURCE_CHANGED", "the file changed while it was read");
 }
 

@@ -12,7 +12,7 @@ void writeExactly(int fd, const uint8_t* data, uint64_t size, uint64_t offset);
 constexpr size_t kReadStep = 256 * 1024;
 // kReadStep bytes of this thread's own.
 uint8_t* readBuffer();
-// A change of content moves ctime (or size); a trusted owner has no way around that.
+// A change of content moves mtime (or size); a trusted owner does not set it back.
 void checkUnchanged(int fd, const struct stat& before);
 
 }  // namespace cfsbridge
