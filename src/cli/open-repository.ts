@@ -1,5 +1,5 @@
 import type { OpenDir } from '../fd/fd.js';
-import { algorithmName } from '../repository/meta.js';
+import { algorithmName, type Meta } from '../repository/meta.js';
 import { defaultRepositoryPath, Repository } from '../repository/repository.js';
 import type { GlobalOptions, Session } from './session.js';
 
@@ -24,10 +24,15 @@ async function open(path: string, options: GlobalOptions, access: 'read' | 'writ
       write: access === 'write',
       requireVerity: options.requireVerity === true,
       insecure: options.insecure === true,
+      ...(options.upgrade && { onUpgrade: (meta) => sayUpgraded(path, meta) }),
       signal,
       openDir,
     });
   } catch (cause) {
     throw new Error(`opening repository ${path}`, { cause });
   }
+}
+
+function sayUpgraded(path: string, { algorithm, erofsFormats }: Meta): void {
+  process.stderr.write(`Upgraded the repository at ${path}, which had no meta.json: ${algorithmName(algorithm)}, EROFS format ${erofsFormats?.default}\n`);
 }

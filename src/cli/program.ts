@@ -36,7 +36,7 @@ export function createProgram(session: Session): Command {
     .addOption(erofsVersion('EROFS format of images made by this call; default: what the repository says'))
     .option('--require-verity', 'Fail if the repository does not require fs-verity')
     .addOption(new Option('--insecure', 'Do not require fs-verity in this call').hideHelp())
-    .addOption(new Option('--no-upgrade', 'Fail on a repository of the old kind without meta.json').hideHelp());
+    .addOption(new Option('--no-upgrade', 'Fail on a repository of the old kind without meta.json, instead of writing one'));
 
   defineRepositoryCommands(program, session);
   defineImageCommands(program, session);

@@ -13,6 +13,7 @@ import type { Algorithm, ObjectId } from './object-id.js';
 import { ObjectStore } from './objects.js';
 import { readSmallFile } from './read-file.js';
 import { SplitstreamReader } from './splitstream-reader.js';
+import { upgradeRepository } from './upgrade.js';
 
 /** What to do about a damaged object. */
 export const DAMAGE_ADVICE = 'pull the image again, or run fsck --repair';
@@ -31,6 +32,8 @@ export interface OpenOptions {
   requireVerity?: boolean;
   /** Do not ask for fs-verity although the repository has it. */
   insecure?: boolean;
+  /** Write the meta.json that a repository of the old kind lacks, see `upgradeRepository`, and call this. Default: refuse such a repository. */
+  onUpgrade?: (meta: Meta) => void;
   /** Ends the wait for a garbage collection that holds the repository. */
   signal?: AbortSignal;
   /** Opens the repository's directory; through a clone of a mount, say, so that links from a store on the other side work. */
@@ -59,7 +62,7 @@ export class Repository implements Disposable {
   static async open(path: string, options: OpenOptions = {}): Promise<Repository> {
     const root = openRoot(path, options.openDir ?? openDirectoryPath);
     try {
-      const { meta, verity } = await lockAndReadMeta(root, path, options.signal);
+      const { meta, verity } = await lockAndReadMeta(root, path, options);
       checkReadable(meta);
       if (options.write === true) checkWritable(meta);
       if (options.requireVerity === true && !verity) throw new BridgeError('VERITY_REQUIRED', `${path} was made without fs-verity`);
@@ -232,9 +235,13 @@ export function defaultRepositoryPath(kind: 'system' | 'user' = process.getuid?.
 }
 
 /** Locks the repository against garbage collections, and ends a migration that was interrupted in its last step. */
-async function lockAndReadMeta(root: Fd, path: string, signal: AbortSignal | undefined): Promise<ReturnType<typeof readMeta>> {
+async function lockAndReadMeta(root: Fd, path: string, { signal, onUpgrade }: OpenOptions): Promise<ReturnType<typeof readMeta>> {
   for (;;) {
     await lock(root, 'shared', signal);
+    if (onUpgrade && !hasMeta(root)) {
+      const meta = upgradeRepository(root, path);
+      if (meta !== undefined) onUpgrade(meta);
+    }
     const found = readMeta(root, path);
     if (!isSwitching(found.meta)) return found;
     await lock(root, 'exclusive', signal);
@@ -242,6 +249,10 @@ async function lockAndReadMeta(root: Fd, path: string, signal: AbortSignal | und
     finishSwitch(root, path);
     removeMigration(root);
   }
+}
+
+function hasMeta(root: Fd): boolean {
+  return listDirectory(root, '').includes('meta.json');
 }
 
 async function lock(root: Fd, kind: 'shared' | 'exclusive', signal: AbortSignal | undefined): Promise<void> {
@@ -258,7 +269,7 @@ export function readMeta(root: Fd, path: string): { meta: Meta; verity: boolean 
   try {
     file = openBeneath(root, 'meta.json', constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw new NotFoundError(`${path} has no meta.json; initialize the repository first`, { cause: error });
+    if (isErrno(error, 'ENOENT')) throw new NotFoundError(`meta.json not found in ${path}; this repository must be initialized with "cfsbridge init"`, { cause: error });
     throw error;
   }
   using owned = file;

@@ -102,8 +102,16 @@ export const repositoryCases: (Case | string)[] = [
   'varlink --address',
   'transaction extra',
   { line: 'transaction', on: 'missing' },
+  { line: 'images', prepare: dropMetadata, unordered: true },
+  { line: 'gc', prepare: dropMetadata },
+  { line: 'fsck', prepare: dropMetadata },
+  { line: '--no-upgrade images', prepare: dropMetadata },
+  { line: 'images', prepare: dropMetadata, on: 'empty' },
   { line: 'images', prepare: (path) => writeFileSync(join(path, 'meta.json'), '{}') },
   { line: 'images', prepare: (path) => writeFileSync(join(path, 'meta.json'), 'not JSON') },
+  ...['{"version":2,"algorithm":"fsverity-sha512-12"}', '{"version":1,"algorithm":"fsverity-sha512-12","features":{"incompatible":["new"]}}'].flatMap((meta) =>
+    ['images', 'gc', 'fsck', 'oci images'].map((line) => ({ line, prepare: (path: string) => writeFileSync(join(path, 'meta.json'), meta) })),
+  ),
   { line: 'fsck', prepare: (path) => symlinkSync('../oci-layer-gone', join(path, 'streams/refs/gone')) },
   { line: 'images', prepare: (path) => mkdirSync(join(path, 'images/refs/a/b/c'), { recursive: true }), unordered: true },
 ];

@@ -1,9 +1,18 @@
 // Every difference that docs/cfsctl.md lists and that shows in one call; others have tests of their own.
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { whyNoPeers } from '../peers.js';
 import { Subjects, type Case } from './cases.js';
 import type { Outcome } from './dropin.js';
+
+function addUnknownFeature(repository: string): void {
+  const path = join(repository, 'meta.json');
+  const meta = JSON.parse(readFileSync(path, 'utf8')) as { features: { 'read-only-compatible': string[] } };
+  meta.features['read-only-compatible'].push('from_the_future');
+  writeFileSync(path, JSON.stringify(meta));
+}
 
 describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
   let subjects: Subjects;
@@ -29,6 +38,10 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
     ['tags that no command could be asked about', 'oci pull oci:$layout:first @new'],
     ['a secure repository asked for where an insecure one is', 'init', 'init --erofs-version 1'],
     ['an OCI folder of several images without the name of one', 'oci pull oci:$layout new'],
+    [
+      'writing where a feature says that only programs that know it may',
+      ...['gc', 'oci tag $first new', 'oci untag latest', 'create-image $rootfs new'].map((line) => ({ line, prepare: addUnknownFeature })),
+    ],
     ['a wrong digest beside a tag', 'oci dump latest $image', 'oci compute-id latest $image'],
   ];
   for (const [what, ...cases] of refused)
