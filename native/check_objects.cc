@@ -31,16 +31,24 @@ constexpr size_t kMostShared = 128;
 constexpr unsigned kFolders = 256;
 constexpr useconds_t kPause = 500;
 
-int hexValue(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+constexpr std::array<int8_t, 256> makeHexValues() {
+  std::array<int8_t, 256> values{};
+  for (int8_t& value : values) value = -1;
+  for (int i = 0; i < 16; i++) values[static_cast<size_t>("0123456789abcdef"[i])] = static_cast<int8_t>(i);
+  return values;
+}
+constexpr std::array<int8_t, 256> kHexValues = makeHexValues();
 
 // Lower-case hex of exactly `size` bytes.
-bool parseHex(const char* text, size_t size, uint8_t* out) {
+bool parseHex(const std::string& text, size_t size, uint8_t* out) {
+  if (text.size() != 2 * size) return false;
+  int wrong = 0;
   for (size_t i = 0; i < size; i++) {
-    const int high = hexValue(text[2 * i]), low = high < 0 ? -1 : hexValue(text[2 * i + 1]);
-    if (low < 0) return false;
-    out[i] = static_cast<uint8_t>(high << 4 | low);
+    const int high = kHexValues[static_cast<uint8_t>(text[2 * i])], low = kHexValues[static_cast<uint8_t>(text[2 * i + 1])];
+    wrong |= high | low;
+    out[i] = static_cast<uint8_t>(high << 4 | (low & 15));
   }
-  return text[2 * size] == '\0';
+  return wrong >= 0;
 }
 
 std::string toHex(const uint8_t* bytes, size_t size) {
@@ -126,7 +134,7 @@ std::vector<ObjectCheck::Entry> ObjectCheck::list(unsigned folder, OwnedFd& dir)
     errno = 0;
     const dirent* entry = readdir(entries.get());
     if (!entry) break;
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) found.push_back({entry->d_name, entry->d_ino});
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) found.push_back({entry->d_name, entry->d_ino, {}});
   }
   if (errno) failErrno(errno, "cannot read objects/" + name);
   return found;
@@ -141,10 +149,10 @@ void ObjectCheck::checkFolder(Worker& worker, unsigned folder) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
   std::string& known = folderIds_[folder];
   std::vector<const Entry*> objects;
-  for (const Entry& entry : entries) {
-    uint8_t digest[64] = {first};
-    if (parseHex(entry.name.c_str(), rest, digest + 1)) {
-      known.append(reinterpret_cast<char*>(digest), rest + 1);
+  for (Entry& entry : entries) {
+    entry.digest[0] = first;
+    if (parseHex(entry.name, rest, entry.digest.data() + 1)) {
+      known.append(reinterpret_cast<char*>(entry.digest.data()), rest + 1);
       objects.push_back(&entry);
     } else {
       report(prefix + entry.name, ObjectDefect::Kind::InvalidName, "");
@@ -170,8 +178,7 @@ void ObjectCheck::checkEntry(Worker& worker, int dir, const std::string& path, c
   }
   if (!S_ISREG(st.st_mode)) return report(path, ObjectDefect::Kind::Open, "not a regular file");
   const uint64_t size = static_cast<uint64_t>(st.st_size);
-  Waiting file{std::move(fd), path, {}, 0, 0};
-  parseHex((path.substr(0, 2) + entry.name).c_str(), digestSize(options_.algorithm), file.expected.data());
+  Waiting file{std::move(fd), path, entry.digest, 0, 0};
   if (measured(worker, file.fd.get(), path, file.expected)) return readThrough(worker, file, size);
   if (!worker.noVerity && options_.verityRequired) return;  // measured() has said why
   if (size > kSharedFile) {

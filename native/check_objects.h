@@ -40,6 +40,7 @@ class ObjectCheck {
   struct Entry {
     std::string name;
     uint64_t inode;
+    Digest digest;
   };
   struct Waiting {
     OwnedFd fd;

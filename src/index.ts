@@ -26,6 +26,9 @@ export { listSplitfdstreamImages, openSplitfdstreamImage, type SplitfdstreamOpti
 export { SILENCE_LIMIT } from './oci/source/silence.js';
 export { inspectImage, listImages, openImage, type ImageSummary, type StoredImage } from './oci/image.js';
 export { verifyLayerStream } from './oci/pull/verified.js';
+export { repairRepository } from './oci/repair/repair.js';
+export { repairJson, repairText, type AffectedImage, type Quarantined, type RepairReport } from './oci/repair/report.js';
+export { openRepairSources, type RepairSource, type RepairSources } from './oci/repair/sources.js';
 export { fsckImages, imageFsckJson, imageFsckText, type ImageFsckReport } from './oci/fsck.js';
 export { fsckRepository, type FsckOptions } from './repository/fsck.js';
 export { fsckJson, fsckText, type FsckError, type FsckReport } from './repository/fsck-report.js';

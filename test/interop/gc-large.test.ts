@@ -48,7 +48,7 @@ test(`a repository of ${OBJECTS} objects is checked and collected in less than $
   assert.match(run('fsck'), /^objects: 300001\/300001 ok\nstreams: 1\/1 ok\n[^]*^status: ok$/m);
   assert.match(run('fsck', '--repair'), /^repaired: 0\nquarantined: 0\n[^]*^status: ok$/m);
   for (const [args, left] of [[['--dry-run'], OBJECTS + 1], [[], OBJECTS / 2 + 1]] as const) {
-    assert.match(run('gc', ...args), /^Objects: 150000 removed \(2100000 bytes\)$|^Objects: 150000 removed \([0-9.]+ Mi?B\)$/m);
+    assert.match(run('gc', ...args), /^Objects: 150000 removed \(2100000 bytes\)$/m);
     assert.equal(count(), left);
   }
 });
