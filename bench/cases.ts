@@ -8,6 +8,7 @@ import type { Row } from './samples.js';
 import { serverAnswers } from './server-answers.js';
 import { socketPulls } from './socket-pulls.js';
 import { startUp } from './start-up.js';
+import { varlinkPulls } from './varlink-pulls.js';
 
 /** Something that is measured; yields the lines of one table. */
 export interface Case {
@@ -56,6 +57,14 @@ export const cases: readonly Case[] = [
     ratio: 'medians',
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => socketPulls(bench, place)),
+  },
+  {
+    name: 'varlink',
+    title: 'Pull over varlink, from a repository and from a store (ext4; CPU and memory of client and server together)',
+    subject: 'image',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => varlinkPulls(bench, place)),
   },
   { name: 'server', title: 'Answer of `cfsbridge serve` for the top layer of an image', subject: 'layer', ratio: 'none', charted: false, run: serverAnswers },
   { name: 'erofs', title: 'Images made by `mkcomposefs` (the filesystem of the peers)', subject: 'source', ratio: 'turns', charted: false, run: makeImages },

@@ -24,8 +24,12 @@ export class Program {
 
   /** @param more further arguments, such as a socket to pull from */
   async pull(repository: string, graphroot: string, image: string, ...more: readonly string[]): Promise<Run> {
-    const reference = [`containers-storage:localhost/${image}`, image];
-    const command = [...this.command, '--repo', repository, 'oci', 'pull', '--local-fetch', 'auto', ...more, ...reference];
+    return this.pullReference(repository, graphroot, `containers-storage:localhost/${image}`, image, ...more);
+  }
+
+  /** The same, with a reference and a tag. */
+  async pullReference(repository: string, graphroot: string, reference: string, tag: string, ...more: readonly string[]): Promise<Run> {
+    const command = [...this.command, '--repo', repository, 'oci', 'pull', '--local-fetch', 'auto', ...more, reference, tag];
     return this.#measure.run(command, { CONTAINERS_STORAGE_ROOT: graphroot });
   }
 

@@ -1,13 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connect } from '../src/fd/fd-passing.js';
+import { isErrno } from '../src/fd/fd.js';
 import { ourCommand } from './programs.js';
 
 /** The kernel counts a process's time in 1/100 s, whatever its own clock rate is. */
 const TICKS = 100;
 
-/** `cfsbridge serve` in a process of its own. */
+/** A server in a process of its own. */
 export class Server implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
@@ -21,14 +23,25 @@ export class Server implements AsyncDisposable {
     this.#ended = ended;
   }
 
-  /** @returns when it listens. @throws Error when it ends instead */
-  static async start(graphroot: string, socket: string): Promise<Server> {
-    const [program, ...args] = ourCommand as [string, ...string[]];
-    const child = spawn(program, [...args, 'serve', '--root', graphroot, '--socket', socket], { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** `cfsbridge serve`. */
+  static start(graphroot: string, socket: string): Promise<Server> {
+    return Server.run([...ourCommand, 'serve', '--root', graphroot, '--socket', socket], socket);
+  }
+
+  /**
+   * @param command a server that makes `socket`
+   * @returns when connections are accepted. @throws Error when it ends instead
+   */
+  static async run(command: readonly string[], socket: string): Promise<Server> {
+    const [program, ...args] = command as [string, ...string[]];
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     const ended = once(child, 'exit');
-    const [line] = (await Promise.race([once(createInterface(child.stderr), 'line'), ended])) as [unknown];
-    if (child.exitCode !== null) throw new Error(`serve ended: ${line}`);
-    child.stderr.resume();
+    let errors = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+    while (!(await answers(socket))) {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${command.join(' ')} ended: ${errors}`);
+      await pause(5);
+    }
     return new Server(child, ended, socket);
   }
 
@@ -51,5 +64,15 @@ export class Server implements AsyncDisposable {
 
   #proc(file: string): string {
     return readFileSync(`/proc/${this.#child.pid}/${file}`, 'latin1');
+  }
+}
+
+async function answers(socket: string): Promise<boolean> {
+  try {
+    (await connect(socket)).close();
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ECONNREFUSED')) return false;
+    throw error;
   }
 }

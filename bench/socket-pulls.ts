@@ -23,8 +23,13 @@ export async function* socketPulls(bench: Bench, place: Place): AsyncGenerator<R
 
 async function servedPull(bench: Bench, place: Place, program: Program, repository: string, image: string): Promise<Run> {
   await using server = await Server.start(place.graphroot, join(bench.work, 'socket'));
+  return await withServer(server, () => program.pull(repository, place.graphroot, image, '--socket', server.socket));
+}
+
+/** Adds to what a client took what its server took meanwhile. */
+export async function withServer(server: Server, run: () => Promise<Run>): Promise<Run> {
   const before = server.cpu();
-  const { sample, stdout } = await program.pull(repository, place.graphroot, image, '--socket', server.socket);
+  const { sample, stdout } = await run();
   const { cpu = 0, peak = 0 } = sample;
   return { sample: { ...sample, cpu: cpu + server.cpu() - before, peak: peak + server.peak() }, stdout };
 }
