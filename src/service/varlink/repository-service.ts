@@ -31,9 +31,10 @@ const MAX_CALL = 64 << 20;
  * Serves composefs repositories to one connection, as `org.composefs.Repository` and `org.composefs.Oci`, until the client
  * closes it. Takes ownership of `connection`.
  * @param handles shared by all connections of a service
+ * @param leaseGrace milliseconds, see LEASE_GRACE
  * @throws RpcProtocolError or SocketError when it breaks; the signal's reason
  */
-export async function serveRepositories(connection: Connection, handles: HandleTable, signal: AbortSignal): Promise<void> {
+export async function serveRepositories(connection: Connection, handles: HandleTable, signal: AbortSignal, leaseGrace = LEASE_GRACE): Promise<void> {
   using repositories = new ConnectionRepositories(handles);
   await using leases = new Leases();
   const interfaces = [repositoryInterface, ociInterface];
@@ -52,6 +53,6 @@ export async function serveRepositories(connection: Connection, handles: HandleT
     await serveVarlink(connection, { handlers, interfaces: names, internalError }, { signal, maxMessage: MAX_CALL });
   } finally {
     repositories[Symbol.dispose]();
-    await leases.settle(LEASE_GRACE, signal);
+    await leases.settle(leaseGrace, signal);
   }
 }

@@ -40,9 +40,10 @@ export interface ServedStore {
 /**
  * Serves the layers of a store to one connection, as storage 1.65 serves those of an image. A layer stays locked until the
  * client closes the last descriptor. Takes ownership of `connection`.
+ * @param leaseGrace milliseconds, see LEASE_GRACE
  * @throws RpcProtocolError or SocketError when it breaks; the signal's reason
  */
-export async function serveStoreLayers(connection: Connection, served: ServedStore, signal: AbortSignal): Promise<void> {
+export async function serveStoreLayers(connection: Connection, served: ServedStore, signal: AbortSignal, leaseGrace = LEASE_GRACE): Promise<void> {
   await using leases = new Leases();
   const handlers = new Map([
     ...serviceHandlers(ABOUT, [storeInterface]),
@@ -59,7 +60,7 @@ export async function serveStoreLayers(connection: Connection, served: ServedSto
     await serveVarlink(connection, { handlers, interfaces: [storeInterface.name, 'org.varlink.service'], internalError }, { signal });
   } finally {
     connection.close();
-    await leases.settle(LEASE_GRACE, signal);
+    await leases.settle(leaseGrace, signal);
   }
 }
 
