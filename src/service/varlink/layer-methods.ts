@@ -71,8 +71,9 @@ function layerOf(repository: Repository, diffId: string, signal: AbortSignal): L
 }
 
 async function receive(repository: Repository, { diff_id: diffId, zerocopy }: PutLayerParams, { fds, peer, signal }: VarlinkCall): Promise<PutLayerResult> {
-  const [stream, ...dirs] = fds.map((fd) => fd.move());
-  const source = withSilenceLimit(sourceFromFd(stream!), SENDER_SILENCE, signal);
+  const [stream, ...others] = fds;
+  const source = withSilenceLimit(sourceFromFd(stream!.move()), SENDER_SILENCE, signal);
+  const dirs = others.map((fd) => fd.move());
   await using incoming = decodeSplitdirfdstream(source, dirs);
   let imported = false;
   const open = async (): Promise<LayerStream> => {
