@@ -87,7 +87,7 @@ libraries() { ldd "$1" 2>/dev/null | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p'; }
 list_files() {
   local program path modules
   for path in /bin /sbin /lib /lib64; do [ -L "$path" ] && echo "$path"; done
-  for program in node sh mount umount insmod rmmod cat mkdir dd sync debugfs mke2fs fsverity unshare rm sleep "$peers/bin/cfsctl"; do
+  for program in node sh mount umount insmod rmmod cat rm sync debugfs tune2fs fsverity sleep "$peers/bin/cfsctl"; do
     path=$(command -v "$program") || continue
     with_links "$path"
     for library in $(libraries "$path"); do with_links "$library"; done

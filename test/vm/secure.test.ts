@@ -180,3 +180,11 @@ test('an insecure repository has fs-verity on its objects where that works', asy
   assert.equal(run('cat', [objectOf(path, CONTENT['large'] as Buffer)]).status, 0);
   assert.equal(lstatSync(path).mode & 0o777, 0o700);
 });
+
+test('what init says about ext4 helps', () => {
+  succeed('tune2fs', ['-O', 'verity', DEVICES.plain]);
+  using disk = new Disk(DEVICES.plain);
+  const path = join(disk.path, 'after-all');
+  initRepository(path);
+  assert.match(measure(join(path, 'meta.json')) ?? '', /^sha512:/);
+});
