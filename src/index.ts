@@ -33,7 +33,7 @@ export { fsckImages, imageFsckJson, imageFsckText, type ImageFsckReport } from '
 export { fsckRepository, type FsckOptions } from './repository/fsck.js';
 export { fsckJson, fsckText, type FsckError, type FsckReport } from './repository/fsck-report.js';
 
-export { serveConnection, serveStore } from './service/serve.js';
+export { serveConnection, serveRepositoryImages, serveStore } from './service/serve.js';
 export { type ServeOptions } from './service/serve-listener.js';
 export { serveVarlinkRepositories } from './service/varlink/serve.js';
 export { connect, listen, listenFd, fromFd, type Connection, type Listener } from './fd/fd-passing.js';

@@ -44,10 +44,11 @@ export function createProgram(session: Session): Command {
 
   program
     .command('serve')
-    .description('Serve the images of a containers-storage over a Unix socket')
+    .description('Serve the images of a containers-storage, or of the repository, over a Unix socket')
     .option('--socket <path>', 'Socket file to make; not needed when systemd passes a socket')
     .option('--root <graphroot>', "The store's folder; default: where podman of this user has it")
     .option('--image <name>', 'The image whose layers varlink clients ask for by number')
+    .addOption(new Option('--repository', 'Serve the images of the repository instead, to JSON-RPC clients').conflicts(['root', 'image']))
     .addHelpText('after', '\nExample:\n  $ cfsbridge serve --socket /run/cfsbridge.sock')
     .action(lazily(session, () => import('./commands/serve.js')));
 

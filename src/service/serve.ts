@@ -1,10 +1,14 @@
 import type { Connection, Listener } from '../fd/fd-passing.js';
 import { JsonRpcConnection } from '../rpc/jsonrpc-fdpass.js';
+import type { Repository } from '../repository/repository.js';
 import type { StoredImage } from '../storage/image.js';
 import type { Store } from '../storage/store.js';
 import { firstWords } from './first-words.js';
 import { serveListener, type ServeOptions } from './serve-listener.js';
-import { StoreService } from './store-service.js';
+import { RepositoryImages } from './repository-images.js';
+import type { ServedImages } from './served-images.js';
+import { SplitfdstreamService } from './splitfdstream-service.js';
+import { StoreImages } from './store-images.js';
 import { serveStoreLayers, type ServedStore } from './varlink/store-service.js';
 
 /**
@@ -25,15 +29,26 @@ export async function serveStore(store: Store, listener: Listener, options: Serv
 export async function serveConnection(served: ServedStore, connection: Connection, signal: AbortSignal): Promise<void> {
   using owned = connection;
   if ((await firstWords(owned, signal)) === 'varlink') await serveStoreLayers(owned, served, signal);
-  else await serveJsonRpc(served.store, owned, signal);
+  else await serveJsonRpc(new StoreImages(served.store, signal), owned, signal);
 }
 
-async function serveJsonRpc(store: Store, connection: Connection, signal: AbortSignal): Promise<void> {
+/**
+ * Serves the images of a repository over JSON-RPC to one connection. Varlink clients are turned away; they are for
+ * `serveRepositories`. Takes ownership of `connection`.
+ * @param repository open for reading; stays the caller's
+ * @throws RpcProtocolError or SocketError when it breaks; the signal's reason
+ */
+export async function serveRepositoryImages(repository: Repository, connection: Connection, signal: AbortSignal): Promise<void> {
+  using owned = connection;
+  if ((await firstWords(owned, signal)) === 'jsonrpc') await serveJsonRpc(new RepositoryImages(repository, signal), owned, signal);
+}
+
+async function serveJsonRpc(images: ServedImages, connection: Connection, signal: AbortSignal): Promise<void> {
   using rpc = new JsonRpcConnection(connection);
   // An answer that the client does not read would otherwise keep the service from ending.
   const close = (): void => rpc.close();
   signal.addEventListener('abort', close, { once: true });
-  await using service = new StoreService(store, signal);
+  await using service = new SplitfdstreamService(images, signal);
   try {
     await rpc.serve(service.handlers, signal);
   } finally {

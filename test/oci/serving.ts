@@ -5,7 +5,8 @@ import { FEATURE_EXACT, methods } from '../../src/rpc/splitfdstream-methods.js';
 import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
 import type { Handler, Handlers, Reply } from '../../src/rpc/rpc-method.js';
 import { serveStore } from '../../src/service/serve.js';
-import { StoreService } from '../../src/service/store-service.js';
+import { SplitfdstreamService } from '../../src/service/splitfdstream-service.js';
+import { StoreImages } from '../../src/service/store-images.js';
 import type { Store } from '../../src/storage/store.js';
 
 /**
@@ -41,7 +42,7 @@ async function acceptAll(listener: AsyncIterable<Connection>, serve: (connection
 
 async function serveOld(store: Store, connection: Connection, form: Form, signal: AbortSignal): Promise<void> {
   using rpc = new JsonRpcConnection(connection);
-  await using service = new StoreService(store, signal);
+  await using service = new SplitfdstreamService(new StoreImages(store, signal), signal);
   await rpc.serve(oldHandlers(service.handlers, form), signal);
 }
 

@@ -1,33 +1,43 @@
-import { listen } from '../../fd/fd-passing.js';
+import { listen, type Connection } from '../../fd/fd-passing.js';
+import { serveConnection, serveRepositoryImages } from '../../service/serve.js';
+import { serveListener } from '../../service/serve-listener.js';
 import { inheritedSocket, notifySystemd } from '../../service/systemd.js';
-import { serveConnection, serveStore } from '../../service/serve.js';
 import { discoverStore } from '../../storage/discover.js';
 import { Store } from '../../storage/store.js';
 import { describeError, UsageError } from '../errors.js';
+import { openRepository, repositoryPath } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
 
 export interface ServeCommandOptions extends GlobalOptions {
   socket?: string;
   root?: string;
   image?: string;
+  repository?: true;
 }
 
-/** `serve`: answers splitfdstream requests for a containers-storage until it is stopped. */
-export async function run({ signal }: Session, _: [], options: ServeCommandOptions): Promise<void> {
-  const inherited = inheritedSocket(process.env, { signal });
+type Serve = (connection: Connection, signal: AbortSignal) => Promise<void>;
+
+/** `serve`: answers splitfdstream requests for a containers-storage or a repository until it is stopped. */
+export async function run(session: Session, _: [], options: ServeCommandOptions): Promise<void> {
+  const inherited = inheritedSocket(process.env, { signal: session.signal });
   if (inherited === undefined && options.socket === undefined) {
     throw new UsageError('serve needs --socket PATH, or a socket from systemd (LISTEN_FDS)');
   }
+  if (options.repository) {
+    using repository = await openRepository(session, options, 'read');
+    return await answer(session, inherited, options, repositoryPath(options), (connection, signal) => serveRepositoryImages(repository, connection, signal));
+  }
   const where = options.root === undefined ? discoverStore() : { graphroot: options.root };
   using store = Store.open(where);
-  const image = options.image === undefined ? undefined : await store.image(options.image, { signal });
-  if (inherited?.kind === 'connection') return await serveConnection({ store, image }, inherited.connection, signal);
-  const listener = inherited?.listener ?? (await listen(options.socket as string, { signal }));
-  process.stderr.write(`serving ${where.graphroot} on ${inherited ? 'the inherited socket' : options.socket}\n`);
+  const image = options.image === undefined ? undefined : await store.image(options.image, { signal: session.signal });
+  await answer(session, inherited, options, where.graphroot, (connection, signal) => serveConnection({ store, image }, connection, signal));
+}
+
+async function answer({ signal }: Session, inherited: ReturnType<typeof inheritedSocket>, { socket }: ServeCommandOptions, what: string, serve: Serve): Promise<void> {
+  if (inherited?.kind === 'connection') return await serve(inherited.connection, signal);
+  const listener = inherited?.listener ?? (await listen(socket as string, { signal }));
+  process.stderr.write(`serving ${what} on ${inherited ? 'the inherited socket' : socket}\n`);
   await notifySystemd('READY=1', process.env);
-  await serveStore(store, listener, {
-    signal,
-    image,
-    onError: (error) => process.stderr.write(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`),
-  });
+  const onError = (error: unknown): void => void process.stderr.write(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`);
+  await serveListener(listener, serve, { signal, onError });
 }
