@@ -1,10 +1,14 @@
 import { constants } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { bytesOf, showBytes } from '../bytes.js';
-import { NotFoundError } from '../errors.js';
-import { openPath } from '../fd/fd.js';
+import { BridgeError, NotFoundError } from '../errors.js';
+import { openBeneath, openPath } from '../fd/fd.js';
 import type { Algorithm } from '../fsverity/algorithm.js';
+import { verityDigest } from '../fsverity/digest.js';
 import type { ObjectStore } from '../repository/objects.js';
+import { CONTENT_LIMIT, readContent } from '../repository/read-content.js';
+import { readSmallFile } from '../repository/read-file.js';
+import { transformForBoot, type ReadContent } from '../tree/bootable.js';
 import { transformForOci, type XattrMode } from '../tree/oci-transform.js';
 import { scanFolder } from '../tree/scan-folder.js';
 import type { Directory } from '../tree/tree.js';
@@ -13,20 +17,38 @@ import type { GlobalOptions, Session } from './session.js';
 export interface FolderOptions extends GlobalOptions {
   propagateUsrToRoot: boolean;
   xattrs: XattrMode;
+  bootable?: true;
 }
 
 /**
  * The tree of a folder as its image shows it: by default the folder is taken for the root of an unpacked container image.
  * @param where the algorithm of the digests, or the store that content is put into
- * @throws NotFoundError when a container's root has no /usr
+ * @throws NotFoundError when a container's root has no /usr; with `bootable` what `transformForBoot` throws
  */
 export async function folderTree({ signal }: Session, path: string, options: FolderOptions, where: Algorithm | ObjectStore): Promise<Directory> {
   const root = await scan(path, where, signal);
-  if (!options.propagateUsrToRoot) return root;
+  if (options.propagateUsrToRoot) asContainer(root, path, options.xattrs);
+  if (options.bootable) transformForBoot(root, typeof where === 'string' ? readerBelow(path, where) : (file) => readContent(where, file));
+  return root;
+}
+
+function asContainer(root: Directory, path: string, xattrs: XattrMode): void {
   if (root.entries.get('usr')?.kind !== 'directory')
     throw new NotFoundError(`${path} has no directory usr whose metadata the root could take; --no-propagate-usr-to-root takes the folder as it is`);
-  transformForOci(root, options.xattrs);
-  return root;
+  transformForOci(root, xattrs);
+}
+
+/** Reads files where they lie, and makes sure that they are what was hashed. */
+function readerBelow(path: string, algorithm: Algorithm): ReadContent {
+  return ({ content }, names) => {
+    if (content.kind === 'inline') return content.bytes;
+    if (content.kind !== 'object') return Buffer.alloc(0);
+    using folder = openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    using file = openBeneath(folder, names.join('/'), constants.O_RDONLY | constants.O_NONBLOCK);
+    const bytes = readSmallFile(file, CONTENT_LIMIT);
+    if (verityDigest(bytes, algorithm).toString('hex') === content.id) return bytes;
+    throw new BridgeError('SOURCE_CHANGED', `${path}/${showBytes(names.join('/'))} changed while it was read`);
+  };
 }
 
 async function scan(path: string, where: Algorithm | ObjectStore, signal: AbortSignal): Promise<Directory> {

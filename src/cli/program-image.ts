@@ -24,6 +24,14 @@ export function defineImageCommands(program: Command, session: Session): void {
     .action(lazily(session, () => import('./commands/create-dumpfile.js')));
 
   program
+    .command('compute-karg')
+    .description('Print the kernel argument that names the bootable image of a folder, without storing anything')
+    .argument('<path>', 'The folder')
+    .addOption(takenAsItIs())
+    .addHelpText('after', '\nExample:\n  $ cfsbridge --no-repo --erofs-version 1 compute-karg /mnt/base > /etc/kernel/cmdline')
+    .action(lazily(session, () => import('./commands/compute-karg.js')));
+
+  program
     .command('import-image')
     .description('Store an image from standard input under a name; it is not looked at')
     .argument('<reference>', 'Name for the image')
@@ -49,10 +57,15 @@ export function defineImageCommands(program: Command, session: Session): void {
 
 function folderOptions(command: Command): Command {
   return command
-    .option('--no-propagate-usr-to-root', 'Take the folder as it is: root keeps its own metadata, /run its content, files their xattrs')
+    .option('--bootable', 'The image to boot from: /boot and /sysroot emptied, SELinux labels by the policy in /etc/selinux')
+    .addOption(takenAsItIs())
     .addOption(
       new Option('--xattrs <which>', 'Xattrs that stay when the folder is not taken as it is')
         .choices(['allowlist-only', 'keep-user-xattrs'])
         .default('allowlist-only'),
     );
+}
+
+function takenAsItIs(): Option {
+  return new Option('--no-propagate-usr-to-root', 'Take the folder as it is: root keeps its own metadata, /run its content, files their xattrs');
 }

@@ -16,12 +16,14 @@ export function defineOciCommands(program: Command, session: Session): void {
     .addOption(new Option('--zero-copy', 'The same as --local-fetch zerocopy: fail rather than copy file content').conflicts('localFetch'))
     .option('--socket <path>', 'Pull from the server behind this socket: cfsbridge, cfsctl or containers-storage')
     .option('--from <repository>', 'With --socket: the repository to read, for servers that open repositories')
+    .option('--bootable', 'Make the image to boot from as well: /boot and /sysroot emptied, SELinux labels by the policy of the image')
+    .option('--expected-digest <hex>', 'With --bootable: make the boot image that has this fs-verity digest, in whatever format and with whichever xattrs')
     .option('--seal-source', "Allow hardlinks that turn fs-verity on for the store's files, which podman then cannot change any more")
     .option('--allow-unverified', 'Take layers that do not match their diff_id, under the digest they really have')
     .option('--json', 'Print the result as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ cfsbridge oci pull containers-storage:docker.io/library/debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsbridge.sock debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsctl.sock --from /srv/composefs web:stable',
+      '\nExamples:\n  $ cfsbridge oci pull containers-storage:docker.io/library/debian:12 debian\n  $ cfsbridge oci pull --bootable containers-storage:quay.io/fedora/fedora-bootc:43 os\n  $ cfsbridge oci pull --socket /run/cfsbridge.sock debian:12 debian\n  $ cfsbridge oci pull --socket /run/cfsctl.sock --from /srv/composefs web:stable',
     )
     .action(lazily(session, () => import('./commands/oci-pull.js')));
 
@@ -84,8 +86,16 @@ export function defineOciCommands(program: Command, session: Session): void {
     .description('Mount the file tree of an image')
     .argument('<image>', 'A tag, or the digest of a manifest')
     .argument('<mountpoint>', 'Directory to mount it on')
+    .option('--bootable', 'Mount the image to boot from')
     .addHelpText('after', '\nExample:\n  $ cfsbridge oci mount web:stable /mnt --upperdir /var/up --workdir /var/work --read-write')
     .action(lazily(session, () => import('./commands/oci-mount.js')));
+
+  oci
+    .command('linked-erofs-images')
+    .description('List the EROFS images of the container image that one of them belongs to, as JSON')
+    .argument('<verity>', 'The fs-verity digest of an EROFS image')
+    .addHelpText('after', `\nExample:\n  $ cfsbridge oci linked-erofs-images ${'1f'.repeat(64)}`)
+    .action(lazily(session, () => import('./commands/oci-linked-erofs-images.js')));
 
   oci
     .command('tag')
@@ -116,6 +126,7 @@ function treeCommand(command: Command): Command {
   return command
     .addArgument(new Argument('<image>', 'A tag, or @ and the digest of a config').argParser(imageReference))
     .argument('[verity]', 'The stream of its manifest or config must have this fs-verity digest')
+    .option('--bootable', 'The image to boot from')
     .addOption(
       new Option('--xattrs <mode>', 'Extended attributes to keep').choices(['allowlist-only', 'keep-user-xattrs']).default('allowlist-only'),
     );

@@ -26,6 +26,7 @@ export interface GlobalOptions {
 /** Options of the commands that make a file tree of an image's layers. */
 export interface TreeOptions extends GlobalOptions {
   xattrs: XattrMode;
+  bootable?: true;
 }
 
 /**

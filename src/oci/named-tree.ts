@@ -3,25 +3,30 @@ import { imageTree } from './image-tree.js';
 import { openConfig, openImage } from './image.js';
 import type { JsonStream } from './json-stream.js';
 import { parseConfig } from './manifest.js';
+import { readContent } from '../repository/read-content.js';
 import type { Repository } from '../repository/repository.js';
+import { transformForBoot } from '../tree/bootable.js';
 import type { XattrMode } from '../tree/oci-transform.js';
 import type { Directory } from '../tree/tree.js';
 
 /**
  * The file tree of the image a user means: a tag, or `@` and the digest of a config (not of a manifest: that is how cfsctl
  * reads the argument of these commands).
+ * @param options.bootable the tree to boot from instead
  * @param verity fs-verity digest that the stream of the config, or of the tag's manifest, must have
  */
 export async function namedTree(
   repository: Repository,
   reference: string,
   verity: string | undefined,
-  { xattrs, signal }: { xattrs: XattrMode; signal: AbortSignal },
+  { xattrs, bootable, signal }: { xattrs: XattrMode; bootable: boolean; signal: AbortSignal },
 ): Promise<Directory> {
   const { config, streams } = reference.startsWith('@') ? await configOnly(repository, reference.slice(1)) : await wholeImage(repository, reference);
   if (verity !== undefined && !streams.includes(verity))
     throw new BridgeError('VERITY_MISMATCH', `no stream of ${reference} has the fs-verity digest ${verity}`);
-  return imageTree(repository, config, parseConfig(config.bytes), { xattrs, signal });
+  const root = await imageTree(repository, config, parseConfig(config.bytes), { xattrs, signal });
+  if (bootable) transformForBoot(root, (file) => readContent(repository.objects, file));
+  return root;
 }
 
 interface Found {

@@ -3,7 +3,9 @@ import { writeErofs } from '../erofs/writer.js';
 import { verityDigest } from '../fsverity/digest.js';
 import { erofsVersions, type ErofsVersion } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
+import { readContent } from '../repository/read-content.js';
 import type { Repository } from '../repository/repository.js';
+import { transformForBoot } from '../tree/bootable.js';
 import type { XattrMode } from '../tree/oci-transform.js';
 import type { Directory } from '../tree/tree.js';
 import { imageRefName } from './image-refs.js';
@@ -23,7 +25,7 @@ export class ImageRebuild {
   readonly #layers: ReadonlyMap<string, ObjectId>;
   readonly #config: ImageConfig;
   readonly #signal: AbortSignal | undefined;
-  readonly #trees = new Map<XattrMode, Directory>();
+  readonly #trees = new Map<string, Directory>();
 
   /** @param layers streams by diff_id, all that the config lists */
   constructor(repository: Repository, layers: ReadonlyMap<string, ObjectId>, config: ImageConfig, signal?: AbortSignal) {
@@ -37,15 +39,14 @@ export class ImageRebuild {
    * The image that a reference of the config's stream stands for. Two formats share a name, and images of either way to treat
    * `user.*` xattrs do: that one is made which has the expected digest, or else what a pull would make.
    * @param name see `imageRefName`
-   * @returns undefined for an image for booting, which takes more than the layers
-   * @throws NotFoundError, FormatError for layers that cannot be read
+   * @returns undefined for a name that stands for no image
+   * @throws NotFoundError, FormatError for layers that cannot be read; for boot images also what `transformForBoot` throws
    */
   async make(name: string, expected: ObjectId | undefined): Promise<RebuiltImage | undefined> {
     let first: RebuiltImage | undefined;
     for (const mode of MODES) {
-      for (const version of this.#versions(name)) {
-        const bytes = writeErofs(await this.#tree(mode), { version, algorithm: this.#repository.algorithm });
-        const made = { id: verityDigest(bytes, this.#repository.algorithm).toString('hex'), bytes };
+      for (const { version, boot } of this.#kinds(name, mode)) {
+        const made = await this.makeOf(version, boot, mode);
         if (expected === undefined || made.id === expected) return made;
         first ??= made;
       }
@@ -53,17 +54,27 @@ export class ImageRebuild {
     return first;
   }
 
-  /** Formats whose plain image has this name, the repository's own first. */
-  #versions(name: string): ErofsVersion[] {
-    const all = [...new Set<ErofsVersion>([...erofsVersions(this.#repository.meta), 1, 0, 2])];
-    return all.filter((version) => imageRefName({ version, boot: false, keepUserXattrs: false }) === name);
+  /** @throws as `make` */
+  async makeOf(version: ErofsVersion, boot: boolean, mode: XattrMode): Promise<RebuiltImage> {
+    const { algorithm } = this.#repository;
+    const bytes = writeErofs(await this.#tree(mode, boot), { version, algorithm });
+    return { id: verityDigest(bytes, algorithm).toString('hex'), bytes };
   }
 
-  async #tree(xattrs: XattrMode): Promise<Directory> {
-    const known = this.#trees.get(xattrs);
+  /** Kinds of images of this name, the repository's own format first. Plain images of either mode have the same. */
+  #kinds(name: string, mode: XattrMode): { version: ErofsVersion; boot: boolean }[] {
+    const versions = new Set<ErofsVersion>([...erofsVersions(this.#repository.meta), 1, 0, 2]);
+    const kinds = [...versions].flatMap((version) => [{ version, boot: false }, { version, boot: true }]);
+    return kinds.filter((kind) => imageRefName({ ...kind, keepUserXattrs: mode === 'keep-user-xattrs' }) === name);
+  }
+
+  async #tree(xattrs: XattrMode, boot: boolean): Promise<Directory> {
+    const key = `${xattrs} ${boot}`;
+    const known = this.#trees.get(key);
     if (known !== undefined) return known;
     const tree = await imageTree(this.#repository, { namedRefs: this.#layers }, this.#config, { xattrs, ...(this.#signal && { signal: this.#signal }) });
-    this.#trees.set(xattrs, tree);
+    if (boot) transformForBoot(tree, (file) => readContent(this.#repository.objects, file));
+    this.#trees.set(key, tree);
     return tree;
   }
 }

@@ -6,5 +6,5 @@ import type { Session, TreeOptions } from '../session.js';
 /** `oci dump`: prints an image's file tree. */
 export async function run(session: Session, [image, verity]: [string, string | undefined], options: TreeOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
-  await session.out.pipe(printDump(await namedTree(repository, image, verity, { xattrs: options.xattrs, signal: session.signal })));
+  await session.out.pipe(printDump(await namedTree(repository, image, verity, { xattrs: options.xattrs, bootable: options.bootable === true, signal: session.signal })));
 }

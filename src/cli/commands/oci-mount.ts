@@ -8,12 +8,12 @@ import { openRepository } from '../open-repository.js';
 import type { Session } from '../session.js';
 
 /** `oci mount`: mounts the EROFS image that belongs to a container image. */
-export async function run(session: Session, [name, mountpoint]: [string, string], options: MountCommandOptions): Promise<void> {
+export async function run(session: Session, [name, mountpoint]: [string, string], options: MountCommandOptions & { bootable?: true }): Promise<void> {
   checkMountOptions(options);
   using repository = await openRepository(session, options, 'read');
   const { configStream } = await openImage(repository, reference(repository, name));
-  const id = erofsImage(repository, configStream);
-  if (id === undefined) throw new NotFoundError(`no EROFS image belongs to "${name}"; pull it again`);
+  const id = erofsImage(repository, configStream, options.bootable);
+  if (id === undefined) throw new NotFoundError(options.bootable ? `no EROFS image to boot from belongs to "${name}"; pull it with --bootable` : `no EROFS image belongs to "${name}"; pull it again`);
   mountInto(repository, id, mountpoint, options);
 }
 

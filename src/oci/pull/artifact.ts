@@ -33,7 +33,7 @@ export async function pullArtifact(repository: Repository, source: ImageSource, 
   const streams = new Map(layers.map(({ diffId, stream }) => [diffId, stream]));
   const written = await writeImage(repository, { manifest: source.manifest, config: source.config, layers: streams, images: new Map() });
   await publish(repository, manifest, written.manifestDigest, tag);
-  return { ...written, tag, images: new Map(), layers };
+  return { ...written, tag, images: new Map(), bootImages: new Map(), layers };
 }
 
 function distinctBlobs(manifest: Manifest, { blobs }: ImageSource): BlobSource[] {

@@ -13,19 +13,16 @@ import { isVerified } from './verified.js';
  * The result of an earlier pull of the same image, when everything of it is in place: the streams of manifest and config, layers
  * that were verified, and EROFS images of all wanted versions. Otherwise undefined, and the image has to be pulled.
  */
-export async function findPulledImage(repository: Repository, source: ImageSource, versions: ReadonlySet<ErofsVersion>): Promise<Omit<PullResult, 'tag'> | undefined> {
+export async function findPulledImage(repository: Repository, source: ImageSource, versions: ReadonlySet<ErofsVersion>, bootable: boolean): Promise<Omit<PullResult, 'tag'> | undefined> {
   const manifestDigest = digestLike('sha256:', source.manifest);
   if (repository.streamObject(manifestContentId(manifestDigest)) === undefined) return undefined;
   const stored = await tryOpen(repository, manifestDigest);
   if (stored === undefined) return undefined;
   const { namedRefs } = stored.configStream;
 
-  const images = new Map<ErofsVersion, ObjectId>();
-  for (const version of versions) {
-    const id = namedRefs.get(imageRefName({ version, boot: false, keepUserXattrs: false }));
-    if (id === undefined || !repository.hasImage(id) || !repository.objects.has(id)) return undefined;
-    images.set(version, id);
-  }
+  const images = findImages(repository, namedRefs, versions, false);
+  const bootImages = bootable ? findImages(repository, namedRefs, versions, true) : new Map<ErofsVersion, ObjectId>();
+  if (images === undefined || bootImages === undefined) return undefined;
   const layers = [];
   for (const diffId of new Set(source.layers.map((layer) => layer.diffId))) {
     const stream = repository.streamObject(layerContentId(diffId));
@@ -33,7 +30,18 @@ export async function findPulledImage(repository: Repository, source: ImageSourc
     if (!isSame || !isVerified(repository, diffId, stream) || !(await isComplete(repository, stream))) return undefined;
     layers.push({ diffId, actual: diffId, stream, stats: undefined });
   }
-  return { manifestDigest, configDigest: stored.configStream.digest, manifestStream: stored.manifestStream.stream, configStream: stored.configStream.stream, images, layers };
+  return { manifestDigest, configDigest: stored.configStream.digest, manifestStream: stored.manifestStream.stream, configStream: stored.configStream.stream, images, bootImages, layers };
+}
+
+/** @returns undefined unless all of them are there */
+function findImages(repository: Repository, namedRefs: ReadonlyMap<string, ObjectId>, versions: ReadonlySet<ErofsVersion>, boot: boolean): Map<ErofsVersion, ObjectId> | undefined {
+  const images = new Map<ErofsVersion, ObjectId>();
+  for (const version of versions) {
+    const id = namedRefs.get(imageRefName({ version, boot, keepUserXattrs: false }));
+    if (id === undefined || !repository.hasImage(id) || !repository.objects.has(id)) return undefined;
+    images.set(version, id);
+  }
+  return images;
 }
 
 /** Whether all objects of a layer are there: an error that speaks of a missing one asks to pull the image again. */

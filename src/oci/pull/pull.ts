@@ -2,9 +2,12 @@ import { BridgeError } from '../../errors.js';
 import { writeErofs } from '../../erofs/writer.js';
 import { erofsVersions, type ErofsVersion } from '../../repository/meta.js';
 import type { ObjectId } from '../../repository/object-id.js';
+import { readContent } from '../../repository/read-content.js';
 import type { Repository } from '../../repository/repository.js';
 import { encodeTag } from '../../repository/tags.js';
+import { transformForBoot } from '../../tree/bootable.js';
 import { LayerTree } from '../../tree/oci-layers.js';
+import type { Directory } from '../../tree/tree.js';
 import { findPulledImage } from './find-pulled.js';
 import { imageRefName } from '../image-refs.js';
 import type { PlacedEntry } from './import-layer.js';
@@ -36,7 +39,7 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
   if (options.erofsVersion !== undefined) versions.add(options.erofsVersion);
   options.onEvent?.({ kind: 'layers', layers: source.layers });
 
-  const present = await findPulledImage(repository, source, versions);
+  const present = await findPulledImage(repository, source, versions, options.bootable === true);
   if (present !== undefined) {
     for (const { diffId } of present.layers) options.onEvent?.({ kind: 'present', diffId });
     await publish(repository, manifest, present.manifestDigest, options.name);
@@ -48,23 +51,38 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
     for (const { entry, content } of entries) tree.apply(entry, content);
   });
   const root = tree.finish({ xattrs: 'allowlist-only' });
-  const images = new Map<ErofsVersion, ObjectId>();
-  for (const version of versions) {
-    options.signal?.throwIfAborted();
-    const id = await repository.objects.put(writeErofs(root, { version, algorithm: repository.algorithm }));
-    await repository.linkImage(id);
-    images.set(version, id);
-    options.onEvent?.({ kind: 'image', version, id });
-  }
+  const images = await putImages(repository, root, versions, options);
+  const bootImages = options.bootable ? await putBootImages(repository, root, versions, options) : new Map<ErofsVersion, ObjectId>();
   options.signal?.throwIfAborted();
   const written = await writeImage(repository, {
     manifest: source.manifest,
     config: source.config,
     layers: new Map(layers.map(({ diffId, stream }) => [diffId, stream])),
-    images: new Map([...images].map(([version, id]) => [imageRefName({ version, boot: false, keepUserXattrs: false }), id])),
+    images: new Map([...refsTo(images, false), ...refsTo(bootImages, true)]),
   });
   await publish(repository, manifest, written.manifestDigest, options.name);
-  return { ...written, tag: options.name, images, layers };
+  return { ...written, tag: options.name, images, bootImages, layers };
+}
+
+async function putBootImages(repository: Repository, root: Directory, versions: ReadonlySet<ErofsVersion>, options: PullOptions): Promise<Map<ErofsVersion, ObjectId>> {
+  transformForBoot(root, (file) => readContent(repository.objects, file));
+  return putImages(repository, root, versions, options);
+}
+
+async function putImages(repository: Repository, root: Directory, versions: ReadonlySet<ErofsVersion>, { signal, onEvent }: PullOptions): Promise<Map<ErofsVersion, ObjectId>> {
+  const images = new Map<ErofsVersion, ObjectId>();
+  for (const version of versions) {
+    signal?.throwIfAborted();
+    const id = await repository.objects.put(writeErofs(root, { version, algorithm: repository.algorithm }));
+    await repository.linkImage(id);
+    images.set(version, id);
+    onEvent?.({ kind: 'image', version, id });
+  }
+  return images;
+}
+
+function refsTo(images: ReadonlyMap<ErofsVersion, ObjectId>, boot: boolean): [string, ObjectId][] {
+  return [...images].map(([version, id]) => [imageRefName({ version, boot, keepUserXattrs: false }), id]);
 }
 
 function checkLayers(diffIds: readonly string[], layers: readonly LayerSource[]): void {

@@ -24,6 +24,8 @@ export interface PullOptions {
   allowUnverified?: boolean;
   /** make an EROFS image of this version besides those the repository wants */
   erofsVersion?: ErofsVersion | undefined;
+  /** make the EROFS images to boot from as well */
+  bootable?: boolean;
   signal?: AbortSignal;
   onEvent?: (event: PullEvent) => void;
 }
@@ -47,6 +49,8 @@ export interface PullResult {
   tag: string | undefined;
   /** EROFS images by version */
   images: ReadonlyMap<ErofsVersion, ObjectId>;
+  /** EROFS images to boot from by version; empty when none were asked for */
+  bootImages: ReadonlyMap<ErofsVersion, ObjectId>;
   /** base first; a layer that occurs twice is listed once */
   layers: readonly PulledLayer[];
 }

@@ -52,10 +52,9 @@ export function imageHandlers(repositories: ConnectionRepositories): [string, Va
       return { parameters: {} };
     }),
     handle(ociMethods.ComputeId, async (parameters, { signal }) => {
-      if (parameters.bootable) throw ociInterface.error('InternalError', { message: 'this server makes no boot images' });
       using repository = await repositories.use(parameters.handle, 'read', signal);
       const xattrs = parameters.xattrs === 'KeepUserXattrs' ? 'keep-user-xattrs' : 'allowlist-only';
-      const root = await namedTree(repository, parameters.image, parameters.verity ?? undefined, { xattrs, signal });
+      const root = await namedTree(repository, parameters.image, parameters.verity ?? undefined, { xattrs, bootable: parameters.bootable, signal });
       const [version = 1] = erofsVersions(repository.meta);
       return { parameters: { image_id: verityDigest(writeErofs(root, { version, algorithm: repository.algorithm }), repository.algorithm).toString('hex') } };
     }),

@@ -1,0 +1,14 @@
+import { writeErofs } from '../../erofs/writer.js';
+import { verityDigest } from '../../fsverity/digest.js';
+import { computedFor } from '../computed-for.js';
+import { folderTree, type FolderOptions } from '../folder-tree.js';
+import type { Session } from '../session.js';
+
+/** `compute-karg`: prints the kernel argument for booting the image of a folder. */
+export async function run(session: Session, [path]: [string], options: FolderOptions): Promise<void> {
+  const { algorithm, version } = await computedFor(session, options);
+  const root = await folderTree(session, path, { ...options, xattrs: 'allowlist-only', bootable: true }, algorithm);
+  const id = verityDigest(writeErofs(root, { version, algorithm }), algorithm).toString('hex');
+  const insecure = options.insecure ? '?' : '';
+  await session.out.line(version === 2 ? `composefs=${insecure}${id}` : `composefs.digest=${insecure}v1-${algorithm}-12:${id}`);
+}
