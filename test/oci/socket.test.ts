@@ -1,0 +1,98 @@
+// The pull finds out by itself what a server speaks.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { listen } from '../../src/fd/fd-passing.js';
+import { copyFrom } from '../../src/oci/copy.js';
+import { pullImage } from '../../src/oci/pull/pull.js';
+import { pushImage } from '../../src/oci/remote/push.js';
+import { RemoteRepository } from '../../src/oci/remote/remote-repository.js';
+import { RemoteStore } from '../../src/oci/remote/remote-store.js';
+import { openSocketImage } from '../../src/oci/source/socket.js';
+import { openStorageImage } from '../../src/oci/source/storage.js';
+import { initRepository } from '../../src/repository/init.js';
+import { Repository } from '../../src/repository/repository.js';
+import { serveVarlinkRepositories } from '../../src/service/varlink/serve.js';
+import { Store } from '../../src/storage/store.js';
+import { withoutLeak } from '../fd/open-fds.js';
+import { fastFolder } from '../support/fast-folder.js';
+import { hashTar } from '../support/hash-tar.js';
+import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { serving, type Form } from './serving.js';
+
+const IMAGE = 'localhost/alpha:v3';
+
+let folder: string;
+let small: SmallStore;
+let expected: [unknown, unknown];
+
+before(async () => {
+  folder = mkdtempSync(join(fastFolder, 'socket-'));
+  small = unpackSmallStore(folder);
+  using repository = await openNew('direct');
+  await using source = await openStorageImage(IMAGE, { graphroot: small.graphroot });
+  const { images, manifestDigest } = await pullImage(repository, source, { name: 'alpha' });
+  expected = [manifestDigest, [...images]];
+});
+after(() => rmSync(folder, { recursive: true }));
+
+async function openNew(name: string): Promise<Repository> {
+  initRepository(join(folder, name), { insecure: true });
+  return await Repository.open(join(folder, name), { write: true });
+}
+
+/** Repositories over varlink, until disposed. */
+async function servingRepositories(): Promise<AsyncDisposable & { path: string }> {
+  const path = join(folder, 'varlink.sock');
+  const stop = new AbortController();
+  const served = serveVarlinkRepositories(await listen(path), { signal: stop.signal });
+  return {
+    path,
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await served;
+    },
+  };
+}
+
+for (const form of ['directory', 'exact', 'legacy'] as Form[])
+  test(`splitfdstream over JSON-RPC, ${form}`, async () => {
+    using store = Store.open({ graphroot: small.graphroot });
+    await using server = await serving(store, folder, form);
+    using repository = await openNew(form);
+    for (const reference of [IMAGE, `containers-storage:${IMAGE}`]) {
+      await using source = await openSocketImage(server.path, reference);
+      const { images, manifestDigest } = await pullImage(repository, source);
+      assert.deepEqual([manifestDigest, [...images]], expected);
+    }
+    await assert.rejects(openSocketImage(server.path, IMAGE, { repository: folder }), { code: 'WHICH_REPOSITORY' });
+  });
+
+test('repositories over varlink, from there and back', async () => {
+  await using server = await servingRepositories();
+  await withoutLeak(async () => {
+    using repository = await openNew('from-varlink');
+    await using source = await openSocketImage(server.path, 'alpha', { repository: join(folder, 'direct') });
+    const { images, manifestDigest } = await copyFrom(source, repository, { name: 'alpha' });
+    assert.deepEqual([manifestDigest, [...images]], expected);
+    (await openNew('to-varlink'))[Symbol.dispose]();
+    await using remote = await RemoteRepository.connect(server.path, join(folder, 'to-varlink'));
+    const reply = await pushImage(repository, 'alpha', remote, { name: 'pushed' });
+    assert.equal(reply.manifest_digest, manifestDigest);
+  });
+  await assert.rejects(openSocketImage(server.path, 'alpha'), { code: 'WHICH_REPOSITORY' });
+  await using pushed = await openSocketImage(server.path, 'pushed', { repository: join(folder, 'to-varlink') });
+  assert.equal(pushed.layers.length, 3);
+});
+
+test('the layers of a store are the same over varlink', async () => {
+  using store = Store.open({ graphroot: small.graphroot });
+  await using server = await serving(store, folder);
+  using remote = await RemoteStore.connect(server.path, { silenceLimit: 5000 });
+  assert.ok(remote?.isContainersStorage && remote.knowsImagesInJsonRpc);
+  for (const { id, diffId } of await store.layers(await store.image(IMAGE))) {
+    await using layer = await remote.layer(0, { storage: { storage_path: small.graphroot, layer_id: id } }, new AbortController().signal);
+    assert.equal(await hashTar(layer), diffId);
+  }
+});
