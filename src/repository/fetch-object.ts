@@ -9,7 +9,7 @@ import { readSmallFile } from './read-file.js';
 /** Up to this size an object is stored in one piece, in bytes. */
 const MEMORY_LIMIT = 1 << 20;
 /** Inodes are never shared: damage to one would be damage to both. */
-const POLICY: TakePolicy = { store: true, reflink: true, hardlink: false, copy: true, sealSource: false, trusted: true };
+const POLICY: TakePolicy = { store: true, reflink: true, hardlink: false, copy: true, sealSource: false, trusted: false };
 
 /**
  * Takes an object out of an `objects/` folder, another repository's or the store's own one, after making sure that its content is right.

@@ -2,8 +2,6 @@
 import { constants } from 'node:fs';
 import { showBytes, type ByteString } from '../../bytes.js';
 import { BridgeError } from '../../errors.js';
-import { openBeneath } from '../../fd/fd.js';
-import { files } from '../../native.js';
 import { fetchObject } from '../../repository/fetch-object.js';
 import { entryType, removeLink } from '../../repository/links.js';
 import { objectPath, type ObjectId } from '../../repository/object-id.js';
@@ -20,7 +18,6 @@ import type { AffectedImage, Quarantined, RepairReport } from './report.js';
 import type { RepairSource } from './sources.js';
 
 const LAYER = 'oci-layer-';
-const KERNEL_ALGORITHM = { sha256: 1, sha512: 2 } as const;
 
 /**
  * Checks a repository and repairs what it finds: objects come from the sources or are rebuilt, and replace damaged ones in one step after
@@ -78,31 +75,19 @@ function move(repository: Repository, path: ByteString, reason: string, quaranti
 /** Takes objects from repositories that name them alike. What comes may refer to more. */
 async function fetchByDigest(repository: Repository, health: Health, sources: readonly RepairSource[], signal: AbortSignal): Promise<void> {
   const alike = sources.flatMap(({ name, repository: other }) => (other?.algorithm === repository.algorithm ? [{ name, folder: other.objects.dir }] : []));
+  // An object may be right and only lack its fs-verity digest. A copy gets it: the file itself may be a container store's, too.
+  const own = { name: 'itself', folder: repository.objects.dir };
   const tried = new Set<ObjectId>();
   for (let wrong = wrongObjects(repository, health); wrong.length > 0; wrong = wrongObjects(repository, health).filter((id) => !tried.has(id))) {
     for (const id of wrong) {
       signal.throwIfAborted();
       tried.add(id);
-      if (repository.verityRequired && sealObject(repository, id)) {
-        health.setRight(id, 'itself, sealed with fs-verity');
-        continue;
-      }
-      for (const { name, folder } of alike) {
+      for (const { name, folder } of [...(repository.verityRequired && health.damaged.has(id) ? [own] : []), ...alike]) {
         if (!(await fetchObject(folder, repository.objects, id, signal))) continue;
         health.setRight(id, name);
         break;
       }
     }
-  }
-}
-
-/** Turns fs-verity on for an object that lacks only that. @returns whether it is right now */
-function sealObject(repository: Repository, id: ObjectId): boolean {
-  try {
-    using file = openBeneath(repository.objects.dir, objectPath(id), constants.O_RDONLY | constants.O_NONBLOCK);
-    return files.enableVerity(file.number, KERNEL_ALGORITHM[repository.algorithm]) && files.measureVerity(file.number)?.toString('hex') === id;
-  } catch {
-    return false;
   }
 }
 
