@@ -46,6 +46,16 @@ void ObjectStore::remember(const Digest& digest) {
   right_.insert(digest.data());
 }
 
+void ObjectStore::distrust(const Digest& digest) {
+  std::lock_guard lock(mutex_);
+  wrong_.insert(digest.data());
+}
+
+bool ObjectStore::distrusted(const Digest& digest) {
+  std::lock_guard lock(mutex_);
+  return wrong_.contains(digest.data());
+}
+
 bool ObjectStore::remembered(const Digest& digest) {
   std::lock_guard lock(mutex_);
   return right_.contains(digest.data());
@@ -101,6 +111,7 @@ bool ObjectStore::has(const Digest& digest) const {
 bool ObjectStore::presentAndRight(const Digest& digest, uint64_t size, const struct stat* source) {
   std::string name = nameOf(digest);
   if (remembered(digest)) return true;
+  if (distrusted(digest)) return false;
   OwnedFd file(openat(objects_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file) {
     if (errno == ENOENT || errno == ELOOP) return false;

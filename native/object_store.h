@@ -79,6 +79,10 @@ class ObjectStore {
   // `source`, when not null, is a file whose content was just hashed: an object that shares its inode is right.
   bool presentAndRight(const Digest& digest, uint64_t size, const struct stat* source);
 
+  // An object that was found to be damaged is not right, whatever the kernel says of it: it may know the digest and be
+  // unable to read the content. Until a new one is stored.
+  void distrust(const Digest& digest);
+
   OwnedFd temporary();
   // Gives a finished temporary file its name; Present when a right one was there before.
   Outcome publish(OwnedFd temporary, const Digest& digest, uint64_t size);
@@ -99,6 +103,7 @@ class ObjectStore {
   bool sameDigest(const Digest& one, const Digest& other) const;
   void remember(const Digest& digest);
   bool remembered(const Digest& digest);
+  bool distrusted(const Digest& digest);
 
   OwnedFd objects_;
   Algorithm algorithm_;
@@ -112,6 +117,7 @@ class ObjectStore {
   std::atomic<dev_t> linkByHandle_{0};
   std::mutex mutex_;
   DigestSet right_;  // objects stored or checked by this process
+  DigestSet wrong_;  // found damaged by this process
 };
 
 }  // namespace cfsbridge

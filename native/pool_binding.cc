@@ -264,6 +264,14 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
     auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
     return info.Env().GetInstanceData<Environment>()->ingest.New({external, info[0]});
   }
+  // (digest): see ObjectStore::distrust.
+  void Distrust(const Napi::CallbackInfo& info) {
+    auto bytes = info[0].As<Napi::Uint8Array>();
+    if (bytes.ByteLength() != digestSize(store_->algorithm())) throw Napi::TypeError::New(info.Env(), "not a digest of this store");
+    cfsbridge::Digest digest{};
+    memcpy(digest.data(), bytes.Data(), bytes.ByteLength());
+    store_->distrust(digest);
+  }
   // For the addon's other functions that put things into the store.
   Napi::Value Handle(const Napi::CallbackInfo& info) {
     return Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
@@ -289,6 +297,7 @@ void initPool(Napi::Env env, Napi::Object exports) {
     NativeStore::InstanceMethod("put", &NativeStore::Put),
     NativeStore::InstanceMethod("firstMissing", &NativeStore::FirstMissing),
     NativeStore::InstanceMethod("ingest", &NativeStore::MakeIngest),
+    NativeStore::InstanceMethod("distrust", &NativeStore::Distrust),
     NativeStore::InstanceMethod("handle", &NativeStore::Handle),
     NativeStore::InstanceMethod("close", &NativeStore::Close),
   }));

@@ -23,16 +23,27 @@ export async function fetchObject(from: Fd, to: ObjectStore, id: ObjectId, signa
   if (file === undefined) return false;
   const { size } = file.stat();
   if (size <= MEMORY_LIMIT) {
-    const bytes = readSmallFile(file, MEMORY_LIMIT);
-    if (verityDigest(bytes, to.algorithm).toString('hex') !== id) return false;
+    const bytes = await readable(async () => readSmallFile(file, MEMORY_LIMIT));
+    if (bytes === undefined || verityDigest(bytes, to.algorithm).toString('hex') !== id) return false;
     await to.put(bytes);
     return true;
   }
-  if ((await verityDigestOfFd(file, to.algorithm, signal)).toString('hex') !== id) return false;
+  const digest = await readable(() => verityDigestOfFd(file, to.algorithm, signal));
+  if (digest?.toString('hex') !== id) return false;
   const batch = new Batch();
   batch.open(file.move(), size);
   const [result] = await to.ingest(POLICY).submit(batch);
   return result !== undefined && result.outcome !== 'small' && result.id === id;
+}
+
+/** Undefined when the disk, or the kernel by fs-verity, does not give the content. */
+async function readable<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isErrno(error, 'EIO')) return undefined;
+    throw error;
+  }
 }
 
 function openObject(from: Fd, id: ObjectId): Fd | undefined {

@@ -36,6 +36,7 @@ interface NativeStore {
   put(bytes: Uint8Array): Promise<Buffer>;
   firstMissing(digests: Buffer): Promise<number>;
   ingest(policy: TakePolicy): NativeIngest;
+  distrust(digest: Buffer): void;
   handle(): object;
   close(): void;
 }
@@ -115,6 +116,14 @@ export class ObjectStore implements Disposable {
     } catch (error) {
       throw storeError(error, {});
     }
+  }
+
+  /**
+   * Says that an object was found damaged: the next one that is stored under this id replaces it, also where the kernel still vouches
+   * for its digest, which it does without reading the content.
+   */
+  distrust(id: ObjectId): void {
+    this.#native.distrust(Buffer.from(id, 'hex'));
   }
 
   /** Starts taking over one layer's content. */

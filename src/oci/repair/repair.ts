@@ -30,6 +30,7 @@ export async function repairRepository(repository: Repository, sources: readonly
   for (const { repository: other, name } of sources) if (other !== undefined && isSame(repository, other)) throw new BridgeError('SAME_REPOSITORY', `${name} is the repository to repair`);
   await repository.lockExclusive(signal);
   const health = await Health.examine(repository, signal);
+  for (const id of health.damaged.keys()) repository.objects.distrust(id);
   const quarantined = removeObstacles(repository, health);
   await fetchByDigest(repository, health, sources, signal);
 
