@@ -43,7 +43,7 @@ function waysToPull(bench: Bench, { graphroot }: Place, source: string): Map<str
     return await withServer(server, () => program.pullReference(repository, graphroot, image, image, '--socket', socket, '--from', source));
   };
   const fromStore = (peer: string): Pull => async (program, repository, image) => {
-    await using server = await Server.run([peer, socket, graphroot, `localhost/${image}`], socket);
+    await using server = await Server.run([peer, socket, graphroot, `localhost/${image}:latest`], socket);
     return await withServer(server, () => program.pull(repository, graphroot, image, '--socket', socket));
   };
   const ways = new Map<string, Pull>([
