@@ -34,6 +34,12 @@ async function pull(repository: string, socket: string, reference: string, name:
   return await pullImage(opened, source, { name });
 }
 
+async function pullFrom(repository: string, socket: string, from: string): Promise<PullResult> {
+  using opened = await Repository.open(repository, { write: true });
+  await using source = await openSocketImage(socket, 'small', { repository: from });
+  return await pullImage(opened, source);
+}
+
 describe('containers-storage 1.65 serves images over varlink', { skip: ('missing' in peer && peer.missing) || whyNoStore() }, () => {
   let folder: SharedFolder;
   before(() => (folder = new SharedFolder()));
@@ -124,5 +130,14 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
         assert.equal(lstatSync(join(theirs, 'objects')).uid, USER);
         assertSound(theirs);
       });
+
+    test('whose own server is refused by others: its names would be opened with their rights', async () => {
+      const [command = '', ...options] = asUser;
+      const home = below('home-small');
+      const socket = join(home, 'socket');
+      await using server = await start([command, ...options, process.execPath, cfsbridge, 'varlink', '--address', socket], 4096);
+      void server;
+      await assert.rejects(pullFrom(makeRepository(below('refusing')), socket, join(home, 'repository')), { code: 'UNTRUSTED_SERVER' });
+    });
   });
 });
