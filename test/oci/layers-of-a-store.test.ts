@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { Fd } from '../../src/fd/fd.js';
 import { encodeSplitdirfdstream } from '../../src/layer/splitdirfdstream-encoder.js';
+import { files } from '../../src/native.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { openSocketImage } from '../../src/oci/source/socket.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
@@ -13,6 +15,7 @@ import { Repository } from '../../src/repository/repository.js';
 import { Store } from '../../src/storage/store.js';
 import { reply, scriptedVarlink, type VarlinkScript } from '../faults/scripted-varlink-server.js';
 import { opened } from '../faults/tiny-image.js';
+import { openFds } from '../fd/open-fds.js';
 import { fastFolder } from '../support/fast-folder.js';
 import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
 
@@ -40,9 +43,17 @@ async function writeStreams(): Promise<Map<string, string>> {
   return streams;
 }
 
-test('layers are named by the folder of the store and their ids', async () => {
+/** Whether no other end of this pipe is open; server and client are this process. */
+function isAlone(end: Fd): boolean {
+  const open = openFds();
+  return [...open.values()].filter((target) => target === open.get(end.number)).length === 1;
+}
+
+test('layers are named by the folder of the store and their ids, and let go before the next is asked for', async () => {
   const streams = await writeStreams();
   const asked: string[] = [];
+  /** Reading ends of the pipes whose writing ends keep layers in place. */
+  const lifetimes: Fd[] = [];
   const script: VarlinkScript = {
     'org.varlink.service.GetInfo': () => reply({ vendor: 'v', product: 'p', version: '1', url: '', interfaces: [OCI] }),
     [`${OCI}.GetInfo`]: () => reply({ features: ['splitdirfdstream-v0', 'source-containers-storage', 'read-only'] }),
@@ -50,7 +61,10 @@ test('layers are named by the folder of the store and their ids', async () => {
       const { storage } = params as { storage: { storage_path: string; layer_id: string } };
       assert.equal(storage.storage_path, small.graphroot);
       asked.push(storage.layer_id);
-      return reply({ dir_count: 0 }, [opened(streams.get(storage.layer_id) as string), opened('/dev/null')]);
+      for (const lifetime of lifetimes) assert.ok(isAlone(lifetime), 'a layer is still kept while another is asked for');
+      const [reading, writing] = files.pipe().map((number) => new Fd(number)) as [Fd, Fd];
+      lifetimes.push(reading);
+      return reply({ dir_count: 0 }, [opened(streams.get(storage.layer_id) as string), writing]);
     },
   };
   await using server = await scriptedVarlink(folder, script);
@@ -65,5 +79,7 @@ test('layers are named by the folder of the store and their ids', async () => {
   }
   assert.deepEqual([...results[0]!.images], [...results[1]!.images]);
   assert.deepEqual(asked, [...streams.keys()]);
+  assert.ok(lifetimes.length > 1 && lifetimes.every(isAlone));
+  for (const reading of lifetimes) reading.close();
   await assert.rejects(openSocketImage(server.path, IMAGE), /containers-storage:/);
 });
