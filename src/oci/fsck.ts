@@ -142,7 +142,7 @@ function checkLayers(repository: Repository, config: ImageConfig, stream: JsonSt
   });
 }
 
-/** Whether the EROFS images are, byte for byte, what the layers give. Those for booting are left out. */
+/** Whether the EROFS images are, byte for byte, what the layers give. */
 async function checkErofs(repository: Repository, config: ImageConfig, stream: JsonStream, signal: AbortSignal | undefined): Promise<Finding[]> {
   const rebuild = new ImageRebuild(repository, stream.namedRefs, config, signal);
   const findings: Finding[] = [];

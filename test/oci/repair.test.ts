@@ -21,6 +21,7 @@ import { Repository } from '../../src/repository/repository.js';
 import { recorded, RecordedRepository } from '../cli/recorded-repository.js';
 import { damages } from '../repository/damages.js';
 import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { header, padded } from '../layer/make-tar.js';
 import { filesBelow } from '../support/walk.js';
 import { Layout, tarOf } from './source-layout.js';
 
@@ -168,6 +169,28 @@ describe('repair', () => {
       assert.deepEqual([...contents(path)], [...before]);
     });
   }
+
+  test('an image for booting is rebuilt beside the plain one', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'repair-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const folders = ['boot/', 'sysroot/'].map((name) => header({ name, type: '5', mode: 0o755 }));
+    const layout = new Layout(join(folder, 'layout'));
+    layout.publish({ image: layout.image([{ tar: Buffer.concat([...folders, header({ name: 'boot/kernel', size: 5000 }), padded(Buffer.alloc(5000, 'k')), tarOf({ file: Buffer.alloc(5000, 'x') })]) }]) });
+    const path = join(folder, 'repository');
+    initRepository(path, { insecure: true });
+    {
+      using repository = await Repository.open(path, { write: true });
+      await using source = await openSource(`oci:${layout.path}:image`);
+      assert.equal((await pullImage(repository, source, { name: 'image', bootable: true })).bootImages.size, 1);
+    }
+    const before = contents(path);
+    const images = readdirSync(join(path, 'images'));
+    assert.equal(images.length, 2);
+    for (const id of images) rmSync(join(path, 'objects', objectPath(id)));
+    const report = await repair(path, []);
+    assert.ok(report.ok, repairText(report));
+    assert.deepEqual([...contents(path)], [...before]);
+  });
 
   test('images that share a config come back together, and an artifact from its blobs', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'repair-'));

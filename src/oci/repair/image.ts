@@ -118,7 +118,7 @@ export class ImageRepair {
     try {
       const made = await rebuild.make(name, expected);
       if (made === undefined) {
-        if (!isThere) problems.push(`its image ${name}, ${expected}, can only be made by prepare-boot`);
+        if (!isThere) problems.push(`its image ${name}, ${expected}, is of a kind that is not known`);
         return undefined;
       }
       if (!this.#health.isRight(made.id)) {
