@@ -136,6 +136,10 @@ boot() {
 }
 
 mkdir -p "$work"
+if [ "$(uname -m)" != x86_64 ]; then
+  echo "skipped the tests in a virtual machine: the guest runs this machine's programs, and is an x86_64"
+  finish 0 0 1
+fi
 if ! install_programs; then
   echo 'skipped the tests in a virtual machine: qemu is not installed and cannot be installed here'
   finish 0 0 1

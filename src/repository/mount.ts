@@ -63,7 +63,7 @@ export function mountErofs(image: Fd): Fd {
   context.set('ro', null);
   context.set('source', procPath(image));
   return context.mount(true, {
-    ENOTBLK: 'the kernel cannot mount EROFS from a file (needs Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE)',
+    ENOTBLK: 'the kernel cannot mount EROFS from this file: it needs Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE, and a repository that is not on tmpfs',
     EINVAL: 'this is no EROFS image the kernel knows, or its filesystem cannot back a mount',
   });
 }
