@@ -2,6 +2,7 @@
 import { BridgeError, NotFoundError } from '../errors.js';
 import { countLine, describeFsckError, errorLines, fsckJson, fsckText, type FsckCount, type FsckError, type FsckJson, type FsckReport } from '../repository/fsck-report.js';
 import { fsckRepository, type FsckOptions } from '../repository/fsck.js';
+import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
 import { CONTENT_TYPES } from '../repository/splitstream-format.js';
 import { decodeTag, listTagNames, readTag } from '../repository/tags.js';
@@ -38,9 +39,11 @@ export async function fsckImages(repository: Repository, tag: string | undefined
   const report = await fsckRepository(repository, options);
   const images = { checked: 0, corrupted: 0 };
   const errors: FsckError<ImageFsckKind>[] = [];
+  // Tags often share an image, and making its EROFS image anew takes most of the time.
+  const known: KnownImages = new Map();
   for (const name of tag === undefined ? listTagNames(repository).map(decodeTag) : [tag]) {
     options.signal?.throwIfAborted();
-    const found = await checkImage(repository, name, options.signal);
+    const found = await checkImage(repository, name, known, options.signal);
     images.checked++;
     if (found.length > 0) images.corrupted++;
     errors.push(...found.map(({ kind, detail }) => ({ kind, path: name, ...(detail !== undefined && { detail }) })));
@@ -79,14 +82,19 @@ interface Finding {
   detail?: string;
 }
 
-async function checkImage(repository: Repository, tag: string, signal: AbortSignal | undefined): Promise<Finding[]> {
+/** What was found about the EROFS images of a config, by its stream. */
+type KnownImages = Map<ObjectId, Finding[]>;
+
+async function checkImage(repository: Repository, tag: string, known: KnownImages, signal: AbortSignal | undefined): Promise<Finding[]> {
   try {
     const digest = resolve(repository, tag);
     const manifest = await readManifest(repository, digest);
     const config = await readConfig(repository, manifest.manifest, manifest.stream);
     if (config === undefined) return checkArtifact(repository, manifest.manifest, manifest.stream);
     const layers = checkLayers(repository, config.config, config.stream);
-    const images = layers.length > 0 ? [] : await checkErofs(repository, config.config, config.stream, signal);
+    const { stream } = config.stream;
+    const images = layers.length > 0 ? [] : (known.get(stream) ?? (await checkErofs(repository, config.config, config.stream, signal)));
+    known.set(stream, images);
     return [...layers, ...images, ...checkSeal(repository, config.config)];
   } catch (error) {
     if (error instanceof Found) return [error.finding];
