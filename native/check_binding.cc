@@ -72,22 +72,47 @@ Napi::Value CheckObjects(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+// Digests in ascending order. They are evenly spread, so where one belongs can be told from its first bytes.
+struct SortedDigests {
+  const uint8_t* bytes;
+  size_t size;
+  size_t count;
+
+  bool contains(const uint8_t* digest) const {
+    size_t low = 0, high = count;
+    const size_t guess = static_cast<size_t>(static_cast<unsigned __int128>(firstBytes(digest)) * count >> 64);
+    const size_t from = guess < kAround ? 0 : guess - kAround, to = guess + kAround < count ? guess + kAround : count;
+    // Whoever chose the names may have spread them unevenly: then the whole list is searched.
+    if (from < count && compare(from, digest) <= 0) low = from;
+    if (to < count && compare(to, digest) > 0) high = to;
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (compare(middle, digest) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low < count && compare(low, digest) == 0;
+  }
+
+ private:
+  static constexpr size_t kAround = 256;
+
+  int compare(size_t index, const uint8_t* digest) const { return memcmp(bytes + index * size, digest, size); }
+  static uint64_t firstBytes(const uint8_t* digest) {
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++) number = number << 8 | digest[i];
+    return number;
+  }
+};
+
 // (sorted digests, digest size, digests): positions of those of the third that are not in the first.
 Napi::Value MissingDigests(const Napi::CallbackInfo& info) {
   auto known = info[0].As<Napi::Uint8Array>(), wanted = info[2].As<Napi::Uint8Array>();
   const size_t size = info[1].As<Napi::Number>().Uint32Value();
-  if (size == 0 || known.ByteLength() % size != 0 || wanted.ByteLength() % size != 0) throw Napi::TypeError::New(info.Env(), "not a list of digests");
+  if (size < 8 || known.ByteLength() % size != 0 || wanted.ByteLength() % size != 0) throw Napi::TypeError::New(info.Env(), "not a list of digests");
   Napi::Array missing = Napi::Array::New(info.Env());
+  const SortedDigests sorted{known.Data(), size, known.ByteLength() / size};
   for (size_t index = 0; index < wanted.ByteLength() / size; index++) {
-    const uint8_t* digest = wanted.Data() + index * size;
-    size_t low = 0, high = known.ByteLength() / size;
-    while (low < high) {
-      const size_t middle = low + (high - low) / 2;
-      if (memcmp(known.Data() + middle * size, digest, size) < 0) low = middle + 1;
-      else high = middle;
-    }
-    const bool found = low < known.ByteLength() / size && memcmp(known.Data() + low * size, digest, size) == 0;
-    if (!found) missing.Set(missing.Length(), Napi::Number::New(info.Env(), static_cast<double>(index)));
+    if (!sorted.contains(wanted.Data() + index * size)) missing.Set(missing.Length(), Napi::Number::New(info.Env(), static_cast<double>(index)));
   }
   return missing;
 }

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { FsckReport } from '../../src/repository/fsck-report.js';
-import { checkObjects, listObjectNames } from '../../src/repository/fsck-objects.js';
+import { checkObjects, listObjectNames, ObjectNames } from '../../src/repository/fsck-objects.js';
 import { initRepository } from '../../src/repository/init.js';
 import { objectPath, type Algorithm } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
+import { generator } from '../faults/kills.js';
 import { referenceVerity } from '../support/reference-verity.js';
 
 const MIB = 1 << 20;
@@ -73,6 +75,19 @@ test('what is no file in the place of an object is reported and not followed', a
   assert.equal(names.count, 4);
   assert.deepEqual([names.has(`0d${'0'.repeat(62)}`), names.has(`0e${'0'.repeat(62)}`), names.has('0d')], [true, false, false]);
   assert.deepEqual(names.missing(Buffer.from(`ff${'0'.repeat(62)}0a${'0'.repeat(62)}ff${'0'.repeat(62)}`, 'hex')), [`ff${'0'.repeat(62)}`]);
+});
+
+test('names are found however they are spread', () => {
+  const random = generator(3);
+  for (const first of [() => '', () => 'ff', () => '0000000000000000', () => (random() < 0.9 ? '80' : '')]) {
+    const name = (): string => (first() + createHash('sha256').update(String(random())).digest('hex')).slice(0, 64);
+    const ids = [...new Set(Array.from({ length: 5000 }, name))].sort();
+    const others = Array.from({ length: 500 }, name).filter((id) => !ids.includes(id));
+    const names = new ObjectNames(Buffer.from(ids.join(''), 'hex'), 'sha256');
+    assert.deepEqual(names.missing(Buffer.from([...ids, ...others].join(''), 'hex')), [...new Set(others)].sort());
+  }
+  assert.equal(new ObjectNames(Buffer.alloc(0), 'sha256').has('00'.repeat(32)), false);
+  assert.equal(new ObjectNames(Buffer.alloc(32, 255), 'sha256').has('ff'.repeat(32)), true);
 });
 
 function flipLastByte(file: string, size: number): void {
