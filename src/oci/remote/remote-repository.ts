@@ -7,6 +7,8 @@ import { SILENCE_LIMIT } from '../source/silence.js';
 import { RemoteStore, type RemoteStoreOptions } from './remote-store.js';
 import type { FinalizeImageReply, LayerRef, PutLayerReply } from './transfer-methods.js';
 
+/** How long to wait for a server to close a repository, in milliseconds. */
+const CLOSING_LIMIT = 2000;
 const REPOSITORY = 'org.composefs.Repository';
 const OCI = 'org.composefs.Oci';
 
@@ -104,8 +106,9 @@ export class RemoteRepository implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The server closes it with the connection where that is broken already.
-    await this.store.call(methods.CloseRepository, { handle: this.#handle }).catch(() => undefined);
+    // The server closes it with the connection where that is broken already; nothing is lost when it does not answer.
+    const silenceLimit = Math.min(this.store.silenceLimit, CLOSING_LIMIT);
+    await this.store.call(methods.CloseRepository, { handle: this.#handle }, { silenceLimit }).catch(() => undefined);
     this.store.close();
   }
 }
