@@ -17,10 +17,12 @@ test('every program on the page is followed by its output', () => {
 for (const [, program, output] of examples)
   test(`docs: ${program!.split('\n').find((line) => line.startsWith('const'))}`, async () => {
     // From the package's own folder its name resolves to itself.
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program!], { cwd: fileURLToPath(root), stdio: ['ignore', 'pipe', 'inherit'] });
-    let printed = '';
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program!], { cwd: fileURLToPath(root), stdio: ['ignore', 'pipe', 'pipe'] });
+    let [printed, complaints] = ['', ''];
     child.stdout.on('data', (data: Buffer) => (printed += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (complaints += data.toString()));
     const [status] = (await once(child, 'close')) as [number | null];
     assert.equal(printed, output);
+    assert.equal(complaints, '');
     assert.equal(status, 0);
   });
