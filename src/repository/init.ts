@@ -5,7 +5,7 @@ import { BridgeError, NotFoundError } from '../errors.js';
 import { isErrno, openPath, type Fd } from '../fd/fd.js';
 import { files } from '../native.js';
 import { createMeta } from './meta-file.js';
-import { algorithmName, newMeta, printMeta, type ErofsVersion, type Meta } from './meta.js';
+import { algorithmName, checkReadable, newMeta, printMeta, type ErofsVersion, type Meta } from './meta.js';
 import type { Algorithm } from './object-id.js';
 import { readMeta } from './repository.js';
 
@@ -56,7 +56,9 @@ function makeRoot(path: string): void {
 
 function findMeta(root: Fd, path: string): ReturnType<typeof readMeta> | undefined {
   try {
-    return readMeta(root, path);
+    const found = readMeta(root, path);
+    checkReadable(found.meta);
+    return found;
   } catch (error) {
     if (error instanceof NotFoundError) return undefined;
     throw error;

@@ -84,15 +84,15 @@ export function erofsVersions(meta: Meta): readonly ErofsVersion[] {
 
 /** @throws BridgeError `REPOSITORY_INCOMPATIBLE` when this program is too old to read the repository */
 export function checkReadable(meta: Meta): void {
-  if (meta.version > NEWEST_VERSION) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository format ${meta.version} is newer than ${NEWEST_VERSION}`);
+  if (meta.version > NEWEST_VERSION) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository format ${meta.version} is newer than ${NEWEST_VERSION}; use a later version of this program`);
   const { incompatible } = meta.features;
-  if (incompatible.length > 0) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository requires features that are not known: ${incompatible.join(', ')}`);
+  if (incompatible.length > 0) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository requires features that are not known: ${incompatible.join(', ')}; use a later version of this program`);
 }
 
 /** @throws BridgeError `REPOSITORY_READ_ONLY` when only a newer program may write to the repository */
 export function checkWritable(meta: Meta): void {
   const unknown = meta.features.readOnlyCompatible.filter((flag) => !KNOWN_READ_ONLY_COMPATIBLE.includes(flag));
-  if (unknown.length > 0) throw new BridgeError('REPOSITORY_READ_ONLY', `repository has features that are not known, so it can only be read: ${unknown.join(', ')}`);
+  if (unknown.length > 0) throw new BridgeError('REPOSITORY_READ_ONLY', `repository has features that are not known, so it can only be read: ${unknown.join(', ')}; change it with a later version of this program`);
 }
 
 /** The name of an algorithm with its block size of 2^12 bytes: `fsverity-sha512-12`. */

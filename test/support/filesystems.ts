@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -38,6 +38,21 @@ export class LoopFilesystem implements Disposable {
   remount(): void {
     execFileSync('umount', [this.path], { stdio: 'pipe' });
     execFileSync('mount', ['-o', 'loop', join(this.#folder.path, 'image'), this.path], { stdio: 'pipe' });
+  }
+
+  /**
+   * Makes blocks of the device unreadable: from where the last of some files begins. What the kernel had read of it is forgotten.
+   * @returns those of the files that lie there, and what gives the blocks back
+   */
+  loseEnd(files: readonly string[]): { lost: string[]; giveBack: () => void } {
+    execFileSync('sync', ['-f', this.path]);
+    const starts = files.map((file) => [file, Number(/^ +0: +\d+\.\. +\d+: +(\d+)\./m.exec(execFileSync('filefrag', ['-v', file], { encoding: 'utf8' }))?.[1])] as const);
+    const first = Math.max(...starts.map(([, start]) => start));
+    const image = join(this.#folder.path, 'image');
+    const whole = readFileSync(image);
+    truncateSync(image, first * statfsSync(this.path).bsize);
+    writeFileSync('/proc/sys/vm/drop_caches', '3');
+    return { lost: starts.filter(([, start]) => start >= first).map(([file]) => file), giveBack: () => writeFileSync(image, whole) };
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,7 @@
-import { showBytes } from '../../bytes.js';
+import { showBytes, type ByteString } from '../../bytes.js';
+import { FormatError } from '../../errors.js';
+import type { Repository } from '../../repository/repository.js';
+import { describeError } from '../errors.js';
 import { openRepository } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
 import { shortDigest, table } from '../table.js';
@@ -11,12 +14,21 @@ export interface ImagesOptions extends GlobalOptions {
 /** `images`: lists the refs of EROFS images, sorted by name. */
 export async function run(session: Session, _: [], options: ImagesOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
-  const images = repository
-    .listRefs('images')
-    .sort()
-    .map((ref) => ({ name: showBytes(ref), digest: repository.readRef('images', ref) ?? '' }));
+  const images = repository.listRefs('images').sort().flatMap((ref) => read(repository, ref));
   if (options.json) return session.out.json({ images });
   if (images.length === 0) return session.out.line('No images found');
   const rows = images.map(({ name, digest }) => [name, options.trunc ? shortDigest(digest) : digest]);
   return session.out.line(table(['NAME', 'DIGEST'], rows));
+}
+
+/** @returns nothing, and says so on standard error, for what lies among the refs and is none */
+function read(repository: Repository, ref: ByteString): { name: string; digest: string }[] {
+  const name = showBytes(ref);
+  try {
+    return [{ name, digest: repository.readRef('images', ref) ?? '' }];
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    process.stderr.write(`Skipping ${JSON.stringify(name)}: ${describeError(error)}\n`);
+    return [];
+  }
 }
