@@ -3,8 +3,8 @@ import { lazily } from './lazily.js';
 import { digest, imageReference, localFetch, mountOptions } from './option-values.js';
 import type { Session } from './session.js';
 
-/** The commands about container images in a repository: `cfsbridge oci …`. */
-export function defineOciCommands(program: Command, session: Session): void {
+/** The commands about container images in a repository: `cfsbridge oci …`. @returns the command that has them */
+export function defineOciCommands(program: Command, session: Session): Command {
   const oci = program.command('oci').description('Work with container images and their layers');
 
   oci
@@ -119,6 +119,7 @@ export function defineOciCommands(program: Command, session: Session): void {
     .option('--json', 'Print JSON')
     .addHelpText('after', '\nExample:\n  $ cfsbridge oci fsck web:stable')
     .action(lazily(session, () => import('./commands/oci-fsck.js')));
+  return oci;
 }
 
 /** What the commands share that make a file tree of an image's layers. */

@@ -40,7 +40,7 @@ export function createProgram(session: Session): Command {
 
   defineRepositoryCommands(program, session);
   defineImageCommands(program, session);
-  defineOciCommands(program, session);
+  const oci = defineOciCommands(program, session);
 
   program
     .command('serve')
@@ -52,12 +52,7 @@ export function createProgram(session: Session): Command {
     .addHelpText('after', '\nExample:\n  $ cfsbridge serve --socket /run/cfsbridge.sock')
     .action(lazily(session, () => import('./commands/serve.js')));
 
-  program
-    .command('varlink')
-    .description('Serve repositories over varlink, with the interfaces of cfsctl')
-    .option('--address <path>', 'Socket file to make; not needed when systemd passes a socket')
-    .addHelpText('after', '\nExample:\n  $ cfsbridge varlink --address /run/cfsbridge.varlink')
-    .action(lazily(session, () => import('./commands/varlink.js')));
+  for (const parent of [program, oci]) defineVarlink(parent, session);
 
   program
     .command('completion')
@@ -74,4 +69,14 @@ export function createProgram(session: Session): Command {
 function versionLine(): string {
   const own = `cfsbridge ${VERSION}`;
   return basename(process.argv[1] ?? '') === 'cfsctl' ? `cfsctl ${CFSCTL_VERSION} (${own})` : own;
+}
+
+/** cfsctl has this one in two places, and it does the same in both. */
+function defineVarlink(parent: Command, session: Session): void {
+  parent
+    .command('varlink')
+    .description('Serve repositories over varlink, with the interfaces of cfsctl')
+    .option('--address <path>', 'Socket file to make; not needed when systemd passes a socket')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge varlink --address /run/cfsbridge.varlink')
+    .action(lazily(session, () => import('./commands/varlink.js')));
 }
