@@ -12,12 +12,10 @@
 namespace cfsbridge {
 namespace {
 
-// The same file, open for reading only: a descriptor that could write forbids fs-verity.
+// The same file, open for reading only: a descriptor that could write forbids fs-verity. Empty, with errno, when that is not allowed.
 OwnedFd reopenReadOnly(int fd) {
   std::string path = "/proc/self/fd/" + std::to_string(fd);
-  OwnedFd reader(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!reader) failErrno(errno, "cannot reopen a file");
-  return reader;
+  return OwnedFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
 }
 
 // Turns fs-verity on. Returns 0, also when it was on, or an errno.
@@ -52,6 +50,7 @@ size_t measureVerity(int fd, Digest& digest) {
 void ObjectStore::seal(OwnedFd& file, const Digest& digest) {
   if (noVerity_ && !verityRequired_) return;
   file = reopenReadOnly(file.get());
+  if (!file) failErrno(errno, "cannot reopen a temporary file");
   const int error = tryEnableVerity(file.get(), algorithm_);
   if (isUnsupported(error) && !verityRequired_) {
     noVerity_ = true;
@@ -66,7 +65,9 @@ void ObjectStore::seal(OwnedFd& file, const Digest& digest) {
 // Whether a file somebody else made can be an object as it is. With `policy.sealSource` it gets fs-verity first.
 bool ObjectStore::sealSource(int source, dev_t device, const Digest& digest, const TakePolicy& policy) {
   if (policy.sealSource && !(noVerity_ && !verityRequired_)) {
+    // A file that came over a socket may be one that its receiver could not open.
     OwnedFd reader = reopenReadOnly(source);
+    if (!reader) return false;
     const int error = tryEnableVerity(reader.get(), algorithm_);
     if (isUnsupported(error) && !verityRequired_) noVerity_ = true;
     else if (error) return false;
