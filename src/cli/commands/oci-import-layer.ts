@@ -14,11 +14,12 @@ export async function run(session: Session, [digest, name]: [string, string | un
   if (!isDigest(digest)) throw new BridgeError('DIGEST_ALGORITHM', `${digest}: layers are verified by their SHA-256`);
   using repository = await openRepository(session, options, 'write');
   const policy = takePolicy('disabled', { trusted: true, verityRequired: repository.verityRequired, sealSource: false });
-  const { stream } = await obtainLayer(
+  const { stream, named } = await obtainLayer(
     repository,
     { diffId: digest, size: undefined, open: async () => standardInput() },
     { policy, signal: session.signal, allowUnverified: false, onEntries: () => undefined, onEvent: undefined },
   );
+  await named;
   if (name !== undefined) repository.writeRef('streams', bytesOf(name), layerContentId(digest));
   await session.out.line(`${repository.algorithm}:${stream}`);
 }

@@ -15,6 +15,8 @@ export interface LayerOutcome {
   actual: string;
   stream: ObjectId;
   stats: LayerStats | undefined;
+  /** settles when the layer's name is on the disk, which nothing but names has to wait for */
+  named: Promise<void>;
 }
 
 export interface ObtainOptions {
@@ -29,6 +31,7 @@ export interface ObtainOptions {
 /**
  * Makes sure that a layer is in the repository and is what its diff_id says. A stream of that name is not believed: programs
  * that do not verify may have written it, from a truncated or a wrong layer. It is verified once, and replaced when it is wrong.
+ * @returns when the content is there; wait for `named` as well before the repository is disposed
  */
 export async function obtainLayer(repository: Repository, layer: LayerSource, options: ObtainOptions): Promise<LayerOutcome> {
   options.signal.throwIfAborted();
@@ -40,7 +43,7 @@ async function usePresent(repository: Repository, diffId: string, { signal, onEn
   if (stream === undefined || !(await isUsable(repository, diffId, stream, signal))) return undefined;
   for await (const entries of new LayerSummary(repository, stream).entries(signal)) onEntries(entries);
   onEvent?.({ kind: 'present', diffId });
-  return { diffId, actual: diffId, stream, stats: undefined };
+  return { diffId, actual: diffId, stream, stats: undefined, named: Promise.resolve() };
 }
 
 async function isUsable(repository: Repository, diffId: string, stream: ObjectId, signal: AbortSignal): Promise<boolean> {
@@ -71,11 +74,12 @@ async function importNew(repository: Repository, layer: LayerSource, { policy, s
     onProgress: (done) => onEvent?.({ kind: 'progress', diffId, done }),
   });
   const { stream, stats, diffId: actual } = imported;
-  await repository.linkStream(layerContentId(actual), stream);
-  markVerified(repository, actual, stream);
+  const named = repository.linkStream(layerContentId(actual), stream).then(() => markVerified(repository, actual, stream));
+  // Whoever waits for it hears of it.
+  named.catch(() => undefined);
   if (actual !== diffId) onEvent?.({ kind: 'unverified', diffId, actual });
   onEvent?.({ kind: 'imported', diffId, stats });
-  return { diffId, actual, stream, stats };
+  return { diffId, actual, stream, stats, named };
 }
 
 /** Objects may have been lost since the stream was verified. */

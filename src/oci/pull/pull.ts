@@ -13,7 +13,7 @@ import { imageRefName } from '../image-refs.js';
 import type { PlacedEntry } from './import-layer.js';
 import { checkDigest, isContainerImage, parseConfig, parseManifest } from '../manifest.js';
 import { LayersInOrder } from './layers-in-order.js';
-import { obtainLayer } from './obtain-layer.js';
+import { obtainLayer, type LayerOutcome } from './obtain-layer.js';
 import { takePolicy } from './local-fetch.js';
 import { publish } from './publish.js';
 import type { PulledLayer, PullOptions, PullResult } from './types.js';
@@ -47,12 +47,13 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
   }
 
   const tree = new LayerTree();
-  const layers = await pullLayers(repository, source, options, (entries) => {
+  const obtained = await pullLayers(repository, source, options, (entries) => {
     for (const { entry, content } of entries) tree.apply(entry, content);
   });
-  const root = tree.finish({ xattrs: 'allowlist-only' });
-  const images = await putImages(repository, root, versions, options);
-  const bootImages = options.bootable ? await putBootImages(repository, root, versions, options) : new Map<ErofsVersion, ObjectId>();
+  const layers = obtained.map(({ named: _, ...layer }): PulledLayer => layer);
+  // The disk is busy with the layers while the images are made.
+  const named = Promise.all(obtained.map((layer) => layer.named));
+  const { images, bootImages } = await makeImages(repository, tree, versions, options).finally(() => named);
   options.signal?.throwIfAborted();
   const written = await writeImage(repository, {
     manifest: source.manifest,
@@ -64,9 +65,12 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
   return { ...written, tag: options.name, images, bootImages, layers };
 }
 
-async function putBootImages(repository: Repository, root: Directory, versions: ReadonlySet<ErofsVersion>, options: PullOptions): Promise<Map<ErofsVersion, ObjectId>> {
+async function makeImages(repository: Repository, tree: LayerTree, versions: ReadonlySet<ErofsVersion>, options: PullOptions): Promise<Pick<PullResult, 'images' | 'bootImages'>> {
+  const root = tree.finish({ xattrs: 'allowlist-only' });
+  const images = await putImages(repository, root, versions, options);
+  if (!options.bootable) return { images, bootImages: new Map() };
   transformForBoot(root, (file) => readContent(repository.objects, file));
-  return putImages(repository, root, versions, options);
+  return { images, bootImages: await putImages(repository, root, versions, options) };
 }
 
 async function putImages(repository: Repository, root: Directory, versions: ReadonlySet<ErofsVersion>, { signal, onEvent }: PullOptions): Promise<Map<ErofsVersion, ObjectId>> {
@@ -92,7 +96,7 @@ function checkLayers(diffIds: readonly string[], layers: readonly LayerSource[])
 }
 
 /** Obtains all layers, some at a time, and hands their entries over base first. */
-async function pullLayers(repository: Repository, source: ImageSource, options: PullOptions, apply: (entries: readonly PlacedEntry[]) => void): Promise<PulledLayer[]> {
+async function pullLayers(repository: Repository, source: ImageSource, options: PullOptions, apply: (entries: readonly PlacedEntry[]) => void): Promise<LayerOutcome[]> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const policy = takePolicy(options.localFetch ?? 'auto', {
@@ -118,10 +122,11 @@ async function pullLayers(repository: Repository, source: ImageSource, options: 
   );
   // The first failure stops the others, which then fail, too; it is the one to report.
   for (const outcome of running) outcome.catch((error: unknown) => stop.abort(error));
-  await Promise.allSettled(running);
+  const outcomes = (await Promise.allSettled(running)).flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  if (!signal.aborted) return outcomes;
+  await Promise.allSettled(outcomes.map(({ named }) => named));
   options.signal?.throwIfAborted();
-  stop.signal.throwIfAborted();
-  return Promise.all(running);
+  throw stop.signal.reason;
 }
 
 /** Runs a bounded number of jobs at a time, in the order they come. */

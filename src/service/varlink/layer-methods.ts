@@ -85,7 +85,8 @@ async function receive(repository: Repository, { diff_id: diffId, zerocopy }: Pu
   const policy = takePolicy(zerocopy ? 'zerocopy' : 'auto', { trusted, verityRequired: repository.verityRequired, sealSource: zerocopy });
   try {
     const options = { policy, signal, allowUnverified: false, onEntries: () => undefined, onEvent: undefined };
-    const { stream: id, stats } = await obtainLayer(repository, { diffId, size: undefined, open }, options);
+    const { stream: id, stats, named } = await obtainLayer(repository, { diffId, size: undefined, open }, options);
+    await named;
     // Who writes the stream gets to its end also when it is not needed.
     if (!imported) await drain(source);
     return {
