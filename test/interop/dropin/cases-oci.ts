@@ -84,7 +84,6 @@ export const ociReadCases: (Case | string)[] = [
   'oci fsck example/artifact:1',
   'oci fsck --json latest',
   'oci fsck nothing',
-  'oci fsck nothing --json',
   'oci fsck @$first',
   'oci fsck one two',
   { line: 'oci fsck', prepare: noTags },

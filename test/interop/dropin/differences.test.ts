@@ -55,6 +55,12 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
     assert.deepEqual([names(theirs).length, names(ours).length], [1, 0]);
   });
 
+  test('oci fsck --json prints the same and fails when something is wrong', () => {
+    const [theirs, ours] = subjects.ask({ line: 'oci fsck nothing --json' });
+    assert.equal(ours.stdout, theirs.stdout);
+    assert.deepEqual([theirs.status, ours.status], [0, 1]);
+  });
+
   test('lists are sorted', () => {
     for (const line of ['images --json', 'oci images --json']) {
       const [, ours] = subjects.ask({ line });
