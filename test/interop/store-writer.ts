@@ -8,6 +8,7 @@ const SCRIPT = `
 import fcntl, select, sys
 count = 0
 with open(sys.argv[1], 'r+') as lock:
+    print('ready', flush=True)
     while not select.select([sys.stdin], [], [], 0.005)[0]:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         count += 1
@@ -25,8 +26,10 @@ export class StoreWriter implements AsyncDisposable {
     this.#ended = once(process, 'exit');
   }
 
-  static start(graphroot: string): StoreWriter {
-    return new StoreWriter(spawn('python3', ['-c', SCRIPT, join(graphroot, 'overlay-layers/layers.lock')], { stdio: ['pipe', 'pipe', 'inherit'] }));
+  static async start(graphroot: string): Promise<StoreWriter> {
+    const child = spawn('python3', ['-c', SCRIPT, join(graphroot, 'overlay-layers/layers.lock')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(child.stdout, 'data');
+    return new StoreWriter(child);
   }
 
   /** Ends it. @returns how often it could write; waits until it has had the lock it is waiting for */

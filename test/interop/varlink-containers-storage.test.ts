@@ -73,7 +73,7 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
     for (const image of storeImages)
       test(`${image}: verified, as in process, and while others want to write to the store`, async () => {
         await using server = await serve(below(`${image}.socket`), graphroot, `localhost/${image}:latest`);
-        await using writer = StoreWriter.start(graphroot);
+        await using writer = await StoreWriter.start(graphroot);
         const reference = `containers-storage:[overlay@${graphroot}+${folder.path}/run]localhost/${image}:latest`;
         const served = await withoutLeak(() => pull(theirs, below(`${image}.socket`), reference, image));
         assert.ok((await writer.stop()) > 0, 'nobody could write meanwhile');
