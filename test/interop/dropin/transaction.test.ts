@@ -22,6 +22,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const)
       shell.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
       const ended = once(shell, 'close') as Promise<[number]>;
       const held = await isHeld(repository);
+      while (!stdout.includes('\n')) await setTimeout(10);
       const free = spawnSync('flock', ['-sn', repository, 'true']).status === 0;
       spawnSync('kill', ['-s', signal.slice(3), stdout.trim()]);
       const [status] = await ended;
