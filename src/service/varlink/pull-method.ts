@@ -7,7 +7,8 @@ import { addStats, describeObjects } from '../../oci/pull/stats.js';
 import type { PullEvent, PullResult } from '../../oci/pull/types.js';
 import { handle, type VarlinkAnswers, type VarlinkCall, type VarlinkHandler } from '../../rpc/varlink/server.js';
 import type { ConnectionRepositories } from './handles.js';
-import { ociInterface, ociMethods, type PullFrame, type PullParams } from './oci-interface.js';
+import { bootImageOf, bootWish, type BootImage } from './boot-image.js';
+import { ociMethods, type PullFrame, type PullParams } from './oci-interface.js';
 
 /** cfsctl's words; any other one stands for `disabled`. */
 const LOCAL_FETCH: Readonly<Record<string, LocalFetch>> = { auto: 'auto', 'if-possible': 'auto', zerocopy: 'zerocopy', 'zero-copy': 'zerocopy' };
@@ -19,7 +20,7 @@ export function pullHandlers(repositories: ConnectionRepositories): [string, Var
 
 async function* pull(repositories: ConnectionRepositories, parameters: PullParams, call: VarlinkCall): VarlinkAnswers<PullFrame> {
   using repository = await repositories.use(parameters.handle, 'write', call.signal);
-  checkWishes(parameters);
+  const wish = bootWish(parameters, repository.algorithm);
   const stop = new AbortController();
   const signal = AbortSignal.any([call.signal, stop.signal]);
   await using source = await open(parameters, signal);
@@ -27,6 +28,7 @@ async function* pull(repositories: ConnectionRepositories, parameters: PullParam
   const pulled = pullImage(repository, source, {
     name: parameters.name ?? undefined,
     localFetch: (Object.hasOwn(LOCAL_FETCH, parameters.local_fetch) && LOCAL_FETCH[parameters.local_fetch]) || 'disabled',
+    bootable: wish.kind === 'made' && wish.xattrs === 'allowlist-only',
     signal,
     ...(call.more && { onEvent: (event: PullEvent) => frames.add(event) }),
   }).finally(() => frames.end());
@@ -34,7 +36,8 @@ async function* pull(repositories: ConnectionRepositories, parameters: PullParam
   pulled.catch(() => undefined);
   try {
     for await (const frame of frames) yield { parameters: frame };
-    return { parameters: { completed: completed(await pulled) } };
+    const result = await pulled;
+    return { parameters: { completed: completed(result, await bootImageOf(repository, result, wish, signal)) } };
   } finally {
     // Nobody reads on, or the pull is over.
     stop.abort(new Error('the caller went away'));
@@ -42,25 +45,20 @@ async function* pull(repositories: ConnectionRepositories, parameters: PullParam
   }
 }
 
-function checkWishes({ bootable, expected_digest: expected }: PullParams): void {
-  if (expected != null && !bootable) throw ociInterface.error('InvalidRequest', { message: 'expected_digest is about the boot image: bootable has to be true' });
-  if (bootable) throw ociInterface.error('InternalError', { message: 'this server makes no boot images' });
-}
-
 function open({ image, storage_root: graphroot }: PullParams, signal: AbortSignal): Promise<ImageSource> {
   return graphroot == null ? openSource(image, { signal }) : openStorageImage(image, { graphroot, signal });
 }
 
-function completed({ manifestDigest, configDigest, manifestStream, configStream, layers }: PullResult): NonNullable<PullFrame['completed']> {
+function completed({ manifestDigest, configDigest, manifestStream, configStream, layers }: PullResult, boot: BootImage | undefined): NonNullable<PullFrame['completed']> {
   return {
     manifest_digest: manifestDigest,
     config_digest: configDigest,
     manifest_verity: manifestStream,
     config_verity: configStream,
     stats: describeObjects(addStats(layers)),
-    boot_image: null,
-    boot_image_mode: null,
-    boot_image_format_version: null,
+    boot_image: boot?.id ?? null,
+    boot_image_mode: boot?.xattrs ?? null,
+    boot_image_format_version: boot === undefined ? null : `V${boot.version}`,
   };
 }
 
