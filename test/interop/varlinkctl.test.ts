@@ -11,7 +11,7 @@ import { namedObjects, RepositoryLayer } from '../../src/oci/repository-layer.js
 import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullResult } from '../../src/oci/pull/types.js';
-import { END, header, padded } from '../layer/make-tar.js';
+import { END, header, padded, pax } from '../layer/make-tar.js';
 import { writeLayout } from './odd-images.js';
 import { inPeers, peers, run, SharedFolder, whyNoPeers, type Answer } from './peers.js';
 import { assertSound, makeRepository } from './repositories.js';
@@ -194,6 +194,38 @@ describe('varlinkctl', { skip }, () => {
     const [ours, theirs] = SERVERS.map(pull);
     assert.deepEqual(ours, theirs);
     for (const server of SERVERS) assertSound(other(server));
+  });
+
+  test('pulls to boot from: with either xattrs, and by an expected digest', () => {
+    const layout = join(folder.path, 'boot-layout');
+    const folders = ['boot/', 'sysroot/', 'usr/'].map((name) => header({ name, type: '5', mode: 0o755 }));
+    const noted = [pax({ 'SCHILY.xattr.user.note': 'kept or not' }), header({ name: 'usr/noted', size: 300 }), padded(Buffer.alloc(300, 'n'))];
+    writeLayout(layout, [Buffer.concat([...folders, header({ name: 'boot/kernel', size: 300 }), padded(Buffer.alloc(300, 'k')), ...noted, END])]);
+    const open = (server: Server): number => {
+      const path = `${other(server)}-boot`;
+      call(server, `${REPOSITORY}InitRepository`, { path, insecure: true });
+      return (call(server, `${REPOSITORY}OpenRepository`, { path }) as { handle: number }[])[0]!.handle;
+    };
+    const opened: Record<Server, number> = { cfsbridge: open('cfsbridge'), cfsctl: open('cfsctl') };
+    const pull = (server: Server, more: object): Record<string, unknown> | unknown => {
+      const reply = call(server, `${OCI}Pull`, { handle: opened[server], image: `oci:${layout}:image`, name: 'boot', local_fetch: 'disabled', bootable: true, ...more });
+      if (!Array.isArray(reply)) return reply;
+      const { manifest_verity: _, config_verity: __, stats: ___, ...rest } = (reply as { completed: Record<string, unknown> }[])[0]!.completed;
+      return rest;
+    };
+    const images = [{}, { xattrs: 'AllowlistOnly' }, { xattrs: 'KeepUserXattrs' }].map((more) => {
+      const [ours, theirs] = SERVERS.map((server) => pull(server, more));
+      assert.deepEqual(ours, theirs);
+      return (ours as { boot_image: string }).boot_image;
+    });
+    assert.notEqual(images[0], images[2]);
+    const wishes = [{ expected_digest: images[2] }, { expected_digest: images[0] }, { expected_digest: '0'.repeat(128) }, { expected_digest: '00' }, { expected_digest: images[0], xattrs: 'AllowlistOnly' }];
+    for (const more of wishes) assert.deepEqual(pull('cfsbridge', more), pull('cfsctl', more));
+    for (const xattrs of ['AllowlistOnly', 'KeepUserXattrs']) {
+      const [ours, theirs] = SERVERS.map((server) => call(server, `${OCI}ComputeId`, { handle: opened[server], image: 'boot', bootable: true, xattrs }));
+      assert.deepEqual(ours, theirs);
+    }
+    for (const server of SERVERS) assert.deepEqual(call(server, `${OCI}OciMount`, { handle: opened[server], image: 'boot', bootable: true, options: {} }), [{ fd_index: 0 }]);
   });
 
   test('hands the descriptors of a layer on to a program', () => {
