@@ -1,0 +1,98 @@
+// The commands started with a socket: by systemd's socket activation, and by varlinkctl's exec:, which passes a connection.
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, fromFd, socketpair, type Connection } from '../../../src/fd/fd-passing.js';
+import { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
+import { serviceMethods } from '../../../src/rpc/varlink/service-interface.js';
+import { cfsbridge, runCli } from '../../cli/run-cli.js';
+import { fastFolder } from '../../support/fast-folder.js';
+import { makeStore } from '../../support/made-store.js';
+
+let folder: string;
+let graphroot: string;
+
+before(() => {
+  folder = mkdtempSync(join(fastFolder, 'activation-'));
+  graphroot = join(folder, 'store');
+  makeStore(graphroot, [{ name: 'localhost/it:1', layers: [{ entries: [{ name: 'file', content: Buffer.alloc(100) }] }] }]);
+});
+after(() => rmSync(folder, { recursive: true }));
+
+const commands: [name: string, args: () => string[], interfaces: string[]][] = [
+  ['varlink', () => ['varlink'], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
+  ['oci varlink', () => ['oci', 'varlink'], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
+  ['serve', () => ['serve', '--root', graphroot], ['org.composefs.Oci', 'org.varlink.service']],
+];
+
+/** Starts a command with a connection as systemd passes it: number 3, and the process's own id in LISTEN_PID. */
+function startOn(connection: number, args: readonly string[]): ChildProcess {
+  const script = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"';
+  return spawn('sh', ['-c', script, 'sh', process.execPath, cfsbridge, ...args], { stdio: ['ignore', 'ignore', 'ignore', connection] });
+}
+
+/** The same with a socket that listens at `path` already. */
+function startListening(path: string, args: readonly string[]): ChildProcess {
+  const script = `
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])`;
+  return spawn('python3', ['-c', script, path, process.execPath, cfsbridge, ...args], { stdio: 'ignore' });
+}
+
+/** Once somebody listens. */
+async function connectSoon(path: string): Promise<Connection> {
+  for (const deadline = performance.now() + 20_000; ; await sleep(10)) {
+    try {
+      return await connect(path);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+  }
+}
+
+async function interfacesOf(client: VarlinkConnection): Promise<string[]> {
+  return (await client.call(serviceMethods.GetInfo, {}, { silenceLimit: 20_000 })).parameters.interfaces;
+}
+
+for (const [name, args, interfaces] of commands) {
+  test(`${name} on a socket that somebody else listens on`, async () => {
+    const path = join(folder, `${name.replace(' ', '-')}.sock`);
+    const child = startListening(path, args());
+    const ended = once(child, 'exit');
+    {
+      using client = new VarlinkConnection(await connectSoon(path));
+      assert.deepEqual(await interfacesOf(client), interfaces);
+    }
+    child.kill('SIGTERM');
+    await ended;
+  });
+
+  test(`${name} on a connection`, async () => {
+    const [mine, other] = socketpair();
+    const child = startOn(other.number, args());
+    const ended = once(child, 'exit');
+    other.close();
+    {
+      using client = new VarlinkConnection(fromFd(mine));
+      assert.deepEqual(await interfacesOf(client), interfaces);
+    }
+    // The command ends with its only connection.
+    assert.deepEqual(await ended, [0, null]);
+  });
+}
+
+test('varlink without a socket', () => {
+  const { status, stderr } = runCli(['varlink']);
+  assert.equal(status, 2);
+  assert.match(stderr, /--address/);
+});
