@@ -53,6 +53,8 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
   const layers = obtained.map(({ named: _, ...layer }): PulledLayer => layer);
   // The disk is busy with the layers while the images are made.
   const named = Promise.all(obtained.map((layer) => layer.named));
+  // It may fail long before it is waited for.
+  named.catch(() => undefined);
   const { images, bootImages } = await makeImages(repository, tree, versions, options).finally(() => named);
   options.signal?.throwIfAborted();
   const written = await writeImage(repository, {
