@@ -1,14 +1,15 @@
 import { constants } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { toBootTree } from '../boot/boot-tree.js';
+import { transformForBoot, type ReadContent } from '../boot/transform.js';
 import { bytesOf, showBytes } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
 import { openBeneath, openPath } from '../fd/fd.js';
 import type { Algorithm } from '../fsverity/algorithm.js';
 import { verityDigest } from '../fsverity/digest.js';
 import type { ObjectStore } from '../repository/objects.js';
-import { CONTENT_LIMIT, readContent } from '../repository/read-content.js';
+import { CONTENT_LIMIT } from '../repository/read-content.js';
 import { readSmallFile } from '../repository/read-file.js';
-import { transformForBoot, type ReadContent } from '../tree/bootable.js';
 import { transformForOci, type XattrMode } from '../tree/oci-transform.js';
 import { scanFolder } from '../tree/scan-folder.js';
 import type { Directory } from '../tree/tree.js';
@@ -28,7 +29,8 @@ export interface FolderOptions extends GlobalOptions {
 export async function folderTree({ signal }: Session, path: string, options: FolderOptions, where: Algorithm | ObjectStore): Promise<Directory> {
   const root = await scan(path, where, signal);
   if (options.propagateUsrToRoot) asContainer(root, path, options.xattrs);
-  if (options.bootable) transformForBoot(root, typeof where === 'string' ? readerBelow(path, where) : (file) => readContent(where, file));
+  if (options.bootable && typeof where === 'string') transformForBoot(root, readerBelow(path, where));
+  else if (options.bootable) toBootTree(root, where as ObjectStore);
   return root;
 }
 

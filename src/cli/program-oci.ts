@@ -91,6 +91,18 @@ export function defineOciCommands(program: Command, session: Session): Command {
     .action(lazily(session, () => import('./commands/oci-mount.js')));
 
   oci
+    .command('prepare-boot')
+    .description('Make the image to boot from, and write its kernel and a boot loader entry to the boot partition')
+    .addArgument(new Argument('<image>', 'A tag, or @ and the digest of a config').argParser(imageReference))
+    .argument('[verity]', 'The stream of its manifest or config must have this fs-verity digest')
+    .option('--bootdir <dir>', 'Where the boot partition is mounted', '/boot')
+    .option('--entry-id <id>', 'Name for the boot entry; default: what the image calls it, or the kernel version')
+    .addOption(new Option('--cmdline <argument>', 'Kernel argument to add; may be given again').argParser((argument: string, others: string[]) => [...others, argument]).default([], 'none'))
+    .option('--json', 'Print what was done as JSON')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge --repo /sysroot/composefs oci prepare-boot os --entry-id os-1 --cmdline rw --cmdline console=ttyS0')
+    .action(lazily(session, () => import('./commands/oci-prepare-boot.js')));
+
+  oci
     .command('linked-erofs-images')
     .description('List the EROFS images of the container image that one of them belongs to, as JSON')
     .argument('<verity>', 'The fs-verity digest of an EROFS image')

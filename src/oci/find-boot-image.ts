@@ -2,9 +2,9 @@ import type { ErofsVersion } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
 import type { XattrMode } from '../tree/oci-transform.js';
-import { openImage } from './image.js';
+import { layerStreams, openImage } from './image.js';
 import { imageRefName } from './image-refs.js';
-import { isContainerImage, type ImageConfig } from './manifest.js';
+import { isContainerImage } from './manifest.js';
 import { writeImage } from './pull/write-image.js';
 import { ImageRebuild } from './rebuild-image.js';
 
@@ -31,7 +31,7 @@ export async function findBootImage(repository: Repository, manifest: string, ex
   const known = ways.find((way) => configStream.namedRefs.get(nameOf(way)) === expected && repository.hasImage(expected) && repository.objects.has(expected));
   if (known !== undefined) return { found: known, tried: ways.length };
 
-  const layers = layersOf(config, configStream.namedRefs);
+  const layers = layerStreams(config, configStream);
   const rebuild = new ImageRebuild(repository, layers, config, signal);
   for (const way of ways) {
     const made = await rebuild.makeOf(way.version, true, way.xattrs);
@@ -46,11 +46,4 @@ export async function findBootImage(repository: Repository, manifest: string, ex
 
 function nameOf({ xattrs, version }: FoundBootImage): string {
   return imageRefName({ version, boot: true, keepUserXattrs: xattrs === 'keep-user-xattrs' });
-}
-
-function layersOf(config: ImageConfig, namedRefs: ReadonlyMap<string, ObjectId>): Map<string, ObjectId> {
-  return new Map(config.rootfs.diff_ids.flatMap((diffId) => {
-    const stream = namedRefs.get(diffId);
-    return stream === undefined ? [] : [[diffId, stream] as const];
-  }));
 }

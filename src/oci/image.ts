@@ -88,6 +88,16 @@ export async function openConfig(repository: Repository, digest: string): Promis
   return readConfig(repository, digest, repository.streamObject(configContentId(digest)));
 }
 
+/** The streams of the layers that a config lists, by diff_id; what it has no reference to is left out. */
+export function layerStreams(config: ImageConfig, { namedRefs }: Pick<JsonStream, 'namedRefs'>): Map<string, ObjectId> {
+  return new Map(
+    config.rootfs.diff_ids.flatMap((diffId) => {
+      const stream = namedRefs.get(diffId);
+      return stream === undefined ? [] : [[diffId, stream] as const];
+    }),
+  );
+}
+
 /** The EROFS image of a config in the repository's own version, or undefined. */
 export function erofsImage(repository: Repository, config: JsonStream, boot = false): ObjectId | undefined {
   const [version = 1] = erofsVersions(repository.meta);

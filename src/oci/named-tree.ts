@@ -1,11 +1,9 @@
+import { toBootTree } from '../boot/boot-tree.js';
 import { BridgeError } from '../errors.js';
 import { imageTree } from './image-tree.js';
-import { openConfig, openImage } from './image.js';
-import type { JsonStream } from './json-stream.js';
+import { openConfig, openImage, type StoredConfig } from './image.js';
 import { parseConfig } from './manifest.js';
-import { readContent } from '../repository/read-content.js';
 import type { Repository } from '../repository/repository.js';
-import { transformForBoot } from '../tree/bootable.js';
 import type { XattrMode } from '../tree/oci-transform.js';
 import type { Directory } from '../tree/tree.js';
 
@@ -21,16 +19,21 @@ export async function namedTree(
   verity: string | undefined,
   { xattrs, bootable, signal }: { xattrs: XattrMode; bootable: boolean; signal: AbortSignal },
 ): Promise<Directory> {
-  const { config, streams } = reference.startsWith('@') ? await configOnly(repository, reference.slice(1)) : await wholeImage(repository, reference);
-  if (verity !== undefined && !streams.includes(verity))
-    throw new BridgeError('VERITY_MISMATCH', `no stream of ${reference} has the fs-verity digest ${verity}`);
+  const config = await namedConfig(repository, reference, verity);
   const root = await imageTree(repository, config, parseConfig(config.bytes), { xattrs, signal });
-  if (bootable) transformForBoot(root, (file) => readContent(repository.objects, file));
+  if (bootable) toBootTree(root, repository.objects);
   return root;
 }
 
+/** The config of the image that a user means, given and checked as for `namedTree`. */
+export async function namedConfig(repository: Repository, reference: string, verity: string | undefined): Promise<StoredConfig> {
+  const { config, streams } = reference.startsWith('@') ? await configOnly(repository, reference.slice(1)) : await wholeImage(repository, reference);
+  if (verity === undefined || streams.includes(verity)) return config;
+  throw new BridgeError('VERITY_MISMATCH', `no stream of ${reference} has the fs-verity digest ${verity}`);
+}
+
 interface Found {
-  config: JsonStream;
+  config: StoredConfig;
   streams: string[];
 }
 

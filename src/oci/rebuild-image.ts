@@ -1,11 +1,11 @@
 // EROFS images made anew from the streams of an image's layers: what a stored one must be, and what replaces a lost one.
+import { transformForBoot } from '../boot/transform.js';
 import { writeErofs } from '../erofs/writer.js';
 import { verityDigest } from '../fsverity/digest.js';
 import { erofsVersions, type ErofsVersion } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
 import { readContent } from '../repository/read-content.js';
 import type { Repository } from '../repository/repository.js';
-import { transformForBoot } from '../tree/bootable.js';
 import type { XattrMode } from '../tree/oci-transform.js';
 import type { Directory } from '../tree/tree.js';
 import { imageRefName } from './image-refs.js';

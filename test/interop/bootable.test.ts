@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { cfsbridge } from '../cli/run-cli.js';
 import { END, header, padded } from '../layer/make-tar.js';
-import { writeLayout } from './odd-images.js';
+import { writeLayout } from '../support/oci-layout.js';
 import { cfsctl, run, succeed, whyNoPeers, type Answer } from './peers.js';
 import { assertSound, namesOf } from './repositories.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { END, header, padded } from '../layer/make-tar.js';
-import { writeLayout } from './odd-images.js';
+import { writeLayout } from '../support/oci-layout.js';
 import { runInPeers, type SharedFolder } from './peers.js';
 
 const FILES = 40;

@@ -12,7 +12,7 @@ import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullResult } from '../../src/oci/pull/types.js';
 import { END, header, padded, pax } from '../layer/make-tar.js';
-import { writeLayout } from './odd-images.js';
+import { writeLayout } from '../support/oci-layout.js';
 import { inPeers, peers, run, SharedFolder, whyNoPeers, type Answer } from './peers.js';
 import { assertSound, makeRepository } from './repositories.js';
 import { startServer } from './varlink-servers.js';

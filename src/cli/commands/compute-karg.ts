@@ -1,3 +1,4 @@
+import { imageArgument } from '../../boot/command-line.js';
 import { writeErofs } from '../../erofs/writer.js';
 import { verityDigest } from '../../fsverity/digest.js';
 import { computedFor } from '../computed-for.js';
@@ -9,6 +10,5 @@ export async function run(session: Session, [path]: [string], options: FolderOpt
   const { algorithm, version } = await computedFor(session, options);
   const root = await folderTree(session, path, { ...options, xattrs: 'allowlist-only', bootable: true }, algorithm);
   const id = verityDigest(writeErofs(root, { version, algorithm }), algorithm).toString('hex');
-  const insecure = options.insecure ? '?' : '';
-  await session.out.line(version === 2 ? `composefs=${insecure}${id}` : `composefs.digest=${insecure}v1-${algorithm}-12:${id}`);
+  await session.out.line(imageArgument(id, version, algorithm, options.insecure === true));
 }

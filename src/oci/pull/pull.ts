@@ -1,15 +1,13 @@
+import { toBootTree } from '../../boot/boot-tree.js';
 import { BridgeError } from '../../errors.js';
-import { writeErofs } from '../../erofs/writer.js';
 import { erofsVersions, type ErofsVersion } from '../../repository/meta.js';
 import type { ObjectId } from '../../repository/object-id.js';
-import { readContent } from '../../repository/read-content.js';
 import type { Repository } from '../../repository/repository.js';
 import { encodeTag } from '../../repository/tags.js';
-import { transformForBoot } from '../../tree/bootable.js';
 import { LayerTree } from '../../tree/oci-layers.js';
-import type { Directory } from '../../tree/tree.js';
 import { findPulledImage } from './find-pulled.js';
 import { imageRefName } from '../image-refs.js';
+import { putImages } from '../put-images.js';
 import type { PlacedEntry } from './import-layer.js';
 import { checkDigest, isContainerImage, parseConfig, parseManifest } from '../manifest.js';
 import { LayersInOrder } from './layers-in-order.js';
@@ -69,22 +67,12 @@ export async function pullImage(repository: Repository, source: ImageSource, opt
 
 async function makeImages(repository: Repository, tree: LayerTree, versions: ReadonlySet<ErofsVersion>, options: PullOptions): Promise<Pick<PullResult, 'images' | 'bootImages'>> {
   const root = tree.finish({ xattrs: 'allowlist-only' });
-  const images = await putImages(repository, root, versions, options);
+  const { signal, onEvent } = options;
+  const onImage = (version: ErofsVersion, id: ObjectId): void => onEvent?.({ kind: 'image', version, id });
+  const images = await putImages(repository, root, versions, { signal, onImage });
   if (!options.bootable) return { images, bootImages: new Map() };
-  transformForBoot(root, (file) => readContent(repository.objects, file));
-  return { images, bootImages: await putImages(repository, root, versions, options) };
-}
-
-async function putImages(repository: Repository, root: Directory, versions: ReadonlySet<ErofsVersion>, { signal, onEvent }: PullOptions): Promise<Map<ErofsVersion, ObjectId>> {
-  const images = new Map<ErofsVersion, ObjectId>();
-  for (const version of versions) {
-    signal?.throwIfAborted();
-    const id = await repository.objects.put(writeErofs(root, { version, algorithm: repository.algorithm }));
-    await repository.linkImage(id);
-    images.set(version, id);
-    onEvent?.({ kind: 'image', version, id });
-  }
-  return images;
+  toBootTree(root, repository.objects);
+  return { images, bootImages: await putImages(repository, root, versions, { signal, onImage }) };
 }
 
 function refsTo(images: ReadonlyMap<ErofsVersion, ObjectId>, boot: boolean): [string, ObjectId][] {

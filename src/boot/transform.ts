@@ -1,8 +1,9 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
+import type { Directory, Regular } from '../tree/tree.js';
+import { directoryAt, find } from './lookup.js';
 import { FileContexts } from './selinux/policy.js';
 import { relabel, stripLabels } from './selinux/relabel.js';
-import type { Directory, Node, Regular } from './tree.js';
 
 /** What a bootable system has and mounts something else on. */
 const EMPTIED = ['boot', 'sysroot'] as const;
@@ -64,23 +65,4 @@ function readFile(root: Directory, path: readonly ByteString[], read: ReadConten
   if (node === undefined) return undefined;
   if (node.kind !== 'regular') throw new FormatError('SELINUX_POLICY', `/${path.join('/')} is not a regular file`);
   return read(node, path);
-}
-
-function directoryAt(root: Directory, path: readonly ByteString[]): Directory {
-  const node = find(root, path);
-  if (node?.kind === 'directory') return node;
-  throw new FormatError('NOT_BOOTABLE', `there is no directory /${path.join('/')}, which a bootable image needs`);
-}
-
-/** Symlinks are not followed. */
-function find(root: Directory, path: readonly ByteString[]): Node | undefined {
-  let node: Node | undefined = root;
-  for (const name of path) {
-    if (node?.kind !== 'directory') {
-      if (node === undefined) return undefined;
-      throw new FormatError('NOT_BOOTABLE', `something in /${path.join('/')} is not a directory`);
-    }
-    node = node.entries.get(name);
-  }
-  return node;
 }

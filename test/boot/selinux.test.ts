@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { transformForBoot } from '../../src/tree/bootable.js';
-import { FileContexts } from '../../src/tree/selinux/policy.js';
+import { transformForBoot } from '../../src/boot/transform.js';
+import { FileContexts } from '../../src/boot/selinux/policy.js';
 import { Directory, NO_XATTRS, Regular, Symlink, type Metadata, type Node } from '../../src/tree/tree.js';
 
 const metadata: Metadata = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0n, mtimeNsec: 0, xattrs: NO_XATTRS };

@@ -1,7 +1,7 @@
 import vm from 'node:vm';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
-import { Device, Directory, NO_XATTRS, Regular, Special, Symlink, type Leaf, type Node, type Xattrs } from '../tree.js';
+import { Device, Directory, NO_XATTRS, Regular, Special, Symlink, type Leaf, type Node, type Xattrs } from '../../tree/tree.js';
 import type { FileContexts, FileType } from './policy.js';
 
 const NAME = 'security.selinux';

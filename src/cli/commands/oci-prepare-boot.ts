@@ -1,0 +1,29 @@
+import { showBytes } from '../../bytes.js';
+import { prepareBoot } from '../../oci/prepare-boot.js';
+import { openRepository, repositoryPath } from '../open-repository.js';
+import type { GlobalOptions, Session } from '../session.js';
+
+export interface PrepareBootCommandOptions extends GlobalOptions {
+  bootdir: string;
+  entryId?: string;
+  cmdline: string[];
+  json?: true;
+}
+
+/** `oci prepare-boot`: makes the machine boot an image. */
+export async function run(session: Session, [image, verity]: [string, string | undefined], options: PrepareBootCommandOptions): Promise<void> {
+  using repository = await openRepository(session, options, 'write');
+  const { bootdir, entryId, cmdline, erofsVersion } = options;
+  const { id, argument, written, state, others } = await prepareBoot(repository, repositoryPath(options), image, {
+    bootFolder: bootdir,
+    entryId,
+    commandLine: cmdline,
+    verity,
+    erofsVersion,
+    signal: session.signal,
+  });
+  const paths = written.map((path) => showBytes(path.replace(/^\/?/, '/')));
+  if (options.json) return session.out.json({ image: id, argument, written: paths, state, other_entries: others });
+  for (const path of paths) process.stderr.write(`Wrote ${bootdir}${path}\n`);
+  if (others > 0) process.stderr.write(`Of ${others + 1} boot entries in the image the first was written\n`);
+}
