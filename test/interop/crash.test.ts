@@ -169,10 +169,13 @@ describe('a device that stops taking writes', { skip: skip || whyNoLoop('ext4') 
     initRepository(path, { insecure: true });
     const written = new Map<string, string>();
     const random = new Random(11);
+    const start = performance.now();
+    await work(path, DEVICE_ROUNDS, written);
+    const usual = performance.now() - start;
     let failed = 0;
     for (let round = 0; round < DEVICE_ROUNDS; round++) {
       const running = work(path, round, written).then(() => undefined, (error: unknown) => error);
-      await setTimeout(random.upTo(500));
+      await setTimeout(random.upTo(Math.floor(usual)));
       filesystem.fail();
       const error = await running;
       if (error !== undefined) {
