@@ -11,65 +11,124 @@
 namespace cfsbridge {
 namespace {
 
-class CheckWorker : public Napi::AsyncWorker {
+// Work on another thread that a flag can end early, and whose result or error a promise gives.
+class FolderWorker : public Napi::AsyncWorker {
  public:
-  CheckWorker(Napi::Env env, OwnedFd objects, CheckOptions options, Napi::Uint8Array cancelled)
-      : AsyncWorker(env), deferred_(env), objects_(std::move(objects)), check_(objects_.get(), options, cancelled.Data()) {
+  FolderWorker(Napi::Env env, OwnedFd objects, Napi::Uint8Array cancelled) : AsyncWorker(env), objects_(std::move(objects)), deferred_(env) {
     cancelled_ = Napi::Persistent(cancelled.As<Napi::Object>());
   }
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  protected:
+  virtual void work() = 0;
+  virtual Napi::Value result() = 0;
+
   void Execute() override {
     try {
-      check_.run();
+      work();
     } catch (StoreError& error) {
       code_ = error.code;
       SetError(error.message);
     }
   }
 
-  void OnOK() override {
-    Napi::Env env = Env();
-    Napi::Array defects = Napi::Array::New(env, check_.defects.size());
-    for (uint32_t i = 0; i < check_.defects.size(); i++) {
-      const ObjectDefect& defect = check_.defects[i];
-      Napi::Array entry = Napi::Array::New(env, 3);
-      napi_value path;
-      napi_create_string_latin1(env, defect.path.data(), defect.path.size(), &path);
-      entry.Set(0u, path);
-      entry.Set(1u, Napi::Number::New(env, static_cast<double>(defect.kind)));
-      entry.Set(2u, Napi::String::New(env, defect.detail));
-      defects.Set(i, entry);
-    }
-    Napi::Object result = Napi::Object::New(env);
-    result.Set("ids", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(check_.ids.data()), check_.ids.size()));
-    result.Set("defects", defects);
-    deferred_.Resolve(result);
-  }
+  void OnOK() override { deferred_.Resolve(result()); }
 
   void OnError(const Napi::Error& error) override {
     error.Value().As<Napi::Object>().Set("code", code_);
     deferred_.Reject(error.Value());
   }
 
+  OwnedFd objects_;
+
  private:
   Napi::Promise::Deferred deferred_;
   Napi::ObjectReference cancelled_;  // keeps the flag's memory
-  OwnedFd objects_;
-  ObjectCheck check_;
   std::string code_;
 };
 
-// (objects folder, algorithm, verity required, names only, flag): ends soon after the byte in `flag` becomes other than 0.
-Napi::Value CheckObjects(const Napi::CallbackInfo& info) {
-  OwnedFd objects(fcntl(fdArgument(info, 0), F_DUPFD_CLOEXEC, 3));
-  if (!objects) throwErrno(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)");
-  const CheckOptions options{static_cast<Algorithm>(info[1].As<Napi::Number>().Int32Value()), info[2].ToBoolean().Value(), info[3].ToBoolean().Value()};
-  auto* worker = new CheckWorker(info.Env(), std::move(objects), options, info[4].As<Napi::Uint8Array>());
+Napi::Value latin1(Napi::Env env, const std::string& bytes) {
+  napi_value text;
+  napi_create_string_latin1(env, bytes.data(), bytes.size(), &text);
+  return Napi::Value(env, text);
+}
+
+class ListWorker : public FolderWorker {
+ public:
+  ListWorker(Napi::Env env, OwnedFd objects, Algorithm algorithm, Napi::Uint8Array cancelled)
+      : FolderWorker(env, std::move(objects), cancelled), listing_(objects_.get(), algorithm, cancelled.Data()) {}
+
+ protected:
+  void work() override { listing_.run(); }
+
+  Napi::Value result() override {
+    Napi::Env env = Env();
+    Napi::Array others = Napi::Array::New(env, listing_.others.size());
+    for (uint32_t i = 0; i < listing_.others.size(); i++) others.Set(i, latin1(env, listing_.others[i]));
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("ids", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(listing_.ids.data()), listing_.ids.size()));
+    result.Set("places", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(listing_.places.data()), listing_.places.size() * sizeof(ObjectPlace)));
+    result.Set("others", others);
+    return result;
+  }
+
+ private:
+  ObjectListing listing_;
+};
+
+class CheckWorker : public FolderWorker {
+ public:
+  CheckWorker(Napi::Env env, OwnedFd objects, Napi::Object names, ListedObjects listed, CheckOptions options, Napi::Uint8Array cancelled)
+      : FolderWorker(env, std::move(objects), cancelled), names_(Napi::Persistent(names)), check_(objects_.get(), listed, options, cancelled.Data()) {}
+
+ protected:
+  void work() override { check_.run(); }
+
+  Napi::Value result() override {
+    Napi::Env env = Env();
+    Napi::Array defects = Napi::Array::New(env, check_.defects.size());
+    for (uint32_t i = 0; i < check_.defects.size(); i++) {
+      const ObjectDefect& defect = check_.defects[i];
+      Napi::Array entry = Napi::Array::New(env, 3);
+      entry.Set(0u, latin1(env, defect.path));
+      entry.Set(1u, Napi::Number::New(env, static_cast<double>(defect.kind)));
+      entry.Set(2u, Napi::String::New(env, defect.detail));
+      defects.Set(i, entry);
+    }
+    return defects;
+  }
+
+ private:
+  Napi::ObjectReference names_;  // keeps the memory of what was listed
+  ObjectCheck check_;
+};
+
+OwnedFd duplicate(const Napi::CallbackInfo& info) {
+  OwnedFd fd(fcntl(fdArgument(info, 0), F_DUPFD_CLOEXEC, 3));
+  if (!fd) throwErrno(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)");
+  return fd;
+}
+
+Napi::Value start(FolderWorker* worker) {
   Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;
+}
+
+// (objects folder, algorithm, flag): ends soon after the byte in `flag` becomes other than 0.
+Napi::Value ListObjects(const Napi::CallbackInfo& info) {
+  return start(new ListWorker(info.Env(), duplicate(info), static_cast<Algorithm>(info[1].As<Napi::Number>().Int32Value()), info[2].As<Napi::Uint8Array>()));
+}
+
+// (objects folder, algorithm, what ListObjects gave, verity required, flag)
+Napi::Value CheckObjects(const Napi::CallbackInfo& info) {
+  const CheckOptions options{static_cast<Algorithm>(info[1].As<Napi::Number>().Int32Value()), info[3].ToBoolean().Value()};
+  Napi::Object names = info[2].As<Napi::Object>();
+  auto ids = names.Get("ids").As<Napi::Buffer<uint8_t>>(), places = names.Get("places").As<Napi::Buffer<uint8_t>>();
+  const size_t size = digestSize(options.algorithm), count = ids.Length() / size;
+  if (ids.Length() % size != 0 || places.Length() != count * sizeof(ObjectPlace)) throw Napi::TypeError::New(info.Env(), "not a list of objects");
+  const ListedObjects listed{ids.Data(), reinterpret_cast<const ObjectPlace*>(places.Data()), count};
+  return start(new CheckWorker(info.Env(), duplicate(info), names, listed, options, info[4].As<Napi::Uint8Array>()));
 }
 
 // Digests in ascending order. They are evenly spread, so where one belongs can be told from its first bytes.
@@ -120,6 +179,7 @@ Napi::Value MissingDigests(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void initCheck(Napi::Env env, Napi::Object exports) {
+  exports.Set("listObjects", Napi::Function::New(env, ListObjects, "listObjects"));
   exports.Set("checkObjects", Napi::Function::New(env, CheckObjects, "checkObjects"));
   exports.Set("missingDigests", Napi::Function::New(env, MissingDigests, "missingDigests"));
 }

@@ -1,6 +1,5 @@
 #include "check_objects.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fsverity.h>
 #include <sys/ioctl.h>
@@ -10,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <thread>
 
 #include "check_large.h"
@@ -23,6 +21,8 @@ namespace {
 // Files up to this size are hashed side by side, from one block that stays in the cache.
 constexpr size_t kSmallFile = 128 * 1024;
 constexpr size_t kBlockBytes = 512 * 1024;
+// There is always room for one more small file, and for the byte that says that it is larger.
+constexpr size_t kBlockRoom = kBlockBytes + kSmallFile + 1;
 constexpr size_t kFilesAtOnce = 64;
 // Objects that several threads share, once all others are done.
 constexpr uint64_t kSharedFile = 8 * 1024 * 1024;
@@ -30,33 +30,6 @@ constexpr uint64_t kSharedFile = 8 * 1024 * 1024;
 constexpr size_t kMostShared = 128;
 constexpr unsigned kFolders = 256;
 constexpr useconds_t kPause = 500;
-
-constexpr std::array<int8_t, 256> makeHexValues() {
-  std::array<int8_t, 256> values{};
-  for (int8_t& value : values) value = -1;
-  for (int i = 0; i < 16; i++) values[static_cast<size_t>("0123456789abcdef"[i])] = static_cast<int8_t>(i);
-  return values;
-}
-constexpr std::array<int8_t, 256> kHexValues = makeHexValues();
-
-// Lower-case hex of exactly `size` bytes.
-bool parseHex(const std::string& text, size_t size, uint8_t* out) {
-  if (text.size() != 2 * size) return false;
-  int wrong = 0;
-  for (size_t i = 0; i < size; i++) {
-    const int high = kHexValues[static_cast<uint8_t>(text[2 * i])], low = kHexValues[static_cast<uint8_t>(text[2 * i + 1])];
-    wrong |= high | low;
-    out[i] = static_cast<uint8_t>(high << 4 | (low & 15));
-  }
-  return wrong >= 0;
-}
-
-std::string toHex(const uint8_t* bytes, size_t size) {
-  static const char digits[] = "0123456789abcdef";
-  std::string text;
-  for (size_t i = 0; i < size; i++) text += {digits[bytes[i] >> 4], digits[bytes[i] & 15]};
-  return text;
-}
 
 std::string describe(int error) {
   const char* name = strerrorname_np(error);
@@ -66,7 +39,7 @@ std::string describe(int error) {
 }  // namespace
 
 struct ObjectCheck::Worker {
-  explicit Worker(Algorithm algorithm) : hasher(algorithm), block(new uint8_t[kBlockBytes]) { waiting.reserve(kFilesAtOnce); }
+  explicit Worker(Algorithm algorithm) : hasher(algorithm), block(new uint8_t[kBlockRoom]) { waiting.reserve(kFilesAtOnce); }
   VerityHasher hasher;
   std::unique_ptr<uint8_t[]> block;
   size_t used = 0;
@@ -80,8 +53,8 @@ struct ObjectCheck::LargeFile : SharedDigest {
   Waiting file;
 };
 
-ObjectCheck::ObjectCheck(int objects, CheckOptions options, const uint8_t* cancelled)
-    : objects_(objects), options_(options), cancelled_(cancelled), folderIds_(kFolders) {}
+ObjectCheck::ObjectCheck(int objects, ListedObjects listed, CheckOptions options, const uint8_t* cancelled)
+    : objects_(objects), listed_(listed), options_(options), cancelled_(cancelled) {}
 ObjectCheck::~ObjectCheck() = default;
 
 void ObjectCheck::run() {
@@ -91,7 +64,6 @@ void ObjectCheck::run() {
   work();
   for (std::thread& thread : others) thread.join();
   if (failed_) throw failure_;
-  for (const std::string& folder : folderIds_) ids += folder;
   // Whoever finished first must not decide the order.
   std::sort(defects.begin(), defects.end(), [](const ObjectDefect& a, const ObjectDefect& b) { return a.path < b.path; });
 }
@@ -116,71 +88,73 @@ void ObjectCheck::work() {
   }
 }
 
-std::vector<ObjectCheck::Entry> ObjectCheck::list(unsigned folder, OwnedFd& dir) {
+void ObjectCheck::checkFolder(Worker& worker, unsigned folder) {
+  const size_t size = digestSize(options_.algorithm);
+  const auto startOf = [&](unsigned first) {
+    size_t low = 0, high = listed_.count;
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (listed_.ids[middle * size] < first) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  const size_t start = startOf(folder), end = startOf(folder + 1);
+  if (start == end) return;
+  std::vector<size_t> order(end - start);
+  for (size_t i = 0; i < order.size(); i++) order[i] = start + i;
+  std::sort(order.begin(), order.end(), [this](size_t a, size_t b) { return listed_.places[a].value < listed_.places[b].value; });
+
   const uint8_t first = static_cast<uint8_t>(folder);
   const std::string name = toHex(&first, 1);
-  dir.reset(openat(objects_, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!dir) {
-    if (errno == ENOTDIR || errno == ELOOP) report(name, ObjectDefect::Kind::InvalidName, "");
-    else if (errno != ENOENT) failErrno(errno, "cannot open objects/" + name);
-    return {};
-  }
-  // fdopendir owns its descriptor; ours outlives it, for the files.
-  const int listed = fcntl(dir.get(), F_DUPFD_CLOEXEC, 3);
-  std::unique_ptr<DIR, int (*)(DIR*)> entries(listed < 0 ? nullptr : fdopendir(listed), closedir);
-  if (!entries) failErrno(errno, "cannot read objects/" + name);
-  std::vector<Entry> found;
-  for (;;) {
-    errno = 0;
-    const dirent* entry = readdir(entries.get());
-    if (!entry) break;
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) found.push_back({entry->d_name, entry->d_ino, {}});
-  }
-  if (errno) failErrno(errno, "cannot read objects/" + name);
-  return found;
-}
-
-void ObjectCheck::checkFolder(Worker& worker, unsigned folder) {
-  OwnedFd dir;
-  std::vector<Entry> entries = list(folder, dir);
-  const uint8_t first = static_cast<uint8_t>(folder);
-  const std::string prefix = toHex(&first, 1) + "/";
-  const size_t rest = digestSize(options_.algorithm) - 1;
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
-  std::string& known = folderIds_[folder];
-  std::vector<const Entry*> objects;
-  for (Entry& entry : entries) {
-    entry.digest[0] = first;
-    if (parseHex(entry.name, rest, entry.digest.data() + 1)) {
-      known.append(reinterpret_cast<char*>(entry.digest.data()), rest + 1);
-      objects.push_back(&entry);
-    } else {
-      report(prefix + entry.name, ObjectDefect::Kind::InvalidName, "");
-    }
-  }
-  if (options_.namesOnly) return;
-  // On a disk, neighbours in number are neighbours in place.
-  std::sort(objects.begin(), objects.end(), [](const Entry* a, const Entry* b) { return a->inode < b->inode; });
+  OwnedFd dir(openat(objects_, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!dir) failErrno(errno, "cannot open objects/" + name);
   worker.noVerity = false;
-  for (const Entry* entry : objects) {
+  for (size_t index : order) {
     if (stopped()) return;
-    checkEntry(worker, dir.get(), prefix + entry->name, *entry);
+    checkEntry(worker, dir.get(), index);
   }
   hashWaiting(worker);
 }
 
-void ObjectCheck::checkEntry(Worker& worker, int dir, const std::string& path, const Entry& entry) {
-  OwnedFd fd(openat(dir, entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  struct stat st;
-  if (!fd || fstat(fd.get(), &st) < 0) {
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) failErrno(errno, "cannot open objects/" + path);
-    return report(path, ObjectDefect::Kind::Open, errno == ELOOP ? "a symlink" : describe(errno));
+void ObjectCheck::checkEntry(Worker& worker, int dir, size_t index) {
+  const uint8_t* expected = listed_.ids + index * digestSize(options_.algorithm);
+  Waiting file{OwnedFd(openat(dir, nameOf(expected).c_str() + 3, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)), expected, 0, 0};
+  if (!file.fd) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) failErrno(errno, "cannot open objects/" + nameOf(expected));
+    return report(expected, ObjectDefect::Kind::Open, errno == ELOOP ? "a symlink" : describe(errno));
   }
-  if (!S_ISREG(st.st_mode)) return report(path, ObjectDefect::Kind::Open, "not a regular file");
-  const uint64_t size = static_cast<uint64_t>(st.st_size);
-  Waiting file{std::move(fd), path, entry.digest, 0, 0};
-  if (measured(worker, file.fd.get(), path, file.expected)) return readThrough(worker, file, size);
+  struct stat st;
+  if (listed_.places[index].value & ObjectPlace::kOdd && !isRegular(file.fd.get(), expected, st)) return;
+  if (measured(worker, file.fd.get(), expected)) return readThrough(file);
   if (!worker.noVerity && options_.verityRequired) return;  // measured() has said why
+  readSmall(worker, std::move(file));
+}
+
+bool ObjectCheck::isRegular(int fd, const uint8_t* expected, struct stat& st) {
+  if (fstat(fd, &st) < 0) report(expected, ObjectDefect::Kind::Open, describe(errno));
+  else if (!S_ISREG(st.st_mode)) report(expected, ObjectDefect::Kind::Open, "not a regular file");
+  else return true;
+  return false;
+}
+
+// Most objects are small: they are read without asking for the size.
+void ObjectCheck::readSmall(Worker& worker, Waiting file) {
+  if (worker.used > kBlockBytes || worker.waiting.size() == kFilesAtOnce) hashWaiting(worker);
+  const ssize_t length = pread(file.fd.get(), worker.block.get() + worker.used, kSmallFile + 1, 0);
+  if (length < 0 || static_cast<size_t>(length) > kSmallFile) return checkRest(worker, std::move(file));
+  file.fd.reset();
+  file.offset = worker.used;
+  file.length = static_cast<size_t>(length);
+  worker.used += file.length;
+  worker.waiting.push_back(std::move(file));
+}
+
+// Checks an object of any size, or says why it cannot be read.
+void ObjectCheck::checkRest(Worker& worker, Waiting file) {
+  struct stat st;
+  if (!isRegular(file.fd.get(), file.expected, st)) return;
+  const uint64_t size = static_cast<uint64_t>(st.st_size);
   if (size > kSharedFile) {
     std::lock_guard lock(mutex_);
     if (large_.size() < kMostShared) {
@@ -188,38 +162,26 @@ void ObjectCheck::checkEntry(Worker& worker, int dir, const std::string& path, c
       return;
     }
   }
-  if (size > kSmallFile) return stream(worker, file, size);
-  if (worker.used + size > kBlockBytes || worker.waiting.size() == kFilesAtOnce) hashWaiting(worker);
-  file.offset = worker.used;
-  try {
-    readExactly(file.fd.get(), worker.block.get() + worker.used, size, 0);
-  } catch (StoreError& error) {
-    return report(path, ObjectDefect::Kind::Verity, error.message);
-  }
-  file.length = size;
-  file.fd.reset();
-  worker.used += size;
-  worker.waiting.push_back(std::move(file));
+  stream(worker, file, size);
 }
 
 // Whether the kernel vouches for the content by the right digest. What it says otherwise is reported where fs-verity is
 // required; elsewhere the content decides.
-bool ObjectCheck::measured(Worker& worker, int fd, const std::string& path, const Digest& expected) {
+bool ObjectCheck::measured(Worker& worker, int fd, const uint8_t* expected) {
   if (worker.noVerity && !options_.verityRequired) return false;
   alignas(fsverity_digest) uint8_t space[sizeof(fsverity_digest) + 64] = {};
   auto* measured = reinterpret_cast<fsverity_digest*>(space);
   measured->digest_size = 64;
-  const size_t size = digestSize(options_.algorithm);
   if (ioctl(fd, FS_IOC_MEASURE_VERITY, measured) == 0) {
-    if (measured->digest_size == size && memcmp(measured->digest, expected.data(), size) == 0) return true;
-    if (options_.verityRequired) report(path, ObjectDefect::Kind::Mismatch, toHex(measured->digest, measured->digest_size));
+    if (measured->digest_size == digestSize(options_.algorithm) && isExpected(expected, measured->digest)) return true;
+    if (options_.verityRequired) report(expected, ObjectDefect::Kind::Mismatch, toHex(measured->digest, measured->digest_size));
     return false;
   }
   if (errno == ENOTTY || errno == EOPNOTSUPP) worker.noVerity = true;
   if (!options_.verityRequired) return false;
   worker.noVerity = false;
-  if (errno == ENODATA || errno == ENOTTY || errno == EOPNOTSUPP) report(path, ObjectDefect::Kind::NoVerity, "");
-  else report(path, ObjectDefect::Kind::Verity, describe(errno));
+  if (errno == ENODATA || errno == ENOTTY || errno == EOPNOTSUPP) report(expected, ObjectDefect::Kind::NoVerity, "");
+  else report(expected, ObjectDefect::Kind::Verity, describe(errno));
   return false;
 }
 
@@ -228,12 +190,20 @@ void ObjectCheck::hashWaiting(Worker& worker) {
   const size_t count = worker.waiting.size();
   for (size_t i = 0; i < count; i++) jobs[i] = {worker.block.get() + worker.waiting[i].offset, worker.waiting[i].length, {}};
   verityBatch(options_.algorithm, jobs, count);
-  for (size_t i = 0; i < count; i++) compare(worker.waiting[i].path, worker.waiting[i].expected, jobs[i].digest);
+  std::vector<const uint8_t*> wrong;
+  for (size_t i = 0; i < count; i++)
+    if (!isExpected(worker.waiting[i].expected, jobs[i].digest)) wrong.push_back(worker.waiting[i].expected);
   worker.waiting.clear();
   worker.used = 0;
+  // Where a disk fails a file seems to end. Reading it to the end tells what is wrong.
+  for (const uint8_t* expected : wrong) {
+    Waiting file{OwnedFd(openat(objects_, nameOf(expected).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)), expected, 0, 0};
+    if (file.fd) checkRest(worker, std::move(file));
+    else report(expected, ObjectDefect::Kind::Open, describe(errno));
+  }
 }
 
-void ObjectCheck::stream(Worker& worker, Waiting& file, uint64_t size) {
+void ObjectCheck::stream(Worker& worker, const Waiting& file, uint64_t size) {
   uint8_t digest[64];
   uint8_t* buffer = readBuffer();
   try {
@@ -245,20 +215,23 @@ void ObjectCheck::stream(Worker& worker, Waiting& file, uint64_t size) {
     }
   } catch (StoreError& error) {
     worker.hasher.finish(digest);
-    return report(file.path, ObjectDefect::Kind::Verity, error.message);
+    return report(file.expected, ObjectDefect::Kind::Verity, error.message);
   }
   worker.hasher.finish(digest);
-  if (!stopped()) compare(file.path, file.expected, digest);
+  if (!stopped()) compare(file.expected, digest);
 }
 
 // The kernel checks each block when it is read: a damaged one cannot be.
-void ObjectCheck::readThrough(Worker&, Waiting& file, uint64_t size) {
+void ObjectCheck::readThrough(const Waiting& file) {
+  struct stat st;
+  if (!isRegular(file.fd.get(), file.expected, st)) return;
+  const uint64_t size = static_cast<uint64_t>(st.st_size);
   uint8_t* buffer = readBuffer();
   try {
     for (uint64_t offset = 0; offset < size && !stopped(); offset += kReadStep)
       readExactly(file.fd.get(), buffer, static_cast<size_t>(std::min<uint64_t>(kReadStep, size - offset)), offset);
   } catch (StoreError& error) {
-    report(file.path, ObjectDefect::Kind::Verity, error.message);
+    report(file.expected, ObjectDefect::Kind::Verity, error.message);
   }
 }
 
@@ -292,20 +265,27 @@ void ObjectCheck::finishLarge(LargeFile& file) {
     std::lock_guard lock(mutex_);
     error = file.error;
   }
-  if (!error.empty()) return report(file.file.path, ObjectDefect::Kind::Verity, error);
+  if (!error.empty()) return report(file.file.expected, ObjectDefect::Kind::Verity, error);
   uint8_t digest[64];
   file.finish(digest);
-  compare(file.file.path, file.file.expected, digest);
+  compare(file.file.expected, digest);
 }
 
-void ObjectCheck::compare(const std::string& path, const Digest& expected, const uint8_t* actual) {
-  const size_t size = digestSize(options_.algorithm);
-  if (memcmp(expected.data(), actual, size) != 0) report(path, ObjectDefect::Kind::Mismatch, toHex(actual, size));
+bool ObjectCheck::isExpected(const uint8_t* expected, const uint8_t* actual) const {
+  return memcmp(expected, actual, digestSize(options_.algorithm)) == 0;
 }
 
-void ObjectCheck::report(std::string path, ObjectDefect::Kind kind, std::string detail) {
+void ObjectCheck::compare(const uint8_t* expected, const uint8_t* actual) {
+  if (!isExpected(expected, actual)) report(expected, ObjectDefect::Kind::Mismatch, toHex(actual, digestSize(options_.algorithm)));
+}
+
+void ObjectCheck::report(const uint8_t* expected, ObjectDefect::Kind kind, std::string detail) {
   std::lock_guard lock(mutex_);
-  defects.push_back({std::move(path), kind, std::move(detail)});
+  defects.push_back({nameOf(expected), kind, std::move(detail)});
+}
+
+std::string ObjectCheck::nameOf(const uint8_t* expected) const {
+  return toHex(expected, 1) + "/" + toHex(expected + 1, digestSize(options_.algorithm) - 1);
 }
 
 }  // namespace cfsbridge

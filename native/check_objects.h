@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "object_store.h"
+#include "list_objects.h"
 #include "verity.h"
 
 namespace cfsbridge {
 
 struct ObjectDefect {
-  enum class Kind : uint8_t { InvalidName, Open, Verity, NoVerity, Mismatch };
+  enum class Kind : uint8_t { Open, Verity, NoVerity, Mismatch };
   std::string path;  // below objects/
   Kind kind;
   std::string detail;
@@ -21,31 +21,30 @@ struct ObjectDefect {
 struct CheckOptions {
   Algorithm algorithm;
   bool verityRequired;
-  bool namesOnly;
+};
+
+// What a listing found. The bytes stay the caller's.
+struct ListedObjects {
+  const uint8_t* ids;
+  const ObjectPlace* places;
+  size_t count;
 };
 
 class ObjectCheck {
  public:
   // `objects` stays the caller's and open; `cancelled` becomes other than 0 to end early.
-  ObjectCheck(int objects, CheckOptions options, const uint8_t* cancelled);
+  ObjectCheck(int objects, ListedObjects listed, CheckOptions options, const uint8_t* cancelled);
   ~ObjectCheck();
   // Returns when everything was looked at. Throws StoreError for what is not the fault of one object.
   void run();
 
-  // Afterwards: digests by their names, in ascending order, and what is wrong, by path.
-  std::string ids;
+  // Afterwards: what is wrong, by path.
   std::vector<ObjectDefect> defects;
 
  private:
-  struct Entry {
-    std::string name;
-    uint64_t inode;
-    Digest digest;
-  };
   struct Waiting {
     OwnedFd fd;
-    std::string path;
-    Digest expected;
+    const uint8_t* expected;
     size_t offset;
     size_t length;
   };
@@ -54,26 +53,30 @@ class ObjectCheck {
 
   void work();
   void checkFolder(Worker& worker, unsigned folder);
-  std::vector<Entry> list(unsigned folder, OwnedFd& dir);
-  void checkEntry(Worker& worker, int dir, const std::string& path, const Entry& entry);
-  bool measured(Worker& worker, int fd, const std::string& path, const Digest& expected);
+  void checkEntry(Worker& worker, int dir, size_t index);
+  bool isRegular(int fd, const uint8_t* expected, struct stat& st);
+  bool measured(Worker& worker, int fd, const uint8_t* expected);
+  void readSmall(Worker& worker, Waiting file);
+  void checkRest(Worker& worker, Waiting file);
   void hashWaiting(Worker& worker);
-  void stream(Worker& worker, Waiting& file, uint64_t size);
-  void readThrough(Worker& worker, Waiting& file, uint64_t size);
+  void stream(Worker& worker, const Waiting& file, uint64_t size);
+  void readThrough(const Waiting& file);
   void hashSegments(Worker& worker);
   void hashSegment(Worker& worker, LargeFile& file, uint64_t number);
   void finishLarge(LargeFile& file);
-  void compare(const std::string& path, const Digest& expected, const uint8_t* actual);
-  void report(std::string path, ObjectDefect::Kind kind, std::string detail);
+  bool isExpected(const uint8_t* expected, const uint8_t* actual) const;
+  void compare(const uint8_t* expected, const uint8_t* actual);
+  void report(const uint8_t* expected, ObjectDefect::Kind kind, std::string detail);
+  std::string nameOf(const uint8_t* expected) const;
   bool stopped() const { return failed_.load(std::memory_order_relaxed) || __atomic_load_n(cancelled_, __ATOMIC_RELAXED); }
 
   const int objects_;
+  const ListedObjects listed_;
   const CheckOptions options_;
   const uint8_t* const cancelled_;
   std::atomic<unsigned> nextFolder_{0};
   std::atomic<unsigned> foldersDone_{0};
   std::atomic<bool> failed_{false};
-  std::vector<std::string> folderIds_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<LargeFile>> large_;
   StoreError failure_;

@@ -4,6 +4,9 @@ import { imageError } from './image-error.js';
 import { readSuperblock } from './read-superblock.js';
 import { xattrPrefix } from './xattr-name.js';
 
+/** How many digests a part holds, and the first one. */
+const PART = 16_384;
+const FIRST_PART = 1024;
 const DIRECTORY = 0o040000;
 const TYPE_MASK = 0o170000;
 /** Number of the prefix `trusted.`. */
@@ -20,8 +23,8 @@ const DIRECTORY_ENTRY = DIRENT_TYPE.directory;
 
 /** The objects an image leads to. The same may occur more than once. */
 export interface ImageReferences {
-  /** Digests, one after the other, `digestSize` bytes each. */
-  digests: Buffer;
+  /** Digests, one after the other, `digestSize` bytes each, in parts of up to a megabyte. */
+  digests: readonly Buffer[];
   /** Digests of another length, in hex. */
   others: string[];
 }
@@ -45,7 +48,8 @@ class Walk {
   /** One for each place where an inode may begin. */
   readonly #seen: Uint8Array;
   readonly #directories: number[] = [];
-  #digests: Buffer;
+  readonly #full: Buffer[] = [];
+  #part: Buffer;
   #length = 0;
   readonly #others: string[] = [];
 
@@ -56,13 +60,13 @@ class Walk {
     this.#rootNid = rootNid;
     this.#xattrBase = xattrBase;
     this.#seen = new Uint8Array(Math.ceil(image.length / SLOT));
-    this.#digests = Buffer.allocUnsafe(1024 * digestSize);
+    this.#part = Buffer.allocUnsafe(FIRST_PART * digestSize);
   }
 
   run(): ImageReferences {
     if (!this.#visit(this.#rootNid)) throw imageError('the root is no directory', this.#rootNid * SLOT);
     for (let nid = this.#directories.pop(); nid !== undefined; nid = this.#directories.pop()) this.#readDirectory(nid);
-    return { digests: this.#digests.subarray(0, this.#length), others: this.#others };
+    return { digests: [...this.#full, this.#part.subarray(0, this.#length)], others: this.#others };
   }
 
   /** Looks at an inode that was not met before. @returns whether it is a directory */
@@ -204,11 +208,11 @@ class Walk {
   }
 
   #add(from: Buffer, at: number): void {
-    if (this.#length + this.#size > this.#digests.length) {
-      const larger = Buffer.allocUnsafe(2 * this.#digests.length);
-      this.#digests.copy(larger);
-      this.#digests = larger;
+    if (this.#length === this.#part.length) {
+      this.#full.push(this.#part);
+      this.#part = Buffer.allocUnsafe(PART * this.#size);
+      this.#length = 0;
     }
-    this.#length += from.copy(this.#digests, this.#length, at, at + this.#size);
+    this.#length += from.copy(this.#part, this.#length, at, at + this.#size);
   }
 }

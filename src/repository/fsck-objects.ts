@@ -2,30 +2,38 @@ import type { ByteString } from '../bytes.js';
 import { isErrno, type Fd } from '../fd/fd.js';
 import { loadNative } from '../native.js';
 import type { FsckReport, FsckKind } from './fsck-report.js';
-import { openDirectory } from './links.js';
+import { compareBytes, openDirectory } from './links.js';
 import { DIGEST_SIZE, KERNEL_ALGORITHM, type Algorithm, type ObjectId } from './object-id.js';
 import type { Repository } from './repository.js';
 
 /** Path below `objects/`, one of `KINDS` by its index, and what the kernel or the hash said. */
 type Defect = [path: ByteString, kind: number, detail: string];
 
-const { checkObjects: check, missingDigests } = loadNative<{
-  checkObjects(objects: number, algorithm: number, verityRequired: boolean, namesOnly: boolean, cancelled: Uint8Array): Promise<{ ids: Buffer; defects: Defect[] }>;
+/** Digests in ascending order, where each object is, as the addon wants it, and paths below `objects/` of what is no object. */
+interface Listed {
+  ids: Buffer;
+  places: Buffer;
+  others: ByteString[];
+}
+
+const { checkObjects: check, listObjects, missingDigests } = loadNative<{
+  listObjects(objects: number, algorithm: number, cancelled: Uint8Array): Promise<Listed>;
+  checkObjects(objects: number, algorithm: number, listed: Listed, verityRequired: boolean, cancelled: Uint8Array): Promise<Defect[]>;
   missingDigests(known: Buffer, size: number, wanted: Buffer): number[];
 }>();
 
-const INVALID_NAME = 0;
-const KINDS: readonly FsckKind[] = ['object-invalid-name', 'object-open-failed', 'object-verity-failed', 'object-verity-missing', 'object-digest-mismatch'];
-const MISMATCH = 4;
+const KINDS: readonly FsckKind[] = ['object-open-failed', 'object-verity-failed', 'object-verity-missing', 'object-digest-mismatch'];
+const MISMATCH = 3;
 
-/** The objects a repository has, by their names: some 64 bytes for each. */
+/** The objects a repository has, by their names: some 70 bytes for each. */
 export class ObjectNames {
+  readonly listed: Listed;
   readonly #ids: Buffer;
   readonly #size: number;
 
-  /** @param ids digests in ascending order */
-  constructor(ids: Buffer, algorithm: Algorithm) {
-    this.#ids = ids;
+  constructor(listed: Listed, algorithm: Algorithm) {
+    this.listed = listed;
+    this.#ids = listed.ids;
     this.#size = DIGEST_SIZE[algorithm];
   }
 
@@ -44,33 +52,39 @@ export class ObjectNames {
   }
 }
 
-/** Finds out the names of all objects, without opening any. */
+/** Finds out the names of all objects, without opening any. @throws the signal's reason; an error with `code` of a folder that cannot be read */
 export async function listObjectNames(repository: Repository, signal?: AbortSignal): Promise<ObjectNames> {
-  return new ObjectNames((await run(repository, true, signal)).ids, repository.algorithm);
+  const listed = await onObjects(repository, signal, (folder, cancelled) => listObjects(folder, KERNEL_ALGORITHM[repository.algorithm], cancelled));
+  return new ObjectNames(listed ?? { ids: Buffer.alloc(0), places: Buffer.alloc(0), others: [] }, repository.algorithm);
 }
 
 /**
  * Reads every object, on all processors, and reports whose digest is not the one in its name, and what is no object. Where the kernel
  * vouches for the digest the content is only read, as then the kernel finds damage. Nothing is followed: a symlink is damage.
+ * @param names of the objects to read
  * @throws the signal's reason; BridgeError's code of a failure that is not one object's, such as no more descriptors
  */
-export async function checkObjects(repository: Repository, report: FsckReport, signal?: AbortSignal): Promise<void> {
-  const { ids, defects } = await run(repository, false, signal);
-  report.objects.checked += ids.length / DIGEST_SIZE[repository.algorithm];
-  for (const [path, kind, detail] of defects) {
-    if (kind === INVALID_NAME) report.objects.checked++;
-    report.objects.corrupted++;
-    report.add(KINDS[kind] as FsckKind, `objects/${path}`, detail === '' ? undefined : kind === MISMATCH ? `measured ${detail}` : detail);
-  }
+export async function checkObjects(repository: Repository, names: ObjectNames, report: FsckReport, signal?: AbortSignal): Promise<void> {
+  const { algorithm, verityRequired } = repository;
+  const { listed } = names;
+  const defects = (await onObjects(repository, signal, (folder, cancelled) => check(folder, KERNEL_ALGORITHM[algorithm], listed, verityRequired, cancelled))) ?? [];
+  const found = [
+    ...defects.map(([path, kind, detail]) => ({ path, kind: KINDS[kind] as FsckKind, detail: detail === '' ? undefined : kind === MISMATCH ? `measured ${detail}` : detail })),
+    ...listed.others.map((path) => ({ path, kind: 'object-invalid-name' as const, detail: undefined })),
+  ];
+  report.objects.checked += names.count + listed.others.length;
+  report.objects.corrupted += found.length;
+  for (const { path, kind, detail } of found.sort((a, b) => compareBytes(a.path, b.path))) report.add(kind, `objects/${path}`, detail);
 }
 
-async function run(repository: Repository, namesOnly: boolean, signal: AbortSignal | undefined): Promise<{ ids: Buffer; defects: Defect[] }> {
+/** @returns undefined when there is no folder of objects */
+async function onObjects<T>(repository: Repository, signal: AbortSignal | undefined, work: (folder: number, cancelled: Uint8Array) => Promise<T>): Promise<T | undefined> {
   signal?.throwIfAborted();
   let folder: Fd;
   try {
     folder = openDirectory(repository.root, 'objects');
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return { ids: Buffer.alloc(0), defects: [] };
+    if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
   const cancelled = new Uint8Array(1);
@@ -78,7 +92,7 @@ async function run(repository: Repository, namesOnly: boolean, signal: AbortSign
   signal?.addEventListener('abort', cancel, { once: true });
   try {
     using owned = folder;
-    const result = await check(owned.number, KERNEL_ALGORITHM[repository.algorithm], repository.verityRequired, namesOnly, cancelled);
+    const result = await work(owned.number, cancelled);
     signal?.throwIfAborted();
     return result;
   } finally {

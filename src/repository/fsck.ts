@@ -28,7 +28,7 @@ export async function fsckRepository(repository: Repository, options: FsckOption
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   // Other threads read the objects while this one goes through the names.
   const present = await listObjectNames(repository, signal);
-  const checked = options.metadataOnly === true ? undefined : checkObjects(repository, objects, signal);
+  const checked = options.metadataOnly === true ? undefined : checkObjects(repository, present, objects, signal);
   checked?.catch(() => undefined);
   try {
     const links = new LinkCheck(repository, present, names);
@@ -92,7 +92,7 @@ class LinkCheck {
     }
     try {
       const { digests, others } = imageReferences(bytes, DIGEST_SIZE[this.#repository.algorithm]);
-      for (const ref of [...this.#present.missing(digests), ...new Set(others)].sort()) this.#missing('image-missing-object', path, ref);
+      for (const ref of [...new Set([...digests.flatMap((part) => this.#present.missing(part)), ...others])].sort()) this.#missing('image-missing-object', path, ref);
       return true;
     } catch (error) {
       this.#report.add('image-invalid', path, messageOf(error));

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import { FsckReport } from '../../src/repository/fsck-report.js';
-import { checkObjects } from '../../src/repository/fsck-objects.js';
+import { checkObjects, listObjectNames } from '../../src/repository/fsck-objects.js';
 import { Repository } from '../../src/repository/repository.js';
 import { RecordedRepository } from '../cli/recorded-repository.js';
 import { cfsbridge, runCli } from '../cli/run-cli.js';
@@ -75,6 +75,6 @@ function damage(path: string, random: () => number): { right: string[]; wrong: s
 async function damagedObjects(path: string): Promise<string[]> {
   using repository = await Repository.open(path);
   const report = new FsckReport();
-  await checkObjects(repository, report);
+  await checkObjects(repository, await listObjectNames(repository), report);
   return report.errors.map((error) => error.path);
 }

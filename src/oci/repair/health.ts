@@ -24,7 +24,7 @@ export class Health {
   static async examine(repository: Repository, signal?: AbortSignal): Promise<Health> {
     const names = await listObjectNames(repository, signal);
     const report = new FsckReport();
-    await checkObjects(repository, report, signal);
+    await checkObjects(repository, names, report, signal);
     const damaged = new Map<ObjectId, string>();
     const foreign: string[] = [];
     for (const { kind, path, detail } of report.errors) {
