@@ -14,6 +14,7 @@ void Ingest::submit(std::shared_ptr<Batch> batch) {
     // One critical section: a thread that finds a layer without batches drops it from the list.
     std::lock_guard lock(pool.mutex);
     pool.addLocked(shared_from_this());
+    for (const Item& item : batch->items) due_ += item.size;
     batches_.push_back(std::move(batch));
     settle();
   }
@@ -79,6 +80,13 @@ void Ingest::settle() {
     if (drainBatch_ > 0) drainBatch_--;
     done_(std::move(batch), std::nullopt);
   }
+}
+
+// Whether the ordered hash could go on, or waits for a large file's own.
+bool Ingest::urgent() {
+  if (failure_) return false;
+  if (!draining_ && drainable()) return true;
+  return std::any_of(large_.begin(), large_.end(), [](const auto& file) { return !file->hashing && !file->pieces.empty(); });
 }
 
 std::function<void()> Ingest::takeJob() {
@@ -168,19 +176,17 @@ std::shared_ptr<uint8_t[]> Pool::block(bool urgent) {
   });
 }
 
+bool Pool::urgentBefore(const Ingest& ingest) {
+  return std::any_of(ingests_.begin(), ingests_.end(), [&](const auto& other) { return other->due() > ingest.due() && other->urgent(); });
+}
+
 void Pool::work() {
   std::unique_lock lock(mutex);
   while (!stop_) {
     std::function<void()> job;
-    for (auto ingest = ingests_.begin(); ingest != ingests_.end() && !job;) {
-      if ((*ingest)->batches_.empty() && (*ingest)->running_ == 0) {
-        ingest = ingests_.erase(ingest);
-        continue;
-      }
-      job = (*ingest)->takeJob();
-      if (job) ingests_.splice(ingests_.end(), ingests_, ingest);  // layers take turns
-      else ++ingest;
-    }
+    ingests_.remove_if([](const auto& ingest) { return ingest->batches_.empty() && ingest->running_ == 0; });
+    ingests_.sort([](const auto& a, const auto& b) { return a->due() > b->due(); });
+    for (auto ingest = ingests_.begin(); ingest != ingests_.end() && !job; ++ingest) job = (*ingest)->takeJob();
     if (!job) {
       wake_.wait(lock);
       continue;

@@ -108,6 +108,9 @@ class Ingest : public std::enable_shared_from_this<Ingest> {
   Batch* drainHead();
   bool drainable();
   bool headOfLine(const Batch& batch, size_t item);
+  // Bytes that are due in the ordered hash: no other thread can help with them, so those of whom most are due go first.
+  uint64_t due() const { return due_; }
+  bool urgent();
   void failLocked(StoreError error, Batch* batch, int64_t file);
   void settle();
   // Without it:
@@ -134,6 +137,7 @@ class Ingest : public std::enable_shared_from_this<Ingest> {
   std::deque<std::shared_ptr<Batch>> batches_;
   size_t drainBatch_ = 0;  // batches before this one are through the ordered hash
   bool draining_ = false;
+  uint64_t due_ = 0;
   std::shared_ptr<LargeFile> open_;                 // the large file that the ordered hash is in
   std::deque<std::shared_ptr<LargeFile>> large_;    // those whose own hash is not finished
   size_t running_ = 0;
@@ -157,6 +161,8 @@ class Pool {
 
   std::mutex mutex;
   void wake() { wake_.notify_all(); }
+  // Whether a layer with more to hash in order has something to do.
+  bool urgentBefore(const Ingest& ingest);  // with the mutex held
   // A block of kGroupBytes that comes back by itself; null when as many are out as there may be, unless `urgent`.
   std::shared_ptr<uint8_t[]> block(bool urgent);
 

@@ -5,6 +5,12 @@
 #include "ingest_io.h"
 
 namespace cfsbridge {
+namespace {
+
+// How many bytes a thread takes into the ordered hash before it looks for something that matters more.
+constexpr uint64_t kDrainStep = 1024 * 1024;
+
+}  // namespace
 
 void Ingest::beginData(uint64_t size) {
   data_.emplace(Data{policy_.store ? store_->temporary() : OwnedFd(), VerityHasher(store_->algorithm()), size});
@@ -60,17 +66,22 @@ void Ingest::drainLarge(const std::shared_ptr<Batch>& batch, Item& item) {
 void Ingest::runDrain() {
   Pool& pool = Pool::shared();
   std::unique_lock lock(pool.mutex);
-  while (!failure_ && drainable()) {
+  while (!failure_ && drainable() && !pool.urgentBefore(*this)) {
     std::shared_ptr<Batch> batch = batches_[drainBatch_];
     // As many items as are ready, hashed in one go without the lock.
     size_t first = batch->drained, end = first;
     const bool large = batch->items[first].large;
-    while (!large && end < batch->items.size() && end - first < 256) {
+    uint64_t bytes = 0;
+    while (!large && end < batch->items.size() && end - first < 256 && bytes < kDrainStep) {
       const Item& item = batch->items[end];
       if (item.isFile() && (item.large || !item.ready)) break;
+      bytes += item.size;
       end++;
     }
-    if (large) end++;
+    if (large) {
+      end++;
+      bytes = std::min<uint64_t>(kGroupBytes, batch->items[first].size - (open_ ? open_->read : 0));
+    }
     lock.unlock();
     std::optional<StoreError> error;
     int64_t failedFile = -1;
@@ -86,6 +97,7 @@ void Ingest::runDrain() {
       item.buffer.reset();
     }
     lock.lock();
+    due_ -= bytes;
     pool.wake();  // blocks have come back
     if (error) {
       failLocked(std::move(*error), batch.get(), failedFile);
