@@ -133,13 +133,13 @@ Pool& Pool::shared() {
   return pool;
 }
 
+Pool::Pool() : count_(std::clamp(std::thread::hardware_concurrency(), 2u, 16u)) {}
 Pool::~Pool() { stop(); }
 
 void Pool::start() {
   if (!threads_.empty()) return;
   stop_ = false;
-  unsigned count = std::clamp(std::thread::hardware_concurrency(), 2u, 16u);
-  for (unsigned i = 0; i < count; i++) threads_.emplace_back([this] { work(); });
+  for (unsigned i = 0; i < count_; i++) threads_.emplace_back([this] { work(); });
 }
 
 void Pool::stop() {
@@ -160,7 +160,7 @@ void Pool::addLocked(std::shared_ptr<Ingest> ingest) {
 
 std::shared_ptr<uint8_t[]> Pool::block(bool urgent) {
   std::lock_guard lock(blockMutex_);
-  if (blocksOut_ >= kBlocks && !urgent) return nullptr;
+  if (blocksOut_ >= kBlocksPerThread * count_ && !urgent) return nullptr;
   std::unique_ptr<uint8_t[]> block;
   if (freeBlocks_.empty()) {
     block.reset(new uint8_t[kGroupBytes]);

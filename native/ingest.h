@@ -21,7 +21,7 @@ constexpr uint64_t kSmallLimit = 64;               // content up to here is hand
 constexpr uint64_t kLargeFile = 512 * 1024;        // above: never in memory whole
 constexpr uint64_t kGroupBytes = kLargeFile;       // small files handled by one thread in one go
 constexpr size_t kGroupFiles = 64;
-constexpr size_t kBlocks = 16;                     // groups read and not yet in their layer's ordered hash
+constexpr size_t kBlocksPerThread = 3;           // groups read and not yet in their layer's ordered hash
 constexpr size_t kPiecesAhead = 6;                 // pieces of a large file in the ordered hash and not yet in its own
 
 struct LargeFile;
@@ -167,11 +167,12 @@ class Pool {
   std::shared_ptr<uint8_t[]> block(bool urgent);
 
  private:
-  Pool() = default;
+  Pool();
   void start();
   void work();
   std::condition_variable wake_;
   std::list<std::shared_ptr<Ingest>> ingests_;
+  const unsigned count_;  // of threads
   std::vector<std::thread> threads_;
   std::mutex blockMutex_;
   std::vector<std::unique_ptr<uint8_t[]>> freeBlocks_;
