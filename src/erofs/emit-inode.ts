@@ -8,11 +8,11 @@ import {
   DIRENT_TYPE,
   EXTENDED_INODE_SIZE,
   LAYOUT_CHUNKED,
-  LAYOUT_INLINE,
   NULL_CHUNK,
   SLOT,
   XATTR_HEADER_SIZE,
 } from './format.js';
+import type { ImageWindow } from './image-window.js';
 import type { Layout } from './layout.js';
 import { OBJECT_FILTER_BITS, writeObjectXattrs } from './object-xattrs.js';
 import type { FormatVersion } from './options.js';
@@ -24,9 +24,7 @@ const MODE_BITS = new Uint16Array(8);
 for (const kind of Object.keys(DIRENT_TYPE) as Node['kind'][]) MODE_BITS[DIRENT_TYPE[kind]] = TYPE_BITS[kind];
 
 export interface Output {
-  image: Buffer;
-  /** The same bytes. */
-  view: DataView;
+  window: ImageWindow;
   plan: Plan;
   layout: Layout;
   /** What is added to offsets into the table of shared xattrs. */
@@ -34,13 +32,14 @@ export interface Output {
   version: FormatVersion;
 }
 
-/** Writes one inode with its xattrs, its tail and its data blocks. */
+/** Writes one inode with its xattrs and its tail. All of it has to be in the window. */
 export function emitInode(out: Output, inode: number, number: number): void {
-  const { view, plan, layout, version } = out;
+  const { window, plan, layout, version } = out;
+  const { view } = window;
   const node = plan.scan.nodes[inode]!;
   const extended = layout.extended[inode]!;
   const size = plan.xattrSize[inode]!;
-  const at = layout.position[inode]!;
+  const at = layout.position[inode]! - window.start;
   view.setUint16(at, (layout.dataLayout[inode]! << 1) | extended, true);
   view.setUint16(at + 2, size === 0 ? 0 : (size - XATTR_HEADER_SIZE) / 4 + 1, true);
   view.setUint16(at + 4, MODE_BITS[plan.scan.types[inode]!]! | (node.mode & 0o7777), true);
@@ -65,7 +64,24 @@ export function emitInode(out: Output, inode: number, number: number): void {
   }
   const body = at + (extended === 1 ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE);
   if (size > 0) emitXattrs(out, inode, body);
-  emitBody(out, inode, body + size);
+  if (layout.tail[inode]! > 0) emitTail(out, inode, body + size);
+}
+
+/** Writes the data blocks of an inode that has some. All of them have to be in the window, from `at` in the image on. */
+export function emitBlocks(out: Output, inode: number, at: number): void {
+  const { window, plan, layout } = out;
+  const node = plan.scan.nodes[inode]!;
+  const start = at - window.start;
+  if (node.kind === 'directory') {
+    emitDirectory(out, inode, start, false);
+  } else if (node.kind === 'symlink') {
+    writeBytes(window.bytes, node.target, start);
+  } else if (plan.backings[inode] != null) {
+    window.bytes.fill(NULL_CHUNK & 0xff, start, start + layout.blocks[inode]! * BLOCK);
+  } else if (node.kind === 'regular' && node.content.kind === 'inline') {
+    const { bytes } = node.content;
+    bytes.copy(window.bytes, start, 0, bytes.length - layout.tail[inode]!);
+  }
 }
 
 function storedSize({ plan, layout }: Output, inode: number): number {
@@ -94,7 +110,8 @@ function dataField({ plan, layout }: Output, inode: number): number {
   return ((block & 0xffff0000) | (layout.chunkBits[inode]! - BLOCK_BITS)) >>> 0;
 }
 
-function emitXattrs({ image, view, plan, tableBase }: Output, inode: number, start: number): void {
+function emitXattrs({ window, plan, tableBase }: Output, inode: number, start: number): void {
+  const { bytes, view } = window;
   let filter = 0;
   let at = start + XATTR_HEADER_SIZE;
   let refs = plan.sharedRefs[inode]!;
@@ -109,49 +126,50 @@ function emitXattrs({ image, view, plan, tableBase }: Output, inode: number, sta
       at += 4;
       refs -= 1;
     } else {
-      pair.write(image, local);
+      pair.write(bytes, local);
       local += pair.size;
     }
   }
   if (plan.objectLast[inode] === 1) {
     filter |= OBJECT_FILTER_BITS;
-    writeObjectXattrs(image, (plan.backings[inode] as ObjectContent).id, local);
+    writeObjectXattrs(bytes, (plan.backings[inode] as ObjectContent).id, local);
   }
   view.setUint32(start, ~filter >>> 0, true);
 }
 
-function emitBody(out: Output, inode: number, tailAt: number): void {
-  const { image, plan, layout } = out;
+function emitTail(out: Output, inode: number, start: number): void {
+  const { window, plan, layout } = out;
   const node = plan.scan.nodes[inode]!;
-  const blocksAt = layout.firstBlock[inode]! * BLOCK;
   const tail = layout.tail[inode]!;
   if (node.kind === 'directory') {
-    emitDirectory(out, inode, blocksAt, tailAt);
+    emitDirectory(out, inode, start, true);
   } else if (node.kind === 'symlink') {
-    writeBytes(image, node.target, tail > 0 ? tailAt : blocksAt);
+    writeBytes(window.bytes, node.target, start);
   } else if (plan.backings[inode] != null) {
-    if (tail > 0) image.fill(NULL_CHUNK & 0xff, tailAt, tailAt + tail);
-    else image.fill(NULL_CHUNK & 0xff, blocksAt, blocksAt + layout.blocks[inode]! * BLOCK);
+    window.bytes.fill(NULL_CHUNK & 0xff, start, start + tail);
   } else if (node.kind === 'regular' && node.content.kind === 'inline') {
     const { bytes } = node.content;
-    bytes.copy(image, blocksAt, 0, bytes.length - tail);
-    bytes.copy(image, tailAt, bytes.length - tail);
+    bytes.copy(window.bytes, start, bytes.length - tail);
   }
 }
 
-function emitDirectory(out: Output, inode: number, blocksAt: number, tailAt: number): void {
-  let block = out.layout.blocks[inode]!;
-  let at = blocksAt;
-  const inline = out.layout.dataLayout[inode] === LAYOUT_INLINE;
+/** Writes either what of a directory is beside its inode, or all before that. */
+function emitDirectory(out: Output, inode: number, start: number, inTail: boolean): void {
+  const blocks = out.layout.blocks[inode]!;
+  let block = 0;
+  let at = start;
   packDirectory(out.plan.scan, inode, (first, end) => {
-    emitDirents(out, first, end, block === 0 && inline ? tailAt : at);
-    block -= 1;
-    at += BLOCK;
+    if ((block === blocks) === inTail) {
+      emitDirents(out, first, end, at);
+      at += BLOCK;
+    }
+    block += 1;
   });
 }
 
 /** A block of a directory: fixed-size entries, then their names. */
-function emitDirents({ image, view, plan, layout }: Output, first: number, end: number, start: number): void {
+function emitDirents({ window, plan, layout }: Output, first: number, end: number, start: number): void {
+  const { bytes, view } = window;
   const { types, slotNames, slotTargets } = plan.scan;
   let at = start;
   let nameAt = start + (end - first) * DIRENT_SIZE;
@@ -160,8 +178,8 @@ function emitDirents({ image, view, plan, layout }: Output, first: number, end: 
     const name = slotNames[slot]!;
     view.setUint32(at, layout.position[target]! / SLOT, true);
     view.setUint16(at + 8, nameAt - start, true);
-    image[at + 10] = types[target]!;
-    writeBytes(image, name, nameAt);
+    bytes[at + 10] = types[target]!;
+    writeBytes(bytes, name, nameAt);
     at += DIRENT_SIZE;
     nameAt += name.length;
   }

@@ -1,5 +1,5 @@
 import type { Directory } from '../tree/tree.js';
-import { emitInode } from './emit-inode.js';
+import { emitBlocks, emitInode } from './emit-inode.js';
 import {
   BLOCK,
   BLOCK_BITS,
@@ -7,6 +7,7 @@ import {
   COMPOSEFS_MAGIC,
   EROFS_MAGIC,
   FEATURES_COMPATIBLE,
+  FIRST_INODE,
   FLAG_HAS_ACL,
   SLOT,
   SUPERBLOCK_OFFSET,
@@ -14,6 +15,7 @@ import {
 import { layOutV1, type Layout } from './layout.js';
 import { layOutV2 } from './layout-v2.js';
 import type { WriteOptions } from './options.js';
+import { ImageWindow } from './image-window.js';
 import { planImage, type Plan } from './plan.js';
 
 /**
@@ -22,21 +24,51 @@ import { planImage, type Plan } from './plan.js';
  * @throws FormatError for what no image can hold: EROFS_OBJECT_ID, EROFS_CONTENT, EROFS_XATTR, EROFS_DEPTH, EROFS_TOO_LARGE
  */
 export function writeErofs(root: Directory, options: WriteOptions): Buffer {
+  const { pieces } = writeErofsPieces(root, options, Infinity);
+  return pieces.next().value as Buffer;
+}
+
+/**
+ * The same in pieces, for who does not need the whole image at once.
+ * @param size about how many bytes a piece has; more where a directory needs more, fewer at the end of a part of the image
+ * @returns the image's length in bytes, and its pieces in order. A piece is valid until the next one is asked for.
+ * @throws FormatError as `writeErofs`, also while the pieces are made
+ */
+export function writeErofsPieces(root: Directory, options: WriteOptions, size: number): { length: number; pieces: Generator<Buffer, void> } {
   const complete = { peer: 'composefs-rs', ...options } as const;
   const plan = planImage(root, complete);
   const layout = options.version === 2 ? layOutV2(plan) : layOutV1(plan, complete.peer);
-  const image = Buffer.alloc(layout.length);
-  const view = new DataView(image.buffer, image.byteOffset, image.length);
-  writeHeader(view, plan, complete);
-  writeSuperblock(view, plan, layout, options.version);
-  const tableBase = sharedTableBase(layout, options.version);
-  const output = { image, view, plan, layout, tableBase, version: options.version };
-  for (let index = 0; index < plan.order.length; index += 1) {
-    const number = options.version === 2 ? layout.position[plan.order[index]!]! / SLOT : index;
-    emitInode(output, plan.order[index]!, number);
+  return { length: layout.length, pieces: emitImage(plan, layout, complete, Math.min(size, layout.length)) };
+}
+
+function* emitImage(plan: Plan, layout: Layout, options: Required<WriteOptions>, size: number): Generator<Buffer, void> {
+  const { version } = options;
+  const { order } = plan;
+  const window = new ImageWindow(size);
+  const output = { window, plan, layout, tableBase: sharedTableBase(layout, version), version };
+  yield* window.move(0, FIRST_INODE);
+  writeHeader(window.view, plan, options);
+  writeSuperblock(window.view, plan, layout, version);
+  for (let index = 0; index < order.length; index += 1) {
+    const at = layout.position[order[index]!]!;
+    const end = index + 1 < order.length ? layout.position[order[index + 1]!]! : layout.inodesEnd;
+    if (end > window.end) yield* window.move(at, end);
+    emitInode(output, order[index]!, version === 2 ? at / SLOT : index);
   }
-  for (const pair of plan.shared) pair.write(image, layout.inodesEnd + pair.tableOffset);
-  return image;
+  for (const pair of plan.shared) {
+    const at = layout.inodesEnd + pair.tableOffset;
+    if (at + pair.size > window.end) yield* window.move(at, at + pair.size);
+    pair.write(window.bytes, at - window.start);
+  }
+  for (let index = 0; index < order.length; index += 1) {
+    const inode = order[index]!;
+    if (layout.blocks[inode] === 0) continue;
+    const at = layout.firstBlock[inode]! * BLOCK;
+    const end = at + layout.blocks[inode]! * BLOCK;
+    if (end > window.end) yield* window.move(at, end);
+    emitBlocks(output, inode, at);
+  }
+  yield* window.move(layout.length, layout.length);
 }
 
 function writeHeader(view: DataView, plan: Plan, options: Required<WriteOptions>): void {

@@ -1,7 +1,7 @@
-import { writeErofs } from '../erofs/writer.js';
 import type { ErofsVersion } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
+import { storeImage } from '../repository/store-image.js';
 import type { Directory } from '../tree/tree.js';
 
 /**
@@ -18,7 +18,7 @@ export async function putImages(
   const images = new Map<ErofsVersion, ObjectId>();
   for (const version of versions) {
     signal?.throwIfAborted();
-    const id = await repository.objects.put(writeErofs(root, { version, algorithm: repository.algorithm }));
+    const id = await storeImage(repository.objects, root, { version });
     await repository.linkImage(id);
     images.set(version, id);
     onImage?.(version, id);

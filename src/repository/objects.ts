@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { BridgeError, NotFoundError, type Place } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
 import { files, loadNative } from '../native.js';
-import type { Batch } from './batch.js';
+import { Batch } from './batch.js';
 import { DIGEST_SIZE, KERNEL_ALGORITHM, objectPath, type Algorithm, type ObjectId } from './object-id.js';
 
 /** How file content may get into the repository. */
@@ -24,7 +24,12 @@ const OUTCOMES: readonly Outcome[] = ['hashed', 'reflinked', 'hardlinked', 'copi
 const SMALL = 5;
 
 /** What became of one file: an object, or its content where that is short enough to stay inline. */
-export type FileResult = { outcome: Outcome; id: ObjectId } | { outcome: 'small'; content: Buffer };
+export type FileResult = StoredFile | { outcome: 'small'; content: Buffer };
+
+interface StoredFile {
+  outcome: Outcome;
+  id: ObjectId;
+}
 
 interface NativeIngest {
   submit(ops: Buffer): Promise<Buffer>;
@@ -42,6 +47,9 @@ interface NativeStore {
 }
 
 const { NativeStore } = loadNative<{ NativeStore: new (dir: number, algorithm: number, verityRequired: boolean) => NativeStore }>();
+
+/** For content that has no file. */
+const COPY: TakePolicy = { store: true, reflink: false, hardlink: false, copy: true, sealSource: false, trusted: true };
 
 /** The `objects/` folder of a repository: content by fs-verity digest. */
 export class ObjectStore implements Disposable {
@@ -71,6 +79,41 @@ export class ObjectStore implements Disposable {
       return (await this.#native.put(bytes)).toString('hex');
     } catch (error) {
       throw storeError(error, {});
+    }
+  }
+
+  /**
+   * The same for content that comes in pieces. Each is used before the next is asked for.
+   * @param length of all pieces together, in bytes
+   * @throws BridgeError like `put`; what `pieces` throws
+   */
+  async putPieces(length: number, pieces: Iterable<Buffer>): Promise<ObjectId> {
+    const ingest = this.ingest(COPY);
+    const batch = new Batch();
+    let latest: Promise<FileResult[]> | undefined;
+    const submit = (): Promise<FileResult[]> => {
+      latest = ingest.submit(batch);
+      latest.catch(() => undefined);
+      return latest;
+    };
+    try {
+      batch.dataBegin(length);
+      let before: Promise<unknown> = Promise.resolve();
+      for (const piece of pieces) {
+        batch.data(piece);
+        // The pool stores one piece while the next is made.
+        const submitted = submit();
+        await before;
+        before = submitted;
+      }
+      await before;
+      batch.dataEnd();
+      const [result] = await submit();
+      return (result as StoredFile).id;
+    } catch (error) {
+      ingest.abort();
+      await latest?.catch(() => undefined);
+      throw error;
     }
   }
 

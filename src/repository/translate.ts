@@ -12,6 +12,7 @@ import type { Repository } from './repository.js';
 import { isSplitstream } from './splitstream-format.js';
 import { SplitstreamReader } from './splitstream-reader.js';
 import { SplitstreamWriter } from './splitstream-writer.js';
+import { storeImage } from './store-image.js';
 import { checkDigest, ContentTranslation, type ContentStats } from './translate-content.js';
 
 const HEAD = SUPERBLOCK_OFFSET + 4;
@@ -112,7 +113,7 @@ export class Translation {
       made.set(old, copy);
       directory.entries.set(name, copy);
     }
-    return this.#to.objects.put(writeErofs(root, { version, algorithm: this.#to.algorithm, peer }));
+    return storeImage(this.#to.objects, root, { version, peer });
   }
 
   #content(content: Content, image: ObjectId): Content {

@@ -209,6 +209,47 @@ describe('object store', () => {
     checkObjects(folder.path, [{ name: '', content: small }, { name: '', content: large }], results);
   });
 
+  it('takes content in pieces, whose memory is used again, and replaces a damaged object by it', async () => {
+    using folder = new TemporaryFolder();
+    const content = randomBytes(700_001);
+    function* pieces(): Generator<Buffer> {
+      const memory = Buffer.alloc(100_000);
+      for (let at = 0; at < content.length; at += memory.length) {
+        yield memory.subarray(0, content.copy(memory, 0, at));
+        memory.fill(0);
+      }
+    }
+    const expected = referenceVerity(content, 'sha512');
+    const object = join(folder.path, 'objects', objectPath(expected));
+    for (const before of ['nothing', 'a damaged object', 'the object']) {
+      if (before === 'a damaged object') {
+        chmodSync(object, 0o644);
+        writeFileSync(object, Buffer.alloc(content.length));
+      }
+      // A store of its own: what one has checked it does not check again.
+      using another = openStore(folder.path);
+      assert.equal(await another.putPieces(content.length, pieces()), expected, before);
+      assert.deepEqual(readFileSync(object), content, before);
+    }
+  });
+
+  it('stores nothing of pieces that end early, are too many or cannot be made', async () => {
+    using folder = new TemporaryFolder();
+    using store = openStore(folder.path);
+    const count = openDescriptors();
+    const piece = randomBytes(200_000);
+    await assert.rejects(store.putPieces(400_001, [piece, piece]), { code: 'SIZE_MISMATCH' });
+    await assert.rejects(store.putPieces(399_999, [piece, piece]), { code: 'SIZE_MISMATCH' });
+    await assert.rejects(store.putPieces(300_000, [piece, piece, piece, piece]), { code: 'SIZE_MISMATCH' });
+    function* broken(): Generator<Buffer> {
+      yield piece;
+      throw new RangeError('no more');
+    }
+    await assert.rejects(store.putPieces(400_000, broken()), { message: 'no more' });
+    assert.deepEqual(readdirSync(join(folder.path, 'objects')), []);
+    assert.equal(openDescriptors(), count);
+  });
+
   it('rejects content of another length than announced', async () => {
     using folder = new TemporaryFolder();
     using store = openStore(folder.path);

@@ -1,7 +1,7 @@
 import { bytesOf } from '../../bytes.js';
-import { writeErofs } from '../../erofs/writer.js';
 import { erofsVersions } from '../../repository/meta.js';
 import { checkPath } from '../../repository/links.js';
+import { storeImage } from '../../repository/store-image.js';
 import { folderTree, type FolderOptions } from '../folder-tree.js';
 import { openRepository } from '../open-repository.js';
 import type { Session } from '../session.js';
@@ -12,7 +12,7 @@ export async function run(session: Session, [path, name]: [string, string | unde
   using repository = await openRepository(session, options, 'write');
   const root = await folderTree(session, path, options, repository.objects);
   const version = options.erofsVersion ?? erofsVersions(repository.meta)[0] ?? 1;
-  const id = await repository.objects.put(writeErofs(root, { version, algorithm: repository.algorithm }));
+  const id = await storeImage(repository.objects, root, { version });
   await repository.linkImage(id);
   if (name !== undefined) repository.writeRef('images', bytesOf(name), id);
   await session.out.line(`${repository.algorithm}:${id}`);
