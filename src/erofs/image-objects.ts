@@ -4,9 +4,8 @@ import { imageError } from './image-error.js';
 import { readSuperblock } from './read-superblock.js';
 import { xattrPrefix } from './xattr-name.js';
 
-/** How many digests a part holds, and the first one. */
+/** How many digests are handed over at once. */
 const PART = 16_384;
-const FIRST_PART = 1024;
 const DIRECTORY = 0o040000;
 const TYPE_MASK = 0o170000;
 /** Number of the prefix `trusted.`. */
@@ -21,23 +20,18 @@ const HEX = Buffer.from('0123456789abcdef', 'latin1');
 const KNOWN_TYPES: ReadonlySet<number> = new Set([0o100000, DIRECTORY, 0o120000, 0o020000, 0o060000, 0o010000, 0o140000]);
 const DIRECTORY_ENTRY = DIRENT_TYPE.directory;
 
-/** The objects an image leads to. The same may occur more than once. */
-export interface ImageReferences {
-  /** Digests, one after the other, `digestSize` bytes each, in parts of up to a megabyte. */
-  digests: readonly Buffer[];
-  /** Digests of another length, in hex. */
-  others: string[];
-}
-
 /**
  * Lists what an image leads to, several times faster than by reading its tree. Offsets and counts are checked, so that every
  * inode is inside the image and met once; what a tree would hold beyond that is not looked at.
  * @param image the whole image
  * @param digestSize of the repository's objects, in bytes
- * @throws FormatError EROFS, with the offset
+ * @param found gets the digests of the objects, one after the other, up to a megabyte of them at a time and the same maybe more
+ *   than once. They are valid until it returns.
+ * @returns digests of another length, in hex
+ * @throws FormatError EROFS, with the offset; `found` may have been called before
  */
-export function imageReferences(image: Buffer, digestSize: number): ImageReferences {
-  return new Walk(image, digestSize).run();
+export function imageReferences(image: Buffer, digestSize: number, found: (digests: Buffer) => void): string[] {
+  return new Walk(image, digestSize, found).run();
 }
 
 class Walk {
@@ -48,25 +42,27 @@ class Walk {
   /** One for each place where an inode may begin. */
   readonly #seen: Uint8Array;
   readonly #directories: number[] = [];
-  readonly #full: Buffer[] = [];
-  #part: Buffer;
+  readonly #found: (digests: Buffer) => void;
+  readonly #part: Buffer;
   #length = 0;
   readonly #others: string[] = [];
 
-  constructor(image: Buffer, digestSize: number) {
+  constructor(image: Buffer, digestSize: number, found: (digests: Buffer) => void) {
     const { rootNid, xattrBase } = readSuperblock(image);
     this.#image = image;
     this.#size = digestSize;
     this.#rootNid = rootNid;
     this.#xattrBase = xattrBase;
     this.#seen = new Uint8Array(Math.ceil(image.length / SLOT));
-    this.#part = Buffer.allocUnsafe(FIRST_PART * digestSize);
+    this.#found = found;
+    this.#part = Buffer.allocUnsafe(PART * digestSize);
   }
 
-  run(): ImageReferences {
+  run(): string[] {
     if (!this.#visit(this.#rootNid)) throw imageError('the root is no directory', this.#rootNid * SLOT);
     for (let nid = this.#directories.pop(); nid !== undefined; nid = this.#directories.pop()) this.#readDirectory(nid);
-    return { digests: [...this.#full, this.#part.subarray(0, this.#length)], others: this.#others };
+    this.#found(this.#part.subarray(0, this.#length));
+    return this.#others;
   }
 
   /** Looks at an inode that was not met before. @returns whether it is a directory */
@@ -209,8 +205,7 @@ class Walk {
 
   #add(from: Buffer, at: number): void {
     if (this.#length === this.#part.length) {
-      this.#full.push(this.#part);
-      this.#part = Buffer.allocUnsafe(PART * this.#size);
+      this.#found(this.#part);
       this.#length = 0;
     }
     this.#length += from.copy(this.#part, this.#length, at, at + this.#size);

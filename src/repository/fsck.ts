@@ -91,8 +91,9 @@ class LinkCheck {
       return false;
     }
     try {
-      const { digests, others } = imageReferences(bytes, DIGEST_SIZE[this.#repository.algorithm]);
-      for (const ref of [...new Set([...digests.flatMap((part) => this.#present.missing(part)), ...others])].sort()) this.#missing('image-missing-object', path, ref);
+      const missing = new Set<ObjectId>();
+      const others = imageReferences(bytes, DIGEST_SIZE[this.#repository.algorithm], (digests) => this.#present.missing(digests).forEach((id) => missing.add(id)));
+      for (const ref of [...new Set([...missing, ...others])].sort()) this.#missing('image-missing-object', path, ref);
       return true;
     } catch (error) {
       this.#report.add('image-invalid', path, messageOf(error));

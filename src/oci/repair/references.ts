@@ -40,7 +40,11 @@ function referencesOf(repository: Repository, id: ObjectId): { objects: Buffer; 
   try {
     using file = repository.objects.open(id);
     const head = readAt(file, 0, Math.min(IMAGE_HEAD, file.stat().size));
-    if (isImage(head)) return { objects: Buffer.concat(imageReferences(readSmallFile(file, IMAGE_LIMIT), DIGEST_SIZE[repository.algorithm]).digests), streams: [] };
+    if (isImage(head)) {
+      const objects: Buffer[] = [];
+      imageReferences(readSmallFile(file, IMAGE_LIMIT), DIGEST_SIZE[repository.algorithm], (digests) => objects.push(Buffer.from(digests)));
+      return { objects: Buffer.concat(objects), streams: [] };
+    }
     using reader = repository.openStream(id);
     return { objects: reader.objectDigests, streams: reader.streamRefs };
   } catch (error) {
