@@ -10,8 +10,17 @@ export class Interruption extends Error {
   }
 }
 
+/** Why a command's signal aborted when its results cannot be written, because the disk is full, say. */
+export class OutputFailure extends Error {}
+
 /** What a shell shows for a program that such a signal ended. */
 const EXIT_CODES = [['SIGINT', 130], ['SIGTERM', 143]] as const;
+
+/** Waits until standard output took everything. @throws OutputFailure when it did not */
+export async function outputWritten(signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)));
+  if (signal.reason instanceof OutputFailure) throw signal.reason;
+}
 
 /**
  * Turns Ctrl-C, SIGTERM and a reader that closed standard output into one abort signal, so that commands
@@ -25,9 +34,10 @@ export function watchInterruptions(): AbortSignal {
       controller.abort(new Interruption(`interrupted by ${name}`, exitCode));
     });
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
     // `cfsbridge … | head` wants no more: that is no failure.
-    controller.abort(new Interruption('the reader closed standard output', 0));
+    controller.abort(error.code === 'EPIPE' ? new Interruption('the reader closed standard output', 0) : new OutputFailure('cannot write to standard output', { cause: error }));
   });
+  // Talk that nobody can hear is no reason to end the work.
+  process.stderr.on('error', () => undefined);
   return controller.signal;
 }

@@ -1,7 +1,7 @@
 import './memory.js';
 import { CommanderError } from 'commander';
 import { describeError, UsageError } from './errors.js';
-import { Interruption, watchInterruptions } from './interruption.js';
+import { Interruption, OutputFailure, outputWritten, watchInterruptions } from './interruption.js';
 import { Output } from './output.js';
 import { createProgram, helpHint } from './program.js';
 
@@ -11,17 +11,27 @@ const USAGE_ERROR = 2;
 export async function main(): Promise<number> {
   const signal = watchInterruptions();
   try {
-    await createProgram({ signal, out: new Output(process.stdout, signal) }).parseAsync();
-    return 0;
+    const status = await runCommand(signal);
+    await outputWritten(signal);
+    return status;
   } catch (error) {
-    // commander has already printed what is wrong, or the help that was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     if (error instanceof UsageError) {
       process.stderr.write(`error: ${error.message}\n${helpHint}\n`);
       return USAGE_ERROR;
     }
     if (signal.aborted && signal.reason instanceof Interruption) return signal.reason.exitCode;
-    process.stderr.write(`${describeError(error)}\n`);
+    process.stderr.write(`${describeError(signal.reason instanceof OutputFailure ? signal.reason : error)}\n`);
     return 1;
+  }
+}
+
+async function runCommand(signal: AbortSignal): Promise<number> {
+  try {
+    await createProgram({ signal, out: new Output(process.stdout, signal) }).parseAsync();
+    return 0;
+  } catch (error) {
+    // commander has already printed what is wrong, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
+    throw error;
   }
 }

@@ -59,3 +59,17 @@ test('a reader that goes away ends the command quietly', () => {
   assert.equal(stderr, '');
   assert.equal(status, 0);
 });
+
+const shell = (script: string): { status: number | null; stderr: string } => spawnSync('bash', ['-c', script, process.execPath, cfsbridge], { encoding: 'utf8' });
+
+for (const args of ['completion fish', '--help', '--version'])
+  test(`results that cannot be written are a failure with a reason: ${args}`, () => {
+    const { status, stderr } = shell(`"$0" "$1" ${args} >/dev/full`);
+    assert.match(stderr, /^Error: cannot write to standard output\n\nCaused by:\n {4}ENOSPC[^\n]*\n\nthe disk is full: [^\n]*\n$/);
+    assert.equal(status, 1);
+  });
+
+test('talk that cannot be written changes nothing', () => {
+  assert.equal(shell('"$0" "$1" nonsense 2>/dev/full').status, 2);
+  assert.equal(shell('"$0" "$1" --repo /nonexistent oci images 2>/dev/full').status, 1);
+});
