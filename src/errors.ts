@@ -15,12 +15,15 @@ export interface Place {
 export class BridgeError extends Error {
   readonly code: string;
   readonly place: Place;
+  /** The message without the place. */
+  readonly reason: string;
 
   constructor(code: string, message: string, options: ErrorOptions & { place?: Place } = {}) {
     super(message + describePlace(options.place ?? {}), options);
     this.name = new.target.name;
     this.code = code;
     this.place = options.place ?? {};
+    this.reason = message;
   }
 }
 

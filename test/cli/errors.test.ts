@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as z from 'zod';
 import { describeError } from '../../src/cli/errors.js';
+import { FormatError } from '../../src/errors.js';
+import { withLayer } from '../../src/oci/pull/import-layer.js';
 
 const failure = new Error('opening repository /nonexistent', { cause: new Error('No such file or directory') });
 
@@ -14,6 +17,10 @@ class SuppressedError extends Error {
   }
 }
 
+function failedParse(message: string): Error {
+  return new Error(message, { cause: z.object({ version: z.literal(1) }).safeParse({ version: 2 }).error });
+}
+
 const table: [string, unknown, string][] = [
   ['no cause', new Error('OCI reference not found: a'), 'Error: OCI reference not found: a'],
   ['one cause', failure, 'Error: opening repository /nonexistent\n\nCaused by:\n    No such file or directory'],
@@ -23,6 +30,19 @@ const table: [string, unknown, string][] = [
     'Error: listing\n\nCaused by:\n    0: opening repository /nonexistent\n    1: No such file or directory',
   ],
   ['the first failure counts, not that of the clean-up', new SuppressedError(new Error('close'), new Error('read')), 'Error: read'],
+  ['a cause that only repeats what was said is left out', new Error('a.tar: cut off', { cause: new Error('cut off') }), 'Error: a.tar: cut off'],
+  [
+    'nor is the place repeated that a layer adds',
+    withLayer(new FormatError('X', 'cut off', { place: { offset: 7 } }), 'sha256:1'),
+    'Error: importing a layer failed: cut off (layer sha256:1, offset 7)',
+  ],
+  ['what is wrong with JSON is said in words', failedParse('not this version'), 'Error: not this version\n\nCaused by:\n    version: Invalid input: expected 1'],
+  ['and not again', failedParse('at version: Invalid input: expected 1'), 'Error: at version: Invalid input: expected 1'],
+  [
+    'a full disk comes with advice',
+    new Error('pulling', { cause: Object.assign(new Error('cannot write'), { code: 'ENOSPC' }) }),
+    'Error: pulling\n\nCaused by:\n    cannot write\n\nthe disk is full: make room ("cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
+  ],
   ['something that is no error', 'text', 'Error: text'],
 ];
 

@@ -291,11 +291,10 @@ function placeFailure(error: StoreFailure, pieces: readonly (Buffer | PendingFil
 /** Adds the layer to what went wrong; failures of system calls on what a peer sent become typed errors. */
 export function withLayer(error: unknown, layer: string | undefined): unknown {
   const place = { ...(error instanceof BridgeError ? error.place : {}), ...(layer === undefined ? {} : { layer }) };
-  const message = (what: Error): string => `importing layer ${layer ?? 'without a name'} failed: ${what.message}`;
   if (error instanceof BridgeError) {
     if (layer === undefined || error.place.layer !== undefined) return error;
-    return new BridgeError(error.code, message(error), { cause: error, place });
+    return new BridgeError(error.code, `importing a layer failed: ${error.reason}`, { cause: error, place });
   }
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return error;
-  return new BridgeError(String(error.code), message(error), { cause: error, place });
+  return new BridgeError(String(error.code), `importing a layer failed: ${error.message}`, { cause: error, place });
 }
