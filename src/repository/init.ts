@@ -4,10 +4,11 @@ import { bytesOf } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
 import { isErrno, openPath, type Fd } from '../fd/fd.js';
 import { files } from '../native.js';
-import { createMeta } from './meta-file.js';
+import { linkMeta, metaFile } from './meta-file.js';
 import { algorithmName, checkReadable, newMeta, printMeta, type ErofsVersion, type Meta } from './meta.js';
 import type { Algorithm } from './object-id.js';
 import { readMeta } from './repository.js';
+import { firstObject, upgradeRepository } from './upgrade.js';
 
 /** That of the reference's command. */
 export const DEFAULT_ALGORITHM: Algorithm = 'sha512';
@@ -27,22 +28,26 @@ export interface InitOptions {
 
 /**
  * Makes a repository: the directory (mode 0700, parents as needed) and meta.json, which appears complete or not at all.
- * @returns `existing` when there already was one like this
- * @throws BridgeError `REPOSITORY_EXISTS` when there is a different one, `REPOSITORY_BUSY` when metadata is to be reset while
- *   somebody uses it, `VERITY_UNSUPPORTED` when the file system cannot protect it
+ * @returns `existing` when there already was one like this; `upgraded` when `ensure` met one of the old kind, without meta.json
+ * @throws BridgeError `REPOSITORY_EXISTS` when there is a different one, or objects of another algorithm, `REPOSITORY_BUSY` when
+ *   metadata is to be reset while somebody uses it, `VERITY_UNSUPPORTED` when the file system cannot protect it; nothing was
+ *   dropped then
  */
-export function initRepository(path: string, options: InitOptions = {}): 'created' | 'existing' {
+export function initRepository(path: string, options: InitOptions = {}): 'created' | 'existing' | 'upgraded' {
   const meta = newMeta(options.algorithm ?? DEFAULT_ALGORITHM, options.erofsVersion ?? 1);
   mkdirSync(dirname(resolve(path)), { recursive: true });
   makeRoot(path);
   using root = openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
-  if (options.resetMetadata === true) resetMetadata(root, path);
-  const existing = findMeta(root, path);
+  const existing = options.resetMetadata === true ? undefined : findMeta(root, path);
   if (existing !== undefined) {
     checkSame(path, existing, meta, options);
     return 'existing';
   }
-  createMeta(root, path, meta, options.insecure !== true);
+  checkObjects(root, path, meta.algorithm);
+  if (options.ensure === true && options.resetMetadata !== true && upgradeRepository(root, path) !== undefined) return 'upgraded';
+  using file = metaFile(root, path, meta, options.insecure !== true);
+  if (options.resetMetadata === true) resetMetadata(root, path);
+  linkMeta(root, path, file);
   return 'created';
 }
 
@@ -79,12 +84,22 @@ function checkSame(path: string, existing: { meta: Meta; verity: boolean }, want
   );
 }
 
+/** Objects are called by their digests: those of another algorithm could neither be used nor removed. */
+function checkObjects(root: Fd, path: string, wanted: Algorithm): void {
+  const found = firstObject(root)?.algorithm;
+  if (found === undefined || found === wanted) return;
+  throw new BridgeError(
+    'REPOSITORY_EXISTS',
+    `${path} has objects with ${algorithmName(found)} digests, not ${algorithmName(wanted)}: give that algorithm, change it afterwards with "cfsbridge migrate", or remove ${path}/objects first`,
+  );
+}
+
 function describe(meta: Meta): string {
   return `${algorithmName(meta.algorithm)}, EROFS format ${meta.erofsFormats?.default ?? 'unset'}`;
 }
 
 function resetMetadata(root: Fd, path: string): void {
-  if (!files.flock(root.number, 'exclusive')) throw new BridgeError('REPOSITORY_BUSY', `${path} is in use`);
+  if (!files.flock(root.number, 'exclusive')) throw new BridgeError('REPOSITORY_BUSY', `${path} is in use: end the programs that have it open and try again`);
   // meta.json first: without it nobody opens what is half removed.
   for (const name of ['meta.json', 'streams', 'images', 'verified']) {
     rmSync(`/proc/self/fd/${root.number}/${name}`, { recursive: true, force: true });

@@ -18,6 +18,11 @@ const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
  */
 export function createMeta(root: Fd, path: string, meta: Meta, secure: boolean): void {
   using file = metaFile(root, path, meta, secure);
+  linkMeta(root, path, file);
+}
+
+/** Names what `metaFile` made. @throws BridgeError `REPOSITORY_EXISTS` when somebody else was quicker */
+export function linkMeta(root: Fd, path: string, file: Fd): void {
   try {
     files.linkFd(file.number, root.number, NAME);
   } catch (error) {
@@ -52,8 +57,11 @@ export function verityUnsupported(path: string): BridgeError {
   );
 }
 
-/** An unnamed file with this content, on the disk and with nobody left who could write to it. */
-function metaFile(root: Fd, path: string, meta: Meta, secure: boolean): Fd {
+/**
+ * An unnamed meta.json, on the disk and with nobody left who could write to it.
+ * @throws BridgeError `VERITY_UNSUPPORTED`
+ */
+export function metaFile(root: Fd, path: string, meta: Meta, secure: boolean): Fd {
   const file = writtenFile(root, printMeta(meta));
   if (!secure || files.enableVerity(file.number, KERNEL_ALGORITHM[meta.algorithm])) return file;
   file.close();

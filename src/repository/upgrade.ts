@@ -34,7 +34,8 @@ export function upgradeRepository(root: Fd, path: string): Meta | undefined {
   }
 }
 
-function firstObject(root: Fd): { path: string; algorithm: Algorithm } | undefined {
+/** Any object, with the algorithm that its name is of. */
+export function firstObject(root: Fd): { path: string; algorithm: Algorithm } | undefined {
   for (const folder of listDirectory(root, 'objects').filter((name) => /^[0-9a-f]{2}$/.test(name))) {
     for (const name of listDirectory(root, `objects/${folder}`)) {
       const algorithm = (['sha256', 'sha512'] as const).find((known) => name.length === 2 * DIGEST_SIZE[known] - 2 && /^[0-9a-f]+$/.test(name));

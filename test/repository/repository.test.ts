@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { BridgeError, NotFoundError } from '../../src/errors.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
+import { fastFolder } from '../support/fast-folder.js';
 import { decodeTag, encodeTag, listTags, readTag, removeTag, writeTag } from '../../src/repository/tags.js';
 
 function temporary(t: TestContext): string {
@@ -40,6 +41,32 @@ test('resetting metadata keeps the objects', async (t) => {
   }
   assert.equal(initRepository(path, { insecure: true, algorithm: 'sha256', resetMetadata: true }), 'created');
   assert.deepEqual(readdirSync(path).sort(), ['meta.json', 'objects']);
+});
+
+test('a refused reset drops nothing', async (t) => {
+  const path = temporary(t);
+  initRepository(path, { insecure: true });
+  mkdirSync(join(path, 'streams/refs/oci'), { recursive: true });
+  mkdirSync(join(path, 'objects/ab'), { recursive: true });
+  writeFileSync(join(path, 'objects/ab', 'c'.repeat(126)), '');
+  assert.throws(() => initRepository(path, { insecure: true, algorithm: 'sha256', resetMetadata: true }), code('REPOSITORY_EXISTS'));
+  const onTmpfs = mkdtempSync(join(fastFolder, 'repository-'));
+  t.after(() => rmSync(onTmpfs, { recursive: true }));
+  initRepository(onTmpfs, { insecure: true });
+  mkdirSync(join(onTmpfs, 'streams'));
+  assert.throws(() => initRepository(onTmpfs, { resetMetadata: true }), code('VERITY_UNSUPPORTED'));
+  assert.deepEqual(readdirSync(onTmpfs).sort(), ['meta.json', 'streams']);
+  assert.deepEqual(readdirSync(path).sort(), ['meta.json', 'objects', 'streams']);
+});
+
+test('objects without meta.json are not given another algorithm', async (t) => {
+  const path = temporary(t);
+  mkdirSync(join(path, 'objects/ab'), { recursive: true });
+  writeFileSync(join(path, 'objects/ab', 'c'.repeat(62)), '');
+  for (const ensure of [false, true]) assert.throws(() => initRepository(path, { insecure: true, ensure }), code('REPOSITORY_EXISTS'));
+  assert.equal(initRepository(path, { algorithm: 'sha256', erofsVersion: 2, ensure: true }), 'upgraded');
+  using repository = await Repository.open(path);
+  assert.deepEqual([repository.algorithm, repository.verityRequired], ['sha256', false]);
 });
 
 test('opening waits for an exclusive lock and can be called off', async (t) => {

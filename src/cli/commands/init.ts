@@ -25,6 +25,7 @@ export async function run(session: Session, [path]: [string | undefined], option
     const kept = options.ensure ? ' (existing configuration preserved)' : '';
     return session.out.line(`Repository already initialized at ${place}${kept}`);
   }
+  if (outcome === 'upgraded') return session.out.line(`Upgraded legacy repository at ${place}`);
   await session.out.line(`Initialized composefs repository at ${place}`);
   await session.out.line(`  algorithm: ${algorithmName(algorithm ?? DEFAULT_ALGORITHM)}`);
   await session.out.line(`  verity:    ${options.insecure ? 'not required (insecure)' : 'required'}`);

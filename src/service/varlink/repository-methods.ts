@@ -9,12 +9,12 @@ import type { ConnectionRepositories } from './handles.js';
 import { messageOf } from './internal-error.js';
 import { repositoryInterface, repositoryMethods, type NewRepository, type RepositoryChoice } from './repository-interface.js';
 
+const STATUS = { created: 'Created', existing: 'Opened', upgraded: 'Upgraded' } as const;
+
 export function openingHandlers(repositories: ConnectionRepositories): [string, VarlinkHandler][] {
   return [
     handle(repositoryMethods.InitRepository, async (parameters) => ({ parameters: { created: make(parameters, false) === 'created' } })),
-    handle(repositoryMethods.EnsureRepository, async (parameters) => ({
-      parameters: { status: make(parameters, true) === 'created' ? ('Created' as const) : ('Opened' as const) },
-    })),
+    handle(repositoryMethods.EnsureRepository, async (parameters) => ({ parameters: { status: STATUS[make(parameters, true)] } })),
     handle(repositoryMethods.OpenRepository, async (choice, { signal }) => {
       const path = pathOf(choice);
       const opened = await repositories.open(path, signal).catch((error: unknown) => {
@@ -31,7 +31,7 @@ export function openingHandlers(repositories: ConnectionRepositories): [string, 
   ];
 }
 
-function make({ path, algorithm, insecure }: NewRepository, ensure: boolean): 'created' | 'existing' {
+function make({ path, algorithm, insecure }: NewRepository, ensure: boolean): ReturnType<typeof initRepository> {
   return initRepository(path, { ...(algorithm != null && { algorithm: usableAlgorithm(algorithm) }), insecure: insecure === true, ensure });
 }
 

@@ -1,6 +1,6 @@
 // Every difference that docs/cfsctl.md lists and that shows in one call; others have tests of their own.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { whyNoPeers } from '../peers.js';
@@ -37,6 +37,11 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
     ['tags of manifests that are not there', 'oci tag $zeros new', 'oci tag $config new'],
     ['tags that no command could be asked about', 'oci pull oci:$layout:first @new'],
     ['a secure repository asked for where an insecure one is', 'init', 'init --erofs-version 1'],
+    [
+      'another algorithm than that of the objects',
+      'init --insecure --reset-metadata --algorithm fsverity-sha256-12',
+      { line: 'init --insecure --algorithm fsverity-sha256-12', prepare: (path) => rmSync(join(path, 'meta.json')) },
+    ],
     ['an OCI folder of several images without the name of one', 'oci pull oci:$layout new'],
     [
       'writing where a feature says that only programs that know it may',
@@ -47,6 +52,13 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
   for (const [what, ...cases] of refused)
     for (const one of cases.map((each) => (typeof each === 'string' ? { line: each } : each)))
       test(`refused: ${what}: ${one.line}`, () => assert.deepEqual(statuses(one), [0, 1, true]));
+
+  test('a reset that is refused, for want of fs-verity, drops nothing', () => {
+    const [theirs, ours] = subjects.ask({ line: 'init --reset-metadata' });
+    const names = ({ state }: Outcome): number => state.filter((line) => line.startsWith('streams/')).length;
+    assert.deepEqual([theirs.status, ours.status, names(theirs)], [1, 1, 0]);
+    assert.ok(names(ours) > 5);
+  });
 
   test('a layer is verified', () => {
     const [theirs, ours] = subjects.ask({ line: 'oci import-layer $zeros', input: { layer: 'first' }, on: 'empty' });

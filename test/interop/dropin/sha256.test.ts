@@ -6,7 +6,7 @@ import { initCases, repositoryCases } from './cases-repository.js';
 import { asCase, testCases, type Case } from './cases.js';
 
 const lines = [
-  'init --insecure', 'init --insecure --ensure', 'init --insecure --algorithm fsverity-sha256-12', 'init --insecure --reset-metadata',
+  'init --insecure', 'init --insecure --ensure', 'init --insecure --algorithm fsverity-sha256-12',
   'cat oci-config-$config', 'gc', 'gc -n -r oci-layer-$app --root $image', 'images --no-trunc', 'images --json', 'fsck', '--hash sha512 images',
   'create-image $rootfs new', '--erofs-version 2 create-image $rootfs two', 'compute-id $rootfs', '--hash sha512 compute-id $rootfs',
   'create-dumpfile $rootfs', 'image-objects refs/web', 'dump-files $image /usr', 'import-image some/name',

@@ -1,6 +1,6 @@
 // Repositories over varlink: what each method does, by a client of the same package.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { verifyLayerStream } from '../../../src/oci/pull/verified.js';
@@ -55,6 +55,10 @@ test('a repository is made once', async () => {
   await fails(client.call(repositoryMethods.InitRepository, { ...made, algorithm: 'md5' }), 'org.composefs.Repository.InvalidSpec');
   const other = join(server.folder, 'ensured');
   assert.deepEqual((await client.call(repositoryMethods.EnsureRepository, { path: other, insecure: true })).parameters, { status: 'Created' });
+  const old = join(server.folder, 'old');
+  mkdirSync(join(old, 'objects/ab'), { recursive: true });
+  writeFileSync(join(old, 'objects/ab', 'c'.repeat(62)), '');
+  assert.deepEqual((await client.call(repositoryMethods.EnsureRepository, { ...made, path: old })).parameters, { status: 'Upgraded' });
 });
 
 test('what is opened', async () => {
