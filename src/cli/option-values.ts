@@ -10,6 +10,12 @@ export function erofsVersion(description: string): Option {
   });
 }
 
+/** Parses a path; an empty one is a variable that was never set. */
+export function path(value: string): string {
+  if (value === '') throw new InvalidArgumentError('Expected a path.');
+  return value;
+}
+
 /**
  * Parses a digest argument: `sha256:…`, or one of an algorithm that no content here has, so that it is not found instead of being
  * wrong usage. Source of the format: the image specification of OCI, "Digests".

@@ -1,32 +1,33 @@
-import { Option, type Command } from 'commander';
+import { Argument, Option, type Command } from 'commander';
 import { lazily } from './lazily.js';
+import { path } from './option-values.js';
 import type { Session } from './session.js';
 
 /** The commands that make images of folders and look into images. */
 export function defineImageCommands(program: Command, session: Session): void {
   folderOptions(program.command('create-image'))
     .description('Store the files of a folder, and an image of it; print the image’s id')
-    .argument('<path>', 'The folder')
+    .addArgument(folder())
     .argument('[name]', 'Name for the image')
     .addHelpText('after', '\nExample:\n  $ cfsbridge create-image /srv/rootfs web')
     .action(lazily(session, () => import('./commands/create-image.js')));
 
   folderOptions(program.command('compute-id'))
     .description('Print the id an image of a folder would have, without storing anything')
-    .argument('<path>', 'The folder')
+    .addArgument(folder())
     .addHelpText('after', '\nExample:\n  $ cfsbridge --no-repo --hash sha256 compute-id /srv/rootfs')
     .action(lazily(session, () => import('./commands/compute-id.js')));
 
   folderOptions(program.command('create-dumpfile'))
     .description('Print a folder as a dumpfile, without storing anything')
-    .argument('<path>', 'The folder')
+    .addArgument(folder())
     .addHelpText('after', '\nExample:\n  $ cfsbridge --no-repo create-dumpfile /srv/rootfs > rootfs.dump')
     .action(lazily(session, () => import('./commands/create-dumpfile.js')));
 
   program
     .command('compute-karg')
     .description('Print the kernel argument that names the bootable image of a folder, without storing anything')
-    .argument('<path>', 'The folder')
+    .addArgument(folder())
     .addOption(takenAsItIs())
     .addHelpText('after', '\nExample:\n  $ cfsbridge --no-repo --erofs-version 1 compute-karg /mnt/base > /etc/kernel/cmdline')
     .action(lazily(session, () => import('./commands/compute-karg.js')));
@@ -64,6 +65,10 @@ function folderOptions(command: Command): Command {
         .choices(['allowlist-only', 'keep-user-xattrs'])
         .default('allowlist-only'),
     );
+}
+
+function folder(): Argument {
+  return new Argument('<path>', 'The folder').argParser(path);
 }
 
 function takenAsItIs(): Option {

@@ -1,6 +1,6 @@
-import { Option, type Command } from 'commander';
+import { Argument, Option, type Command } from 'commander';
 import { lazily } from './lazily.js';
-import { erofsVersion, mountOptions } from './option-values.js';
+import { erofsVersion, mountOptions, path } from './option-values.js';
 import type { Session } from './session.js';
 
 /** The commands about a repository as such. */
@@ -8,7 +8,7 @@ export function defineRepositoryCommands(program: Command, session: Session): vo
   program
     .command('init')
     .description('Create a repository: its directory and meta.json')
-    .argument('[path]', 'Its directory; default: what --repo, --user or --system says')
+    .addArgument(new Argument('[path]', 'Its directory; default: what --repo, --user or --system says').argParser(path))
     .option('--algorithm <algorithm>', 'Digests of its objects: fsverity-sha512-12 (the default) or fsverity-sha256-12')
     .option('--insecure', 'Work without fs-verity, which some file systems lack')
     .option('--reset-metadata', 'Drop meta.json and all names of an existing repository, keep its objects')

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { Argument, Option, type Command } from 'commander';
 import { VERSION } from '../version.js';
 import { lazily } from './lazily.js';
-import { erofsVersion } from './option-values.js';
+import { erofsVersion, path } from './option-values.js';
 import { defineImageCommands } from './program-image.js';
 import { defineOciCommands } from './program-oci.js';
 import { defineRepositoryCommands } from './program-repository.js';
@@ -23,12 +23,12 @@ export function createProgram(session: Session): Command {
     .description('Turns container images into a composefs repository, and works on such repositories')
     .version(versionLine(), '-V, --version', 'Print version')
     .helpOption('-h, --help', 'Print help')
-    .helpCommand('help [command]', 'Print the help of a command')
+    .helpCommand(false)
     .showHelpAfterError(helpHint)
     .exitOverride();
 
   program
-    .addOption(new Option('--repo <path>', 'Repository to work on').conflicts(['user', 'system']))
+    .addOption(new Option('--repo <path>', 'Repository to work on').argParser(path).conflicts(['user', 'system']))
     .option('--no-repo', 'Open no repository, in commands that need none')
     .addOption(new Option('--user', "Repository at the user's standard place, ~/.var/lib/composefs").conflicts('system'))
     .option('--system', "Repository at the system's standard place, /sysroot/composefs")
@@ -61,8 +61,24 @@ export function createProgram(session: Session): Command {
     .addHelpText('after', '\nExample:\n  $ source <(cfsbridge completion bash)')
     .action(lazily(session, () => import('./commands/completion.js')));
 
+  program
+    .command('help')
+    .description('Print the help of a command')
+    .argument('[command...]', 'Its words, like oci pull')
+    .addHelpText('after', '\nExample:\n  $ cfsbridge help oci pull')
+    .action((words: string[]) => helpOf(program, words));
+
   program.addHelpText('after', '\nExample:\n  $ cfsbridge --repo /srv/images oci images');
   return program;
+}
+
+function helpOf(program: Command, words: readonly string[]): void {
+  let command = program;
+  for (const word of words) {
+    const next = command.commands.find((child) => child.name() === word || child.aliases().includes(word));
+    command = next ?? command.error(`error: unknown command '${word}'`);
+  }
+  command.help();
 }
 
 /** What this program is; called as cfsctl, also which cfsctl it does the work of, in the place where scripts look for that. */

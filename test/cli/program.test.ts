@@ -14,6 +14,10 @@ const usage: [string[], number, RegExp][] = [
   [['mount', 'x', '/mnt', '--upperdir', '/tmp'], 2, /require each other/],
   [['mount', 'x', '/mnt', '--read-write'], 2, /requires '--upperdir'/],
   [['nonsense'], 2, /unknown command 'nonsense'/],
+  [['help', 'oci', 'nonsense'], 2, /unknown command 'nonsense'/],
+  [['--repo', '', 'images'], 2, /Expected a path/],
+  [['init', ''], 2, /Expected a path/],
+  [['compute-id', ''], 2, /Expected a path/],
   [['completion'], 2, /missing required argument 'shell'/],
   [['completion', 'csh'], 2, /Allowed choices are bash, zsh, fish/],
   [['--hash', 'md5', 'completion', 'bash'], 2, /Allowed choices are sha256, sha512/],
@@ -38,6 +42,18 @@ test('help and version go to standard output with status 0', () => {
     assert.equal(status, 0);
     assert.match(stdout, /Usage: cfsbridge[^]*Example/);
   }
+});
+
+test('help knows the commands of commands', () => {
+  for (const args of [['help', 'oci', 'pull'], ['oci', 'help', 'pull'], ['oci', 'pull', '--help']]) assert.match(runCli(args).stdout, /^Usage: cfsbridge oci pull /);
+  assert.match(runCli(['help', 'list-images']).stdout, /^Usage: cfsbridge images/);
+});
+
+test('arguments that are no UTF-8 are refused instead of changed', () => {
+  const { status, stderr } = shell(`"$0" "$1" --repo $'/bad\\xff' images`);
+  assert.match(stderr, /invalid UTF-8/);
+  assert.equal(status, 2);
+  assert.match(shell('"$0" "$1" --repo /good\ufffd images').stderr, /no repository at/);
 });
 
 test('the command works through a symlink and from another folder', () => {
