@@ -23,13 +23,23 @@ export function checkMountOptions({ upperdir, workdir, readWrite }: MountCommand
 
 /** Mounts an image of the repository on a directory; it stays mounted when the program ends. */
 export function mountInto(repository: Repository, id: ObjectId, mountpoint: string, options: MountCommandOptions): void {
-  using upper = openDirectory(options.upperdir);
-  using work = openDirectory(options.workdir);
-  using idmap = options.idmap === undefined ? undefined : openPath(bytesOf(options.idmap));
+  openNamed('mountpoint', mountpoint)?.close();
+  using upper = openNamed('--upperdir', options.upperdir);
+  using work = openNamed('--workdir', options.workdir);
+  using idmap = openNamed('--idmap', options.idmap, constants.O_RDONLY);
   using mount = mountStored(repository, id, { upper: upper && work && { upper, work }, readWrite: options.readWrite === true, idmap });
   attachMount(mount, bytesOf(mountpoint));
 }
 
-function openDirectory(path: string | undefined): Fd | undefined {
-  return path === undefined ? undefined : openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+const PROBLEMS: Readonly<Record<string, string>> = { ENOENT: 'does not exist', ENOTDIR: 'is not a directory' };
+
+/** Opens what an argument names; failures say which one it was. */
+function openNamed(argument: string, path: string | undefined, flags = constants.O_RDONLY | constants.O_DIRECTORY): Fd | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return openPath(bytesOf(path), flags);
+  } catch (cause) {
+    const problem = cause instanceof Error && 'code' in cause ? PROBLEMS[String(cause.code)] : undefined;
+    throw new Error(`${argument} "${path}" ${problem ?? 'cannot be opened'}`, { cause });
+  }
 }

@@ -57,7 +57,9 @@ describe('mount', { skip: unable }, () => {
     ['an upper directory without a work directory', ['--upperdir', '/tmp'], /require each other/],
     ['--read-write alone', ['--read-write'], /requires '--upperdir' and '--workdir'/],
     ['an --idmap that is no namespace', ['--idmap', '/etc/passwd'], /not a user namespace like \/proc\/PID\/ns\/user/],
-    ['an --idmap that is not there', ['--idmap', '/nowhere'], /ENOENT.*\/nowhere/],
+    ['an --idmap that is not there', ['--idmap', '/nowhere'], /--idmap "\/nowhere" does not exist/],
+    ['an upper directory that is not there', ['--upperdir', '/nowhere', '--workdir', '/tmp'], /--upperdir "\/nowhere" does not exist/],
+    ['a work directory that is a file', ['--upperdir', '/tmp', '--workdir', '/etc/passwd'], /--workdir "\/etc\/passwd" is not a directory/],
     ['--require-verity in an insecure repository', ['--require-verity'], /without fs-verity/],
   ];
   for (const [what, options, said] of refused)
@@ -66,6 +68,12 @@ describe('mount', { skip: unable }, () => {
       assert.notEqual(status, 0);
       assert.match(stderr, said);
     });
+
+  test('refused: a mountpoint that is not there', () => {
+    const { status, stderr } = runCli(['--repo', repository, 'mount', 'refs/web', '/nowhere']);
+    assert.match(stderr, /^Error: mountpoint "\/nowhere" does not exist/);
+    assert.equal(status, 1);
+  });
 
   test('root of a rootless container is told which capability is missing', (t) => {
     if (spawnSync('unshare', ['--user', '--map-root-user', 'true']).status !== 0) return t.skip('no user namespaces here');
