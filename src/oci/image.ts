@@ -1,6 +1,6 @@
 // Images in a repository: found by tag or digest, opened with every digest checked, listed and shown.
 import { bytesOf } from '../bytes.js';
-import { NotFoundError } from '../errors.js';
+import { BridgeError, NotFoundError } from '../errors.js';
 import { erofsVersions } from '../repository/meta.js';
 import type { ObjectId } from '../repository/object-id.js';
 import type { Repository } from '../repository/repository.js';
@@ -77,6 +77,11 @@ export async function openImage(repository: Repository, reference: string): Prom
   const manifest = parseManifest(manifestStream.bytes);
   const configStream = await readConfig(repository, manifest.config.digest, manifestStream.namedRefs.get(`config:${manifest.config.digest}`));
   return { digest, manifest, manifestStream, configStream, config: isContainerImage(manifest) ? parseConfig(configStream.bytes) : undefined };
+}
+
+/** What is said when an artifact is asked for its files. */
+export function notAnImage(reference: string): BridgeError {
+  return new BridgeError('NOT_AN_IMAGE', `"${reference}" is an artifact and no container image: it has no file tree`);
 }
 
 /**

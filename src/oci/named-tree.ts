@@ -1,7 +1,7 @@
 import { toBootTree } from '../boot/boot-tree.js';
 import { BridgeError } from '../errors.js';
 import { imageTree } from './image-tree.js';
-import { openConfig, openImage, type StoredConfig } from './image.js';
+import { notAnImage, openConfig, openImage, type StoredConfig } from './image.js';
 import { parseConfig } from './manifest.js';
 import type { Repository } from '../repository/repository.js';
 import type { XattrMode } from '../tree/oci-transform.js';
@@ -43,6 +43,7 @@ async function configOnly(repository: Repository, digest: string): Promise<Found
 }
 
 async function wholeImage(repository: Repository, tag: string): Promise<Found> {
-  const { manifestStream, configStream } = await openImage(repository, tag);
+  const { manifestStream, configStream, config } = await openImage(repository, tag);
+  if (config === undefined) throw notAnImage(tag);
   return { config: configStream, streams: [manifestStream.stream, configStream.stream] };
 }

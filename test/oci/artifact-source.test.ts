@@ -13,6 +13,7 @@ import { objectPath } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
 import { CONTENT_TYPES } from '../../src/repository/splitstream-format.js';
 import { withoutLeak } from '../fd/open-fds.js';
+import { runCli } from '../cli/run-cli.js';
 import { newLayout, newRepository, sha256, tarOf, type Layout } from './source-layout.js';
 
 const BLOBS = { none: Buffer.alloc(0), tiny: Buffer.from('x'), small: randomBytes(5000), large: randomBytes(5 << 20) };
@@ -46,6 +47,17 @@ test('blobs of any size are stored as one object each', async (t) => {
   const again = await pull(repository, layout, 'art');
   assert.equal(again.manifestStream, result.manifestStream);
   assert.ok(again.layers.every(({ stats }) => stats === undefined));
+});
+
+test('an artifact has no files', async (t) => {
+  const layout = newLayout(t);
+  layout.publish({ art: layout.artifact(['1']) });
+  const { path, repository } = await newRepository(t);
+  await pull(repository, layout, 'art');
+  for (const command of [['dump', 'art'], ['compute-id', 'art'], ['mount', 'art', path], ['prepare-boot', 'art', '--bootdir', path]]) {
+    const { status, stderr } = runCli(['--repo', path, 'oci', ...command]);
+    assert.deepEqual([status, stderr], [1, 'Error: "art" is an artifact and no container image: it has no file tree\n']);
+  }
 });
 
 test('artifacts that share the config {} do not get into each other’s way', async (t) => {

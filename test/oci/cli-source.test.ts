@@ -30,7 +30,8 @@ test('an image goes from a folder into a repository and on into another one', (t
 });
 
 const failures: [what: string, args: (folder: string) => string[], status: number, message: RegExp][] = [
-  ['a transport that is not known', () => ['oci', 'pull', 'docker://debian'], 1, /oci-archive:/],
+  ['a transport that is not known', () => ['oci', 'pull', 'docker://debian'], 1, /oci-archive:.*registries are not read/],
+  ['an archive that is a folder', (folder) => ['oci', 'pull', `oci-archive:${folder}`], 1, /^Error: \S+ is no archive: it is not a regular file/],
   ['a folder that is not there', (folder) => ['oci', 'pull', `oci:${folder}/nothing`], 1, /no folder/],
   ['a copy from nowhere', (folder) => ['oci', 'copy', 'x', '--from', `${folder}/nothing`], 1, /opening source repository/],
   ['a copy without --from', () => ['oci', 'copy', 'x'], 2, /--from/],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, renameSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -117,6 +117,7 @@ const notLayouts: [what: string, change: (path: string) => void, code: string][]
   ['a layout of the future', (path) => writeFileSync(join(path, 'oci-layout'), '{"imageLayoutVersion":"2.0.0"}'), 'LAYOUT_INVALID'],
   ['an oci-layout that is too long', (path) => truncateSync(join(path, 'oci-layout'), 1 << 20), 'LAYOUT_INVALID'],
   ['an index.json that is a symlink', (path) => { renameSync(join(path, 'index.json'), join(path, 'x')); symlinkSync('x', join(path, 'index.json')); }, 'SYMLINK'],
+  ['an index.json that is a folder', (path) => { unlinkSync(join(path, 'index.json')); mkdirSync(join(path, 'index.json')); }, 'NOT_A_FILE'],
   ['an index.json of 1 TiB', (path) => truncateSync(join(path, 'index.json'), 2 ** 40), 'FILE_TOO_LARGE'],
 ];
 for (const [what, change, code] of notLayouts) {

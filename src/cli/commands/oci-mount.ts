@@ -1,5 +1,5 @@
 import { NotFoundError } from '../../errors.js';
-import { erofsImage, openImage } from '../../oci/image.js';
+import { erofsImage, notAnImage, openImage } from '../../oci/image.js';
 import { isDigest } from '../../oci/manifest.js';
 import type { Repository } from '../../repository/repository.js';
 import { readTag } from '../../repository/tags.js';
@@ -11,7 +11,8 @@ import type { Session } from '../session.js';
 export async function run(session: Session, [name, mountpoint]: [string, string], options: MountCommandOptions & { bootable?: true }): Promise<void> {
   checkMountOptions(options);
   using repository = await openRepository(session, options, 'read');
-  const { configStream } = await openImage(repository, reference(repository, name));
+  const { configStream, config } = await openImage(repository, reference(repository, name));
+  if (config === undefined) throw notAnImage(name);
   const id = erofsImage(repository, configStream, options.bootable);
   if (id === undefined) throw new NotFoundError(options.bootable ? `no EROFS image to boot from belongs to "${name}"; pull it with --bootable` : `no EROFS image belongs to "${name}"; pull it again`);
   mountInto(repository, id, mountpoint, options);

@@ -2,10 +2,10 @@ import { constants } from 'node:fs';
 import { bytesOf, showBytes, type ByteString } from '../../bytes.js';
 import { FormatError, NotFoundError } from '../../errors.js';
 import { isErrno, openPath, type Fd } from '../../fd/fd.js';
-import { CONTENT_FLAGS, checkContent } from '../../layer/content.js';
+import { CONTENT_FLAGS } from '../../layer/content.js';
 import { decompressedArchive } from './archive-copy.js';
 import { normalize, readMembers, type Member } from './archive-members.js';
-import { ImageFile, type ImageFiles } from './image-files.js';
+import { checkRegular, ImageFile, type ImageFiles } from './image-files.js';
 
 /** Docker made archives in which equal layers are symlinks to each other. */
 const MAX_LINKS = 8;
@@ -65,7 +65,7 @@ function openArchive(path: string): Fd {
     throw error;
   }
   try {
-    checkContent(fd);
+    checkRegular(fd, `${path} is no archive: it`);
     return fd;
   } catch (error) {
     fd.close();

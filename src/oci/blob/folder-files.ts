@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { bytesOf, showBytes, type ByteString } from '../../bytes.js';
 import { FormatError, NotFoundError } from '../../errors.js';
 import { isErrno, openBeneath, openPath, type Fd } from '../../fd/fd.js';
-import { CONTENT_FLAGS, checkContent } from '../../layer/content.js';
-import { ImageFile, type ImageFiles } from './image-files.js';
+import { CONTENT_FLAGS } from '../../layer/content.js';
+import { checkRegular, ImageFile, type ImageFiles } from './image-files.js';
 
 /** An image's files in a folder. Symlinks below the folder are not followed: they could lead anywhere. */
 export class FolderFiles implements ImageFiles {
@@ -36,7 +36,7 @@ export class FolderFiles implements ImageFiles {
       throw error;
     }
     try {
-      return new ImageFile(fd, 0, checkContent(fd));
+      return new ImageFile(fd, 0, checkRegular(fd, `${showBytes(name)} in ${this.shown}`));
     } catch (error) {
       fd.close();
       throw error;

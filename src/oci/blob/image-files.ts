@@ -1,4 +1,4 @@
-import { read } from 'node:fs';
+import { constants, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
@@ -21,6 +21,18 @@ export interface ImageFiles extends Disposable {
    * @throws FormatError when there is something else of that name
    */
   open(name: ByteString): ImageFile | undefined;
+}
+
+/**
+ * Reading from anything else could wait forever or never end.
+ * @param what the file in messages
+ * @returns its size in bytes
+ * @throws FormatError `NOT_A_FILE`
+ */
+export function checkRegular(fd: Fd, what: string): number {
+  const { mode, size } = fd.stat();
+  if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new FormatError('NOT_A_FILE', `${what} is not a regular file`);
+  return size;
 }
 
 /** An open file, or the part of an open archive that a file is. */

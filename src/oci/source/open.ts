@@ -34,6 +34,8 @@ const TRANSPORTS: Readonly<Record<string, Opener>> = {
   dir: (rest, { platform }) => openDirImage(rest, platform),
 };
 
+const REGISTRIES = 'registries are not read: "skopeo copy docker://NAME oci:DIR" or "podman pull NAME" brings an image here first';
+
 /** The transports that `openSource` knows, without their colons. */
 export const TRANSPORT_NAMES: readonly string[] = Object.keys(TRANSPORTS);
 
@@ -51,7 +53,7 @@ export function isStorageReference(reference: string): boolean {
 export async function openSource(reference: string, options: OpenSourceOptions = {}): Promise<ImageSource> {
   const { name, rest } = transportOf(reference);
   const open = Object.hasOwn(TRANSPORTS, name) ? TRANSPORTS[name] : undefined;
-  if (open === undefined) throw new NotFoundError(`"${reference}" does not start with one of ${TRANSPORT_NAMES.map((known) => `${known}:`).join(', ')}`);
+  if (open === undefined) throw new NotFoundError(`"${reference}" does not start with one of ${TRANSPORT_NAMES.map((known) => `${known}:`).join(', ')}; ${REGISTRIES}`);
   return open(rest, options);
 }
 
