@@ -8,6 +8,9 @@ import type { Area, Repository } from './repository.js';
 
 export const AREAS: readonly Area[] = ['images', 'streams'];
 
+/** `<digest of the subject>/<digest of the artifact>` are below it. */
+export const REFERRERS = 'streams/refs/oci-referrers';
+
 /** Something that has to stay, with all it refers to. */
 export interface Root {
   id: ObjectId;
@@ -21,6 +24,10 @@ export interface Roots {
   roots: Root[];
   /** Names that refs lead to, as paths below the repository; they stay even when their object is missing. */
   names: Set<ByteString>;
+  /** Names that refs lead to and that are not there. They may be restored. */
+  missing: Set<ByteString>;
+  /** Refs that keep something only as long as something else stays, see `Referrers`. */
+  referrers: ByteString[];
 }
 
 /**
@@ -28,9 +35,13 @@ export interface Roots {
  * @param asked names of streams or images, without any folder
  */
 export function collectRoots(repository: Repository, asked: readonly ByteString[], report: GcReport): Roots {
-  const found: Roots = { roots: [], names: new Set() };
+  const found: Roots = { roots: [], names: new Set(), missing: new Set(), referrers: [] };
   for (const area of AREAS) {
-    for (const ref of walkLinks(repository.root, `${area}/refs`)) addRef(repository, area, `${area}/refs/${ref}`, found, report);
+    for (const ref of walkLinks(repository.root, `${area}/refs`)) {
+      const path = `${area}/refs/${ref}`;
+      if (isReferrer(repository, path)) found.referrers.push(path);
+      else addRef(repository, area, path, found, report);
+    }
   }
   for (const name of asked) {
     const added = AREAS.map((area) => addName(repository, area, name, `${area}/${name}`, found));
@@ -39,7 +50,13 @@ export function collectRoots(repository: Repository, asked: readonly ByteString[
   return found;
 }
 
-function addRef(repository: Repository, area: Area, path: ByteString, found: Roots, report: GcReport): void {
+/** Whether this is a ref of an artifact that refers to another manifest, named by the digests of both. */
+function isReferrer(repository: Repository, path: ByteString): boolean {
+  return path.startsWith(`${REFERRERS}/`) && path.split('/').length === 5 && entryType(repository.root, path) === constants.S_IFLNK;
+}
+
+/** What a ref keeps; one that leads nowhere is reported. */
+export function addRef(repository: Repository, area: Area, path: ByteString, found: Omit<Roots, 'referrers'>, report: GcReport): void {
   if (entryType(repository.root, path) !== constants.S_IFLNK) {
     report.add('foreign-file', path, 'not a symlink');
     return;
@@ -49,10 +66,13 @@ function addRef(repository: Repository, area: Area, path: ByteString, found: Roo
   // A ref that passes its name over and leads to an object right away keeps that object.
   const id = asObject(target, repository);
   if (id !== undefined) found.roots.push({ id, area, path });
-  else report.add('dangling-ref', path, `there is no ${showBytes(target)}; remove the ref, or pull what it stood for`);
+  else {
+    found.missing.add(`${area}/${target.split('/').at(-1) ?? ''}`);
+    report.add('dangling-ref', path, `there is no ${showBytes(target)}; remove the ref, or pull what it stood for`);
+  }
 }
 
-function addName(repository: Repository, area: Area, name: ByteString, path: ByteString, found: Roots): boolean {
+function addName(repository: Repository, area: Area, name: ByteString, path: ByteString, found: Omit<Roots, 'referrers' | 'missing'>): boolean {
   let id: ObjectId | undefined;
   try {
     checkName(name);

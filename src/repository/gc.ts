@@ -4,6 +4,7 @@ import { isErrno } from '../fd/fd.js';
 import { BridgeError } from '../errors.js';
 import { deployedNames, isObjectOpen, mountedNames } from './gc-in-use.js';
 import { listObjectTable, type ObjectListing, type ObjectTable } from './gc-objects.js';
+import { Referrers } from './gc-referrers.js';
 import { GcReport, type ImageUse } from './gc-report.js';
 import { collectRoots } from './gc-roots.js';
 import { sweepLeftovers, sweepNames, sweepObjects } from './gc-sweep.js';
@@ -39,10 +40,12 @@ export async function collectGarbage(repository: Repository, options: GcOptions 
   }
   const listing = await listObjectTable(repository, signal);
   const walk = new Walk(repository, listing.table, report, signal);
-  const { roots, names } = collectRoots(repository, options.roots ?? [], report);
-  for (const root of roots) await walk.from(root);
+  const found = collectRoots(repository, options.roots ?? [], report);
+  for (const root of found.roots) await walk.from(root);
   await keepImagesInUse(repository, listing.table, walk, report);
-  await sweep(repository, listing, names, report, signal);
+  const referrers = new Referrers(repository, listing.table, found);
+  await referrers.keep(walk, report);
+  await sweep(repository, listing, found.names, referrers, report, signal);
   return report;
 }
 
@@ -68,8 +71,9 @@ async function keepImagesInUse(repository: Repository, table: ObjectTable, walk:
   }
 }
 
-async function sweep(repository: Repository, listing: ObjectListing, roots: ReadonlySet<ByteString>, report: GcReport, signal?: AbortSignal): Promise<void> {
+async function sweep(repository: Repository, listing: ObjectListing, roots: ReadonlySet<ByteString>, referrers: Referrers, report: GcReport, signal?: AbortSignal): Promise<void> {
   try {
+    referrers.sweep(report);
     sweepNames(repository, listing, roots, report);
     // Names that led to objects must not come back after a power failure that the objects did not survive.
     if (!report.dryRun && report.prunedImages.length + report.prunedStreams.length + report.prunedVerified.length > 0) await repository.sync();

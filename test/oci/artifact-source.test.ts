@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DigestMismatchError } from '../../src/errors.js';
@@ -8,13 +8,16 @@ import { layerContentId, listImages, openImage, referrers } from '../../src/oci/
 import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullResult } from '../../src/oci/pull/types.js';
+import { fsckRepository } from '../../src/repository/fsck.js';
+import { collectGarbage } from '../../src/repository/gc.js';
 import { mergedStream } from '../../src/repository/merged-stream.js';
 import { objectPath } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
 import { CONTENT_TYPES } from '../../src/repository/splitstream-format.js';
+import { removeTag } from '../../src/repository/tags.js';
 import { withoutLeak } from '../fd/open-fds.js';
 import { runCli } from '../cli/run-cli.js';
-import { newLayout, newRepository, sha256, tarOf, type Layout } from './source-layout.js';
+import { newLayout, newRepository, sha256, tarOf, TYPES, type Layout } from './source-layout.js';
 
 const BLOBS = { none: Buffer.alloc(0), tiny: Buffer.from('x'), small: randomBytes(5000), large: randomBytes(5 << 20) };
 
@@ -82,6 +85,48 @@ test('a referrer is found by its subject, whichever comes first', async (t) => {
   const { repository } = await newRepository(t);
   for (const tag of ['s0', 'subject', 's1', 's2', 's0']) await pull(repository, layout, tag);
   assert.deepEqual(referrers(repository, subject.digest).sort(), referring.map(({ digest }) => digest).sort());
+});
+
+test('a referrer without a tag stays as long as its subject, which may be one itself', async (t) => {
+  const layout = newLayout(t);
+  const about = ({ annotations: _, ...rest }: ReturnType<Layout['artifact']>): object => rest;
+  const subject = layout.image([{ tar: tarOf({ a: 'a' }) }]);
+  const sbom = layout.artifact(['sbom'], { subject: about(subject) });
+  const signature = layout.artifact(['signature'], { subject: about(sbom) });
+  const tagged = layout.artifact(['tagged'], { subject: about(subject) });
+  const other = layout.artifact(['other'], { subject: { mediaType: TYPES.manifest, digest: sha256(Buffer.from('nobody')), size: 1 } });
+  layout.publish({ subject, sbom, signature, tagged, other });
+  const { path, repository } = await newRepository(t);
+  for (const tag of ['subject', 'sbom', 'signature', 'tagged', 'other']) await pull(repository, layout, tag);
+  for (const tag of ['sbom', 'signature', 'other']) removeTag(repository, tag);
+  const left = (): string[] => repository.listStreams().filter((name) => name.startsWith('oci-manifest-')).map((name) => name.slice('oci-manifest-'.length)).sort();
+  const of = (...images: { digest: string }[]): string[] => images.map(({ digest }) => digest).sort();
+
+  const first = await collectGarbage(repository);
+  assert.deepEqual(left(), of(subject, sbom, signature, tagged));
+  assert.deepEqual(first.problems, []);
+  assert.equal(first.prunedStreams.filter((name) => name.startsWith('streams/refs/')).length, 1);
+  removeTag(repository, 'subject');
+  const planned = await collectGarbage(repository, { dryRun: true });
+  const second = await collectGarbage(repository);
+  assert.deepEqual([planned.objects, planned.prunedStreams.length], [second.objects, second.prunedStreams.length]);
+  assert.deepEqual(left(), of(tagged));
+  assert.deepEqual(repository.listRefs('streams', 'oci-referrers'), [`${subject.digest}/${tagged.digest}`]);
+  assert.deepEqual(readdirSync(join(path, 'streams/refs/oci-referrers')), [subject.digest]);
+  assert.deepEqual((await fsckRepository(repository)).errors, []);
+});
+
+test('a referrer stays when a tag speaks of a subject that is lost', async (t) => {
+  const layout = newLayout(t);
+  const { annotations: _, ...subject } = layout.image([{ tar: tarOf({ a: 'a' }) }]);
+  const sbom = layout.artifact(['sbom'], { subject });
+  layout.publish({ subject, sbom });
+  const { path, repository } = await newRepository(t);
+  for (const tag of ['subject', 'sbom']) await pull(repository, layout, tag);
+  removeTag(repository, 'sbom');
+  unlinkSync(join(path, `streams/oci-manifest-${subject.digest}`));
+  await collectGarbage(repository);
+  assert.deepEqual((await openImage(repository, `@${sbom.digest}`)).digest, sbom.digest);
 });
 
 const damages: [what: string, damage: (file: string) => void, code: string][] = [
