@@ -1,10 +1,14 @@
 // All images of the small store, in process and over sockets, against what cfsctl made of them.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { DigestMismatchError } from '../../src/errors.js';
+import { openDirectoryPath } from '../../src/fd/fd.js';
+import type { LayerStream } from '../../src/layer/stream.js';
+import { importLayer } from '../../src/oci/pull/import-layer.js';
+import { takePolicy } from '../../src/oci/pull/local-fetch.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullEvent } from '../../src/oci/pull/types.js';
 import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
@@ -16,6 +20,7 @@ import { readTag } from '../../src/repository/tags.js';
 import { Store } from '../../src/storage/store.js';
 import { problemsOf } from '../faults/check-repository.js';
 import { withoutLeak } from '../fd/open-fds.js';
+import { header } from '../layer/make-tar.js';
 import { fastFolder } from '../support/fast-folder.js';
 import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
 import { assertAsRecorded, recorded } from './golden-pull.js';
@@ -139,3 +144,27 @@ for (const form of forms)
         assert.deepEqual([repository.listStreams(), repository.listImages()], [[], []]);
       });
     }));
+
+test('an abort does not wait for the end of the file that is being read', () =>
+  withoutLeak(() =>
+    withRepository('large-file', 'sha512', async (repository) => {
+      const size = 16 * 2 ** 30;
+      const sizeField = Buffer.alloc(12);
+      sizeField[0] = 0x80;
+      sizeField.writeBigUInt64BE(BigInt(size), 4);
+      writeFileSync(join(fast, 'large'), '');
+      truncateSync(join(fast, 'large'), size);
+      using dir = openDirectoryPath(fast);
+      const layer: LayerStream = {
+        async *[Symbol.asyncIterator]() {
+          yield [{ kind: 'bytes', bytes: header({ size: sizeField }) }, { kind: 'named', dir, name: 'large', size }];
+        },
+        [Symbol.asyncDispose]: async () => {},
+      };
+      const reason = new Error('enough');
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(reason), 100);
+      const policy = takePolicy('disabled', { trusted: true, verityRequired: false, sealSource: false });
+      await assert.rejects(importLayer(repository.objects, layer, undefined, { policy, signal: controller.signal }), (error) => error === reason);
+    }),
+  ));

@@ -70,17 +70,21 @@ export interface ImportOptions {
  */
 export async function importLayer(store: ObjectStore, stream: LayerStream, expected: string | undefined, options: ImportOptions): Promise<ImportedLayer> {
   const importer = new LayerImporter(store, options);
+  const { signal } = options;
+  const stop = (): void => importer.stop();
+  signal?.addEventListener('abort', stop, { once: true });
   try {
     for await (const chunks of stream) {
-      options.signal?.throwIfAborted();
+      signal?.throwIfAborted();
       importer.take(chunks);
       await importer.pause();
     }
     await importer.flush();
   } catch (error) {
     await importer.abandon();
-    throw withLayer(error, expected);
+    throw withLayer(signal?.aborted ? signal.reason : error, expected);
   } finally {
+    signal?.removeEventListener('abort', stop);
     await stream[Symbol.asyncDispose]();
   }
   const diffId = importer.diffId();
@@ -200,10 +204,15 @@ class LayerImporter implements TarVisitor {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Stops the pool's work on this layer and waits until it has let go of every descriptor. */
+  /** Stops the pool's work on this layer, also in the middle of a file: whoever waits for it gets an error. */
+  stop(): void {
+    this.#ingest.abort();
+  }
+
+  /** The same, and waits until the pool has let go of every descriptor. */
   async abandon(): Promise<void> {
     this.#batch.discard();
-    this.#ingest.abort();
+    this.stop();
     await this.#written;
   }
 
