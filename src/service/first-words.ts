@@ -1,8 +1,8 @@
-import type { Connection, Segment } from '../fd/fd-passing.js';
+import { MAX_FDS_PER_SEND, type Connection, type Segment } from '../fd/fd-passing.js';
 import { isBlank, JsonObjectScanner } from '../rpc/json-scanner.js';
 
-/** A first message that is longer does not decide. */
-const LONGEST_LOOK = 1 << 20;
+/** A first message of more bytes does not decide: each look begins at its start again. */
+const LONGEST_LOOK = 1 << 16;
 
 /**
  * Which protocol a client speaks, by its first message: a varlink call ends with a NUL byte, and is no JSON-RPC request. What was
@@ -14,14 +14,16 @@ export async function firstWords(connection: Connection, signal: AbortSignal): P
   const seen: Segment[] = [];
   try {
     let text = Buffer.alloc(0);
-    for (;;) {
+    for (let fds = 0; fds <= MAX_FDS_PER_SEND; ) {
       const segment = await connection.receive({ signal });
       if (segment === undefined) return 'jsonrpc';
       seen.push(segment);
+      fds += segment.fds.length;
       text = Buffer.concat([text, segment.bytes]);
       const decided = protocolOf(text);
       if (decided !== undefined) return decided;
     }
+    return 'jsonrpc';
   } finally {
     for (const segment of seen) connection.unreceive(segment);
   }

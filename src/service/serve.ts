@@ -1,4 +1,4 @@
-import type { Connection, Listener } from '../fd/fd-passing.js';
+import { MAX_FDS_PER_SEND, type Connection, type Listener } from '../fd/fd-passing.js';
 import { JsonRpcConnection } from '../rpc/jsonrpc-fdpass.js';
 import type { Repository } from '../repository/repository.js';
 import type { StoredImage } from '../storage/image.js';
@@ -44,7 +44,8 @@ export async function serveRepositoryImages(repository: Repository, connection: 
 }
 
 async function serveJsonRpc(images: ServedImages, connection: Connection, signal: AbortSignal): Promise<void> {
-  using rpc = new JsonRpcConnection(connection);
+  // No method takes descriptors: those that come are closed, and must not use up the server's.
+  using rpc = new JsonRpcConnection(connection, { maxFds: MAX_FDS_PER_SEND });
   // An answer that the client does not read would otherwise keep the service from ending.
   const close = (): void => rpc.close();
   signal.addEventListener('abort', close, { once: true });

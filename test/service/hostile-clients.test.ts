@@ -191,6 +191,18 @@ test('requests that are none, and descriptors nobody wants', async () => {
   nothing.close();
 });
 
+for (const [what, first] of [['before any message', ' '], ['as a message announces', '{"jsonrpc":"2.0","id":1,"method":"GetInfo","fds":5000}']] as const)
+  test(`thousands of descriptors, ${what}`, async () => {
+    using connection = await connect(server.path);
+    const flood = Array.from({ length: 250 }, () => ({ number: 1 }) as unknown as Fd);
+    await assert.rejects(async () => {
+      for (let i = 0; i < 20; i++) await connection.send(Buffer.from(i === 0 ? first : ' '), flood);
+      await connection.shutdown();
+      await drain(connection);
+      throw errors[0];
+    }, { code: /^(PEER_GONE|TOO_MANY_FDS|INVALID_FD_COUNT)$/ });
+  });
+
 test('a thousand connections at once, most of which say nothing', async () => {
   const connections: Connection[] = [];
   for (let i = 0; i < 1000; i++) connections.push(await connect(server.path));
