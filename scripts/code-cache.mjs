@@ -8,7 +8,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 // npm installs the packages of a checkout before anything is built.
 if (existsSync(join(root, 'dist/cli/commands.cjs'))) {
-  const [, flags] = /^#!\/usr\/bin\/env -S .*\bnode (.*)/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'));
+  const [, flags] = / exec node (.*) "\$0"/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'));
   const { status } = spawnSync(process.execPath, [...flags.split(' '), '-e', `require('./dist/src/cli/bundle.cjs').writeCodeCaches()`], { cwd: root, stdio: 'inherit' });
   process.exitCode = status ?? 1;
 }

@@ -1,4 +1,5 @@
-// The public API: everything the commands do, for programs.
+/// <reference types="node" preserve="true" />
+// The public API: what the commands do, for programs.
 export { Fd } from './fd/fd.js';
 export { BridgeError, DigestMismatchError, FormatError, NotFoundError, type Place } from './errors.js';
 export { bytesOf, showBytes, type ByteString } from './bytes.js';
@@ -7,6 +8,11 @@ export { Repository, defaultRepositoryPath, type Area, type OpenOptions } from '
 export { initRepository, type InitOptions } from './repository/init.js';
 export { type Algorithm, type ObjectId, objectPath } from './repository/object-id.js';
 export { type ErofsVersion } from './repository/meta.js';
+export { resolveImage } from './repository/image-name.js';
+export { collectGarbage, type GcOptions } from './repository/gc.js';
+export { gcJson, gcText, type GcProblem, type GcReport } from './repository/gc-report.js';
+export { attachMount, type MountOptions, type UpperLayer } from './repository/mount.js';
+export { mountStored } from './repository/mount-stored.js';
 export { listTags, readTag, removeTag, writeTag, type Tag } from './repository/tags.js';
 
 export { pullImage } from './oci/pull/pull.js';
@@ -40,10 +46,18 @@ export { connect, listen, listenFd, fromFd, type Connection, type Listener } fro
 
 export { Store, type StoredLayer, type StoreOptions } from './storage/store.js';
 export { discoverStore } from './storage/discover.js';
+export { parseImageReference, type ImageReference } from './storage/reference.js';
 
 export { type Chunk, type LayerStream } from './layer/stream.js';
 export { type TarEntry } from './layer/entry.js';
 export { LayerTree, type FileContent } from './tree/oci-layers.js';
+export { scanFolder, type ScanOptions } from './tree/scan-folder.js';
+export { Device, Directory, Regular, Special, Symlink, type Content, type Leaf, type Metadata, type Node, type Xattrs } from './tree/tree.js';
 export { writeErofs } from './erofs/writer.js';
+export { formatVersionFor } from './erofs/format-version.js';
+export { imageObjects, readErofs, type ErofsImage, type ReadOptions, type StoredInode } from './erofs/reader.js';
+export { type FormatVersion, type Peer, type WriteOptions } from './erofs/options.js';
+export { parseDump } from './erofs/dumpfile-parse.js';
 export { printDump } from './erofs/dumpfile-print.js';
+export { printStored } from './erofs/stored-print.js';
 export { verityDigest, verityDigestOfFd } from './fsverity/digest.js';

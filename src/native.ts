@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { ByteString } from './bytes.js';
+import { BridgeError } from './errors.js';
 
 /** lstat-like facts about a file; `size` in bytes, times as seconds and nanoseconds since 1970. */
 export interface FileStat {
@@ -43,9 +44,18 @@ export interface NativeFiles {
 
 const require = createRequire(import.meta.url);
 
-/** Loads the addon's functions of one kind; the addon is built from `native/` by `npm install`. */
+/**
+ * Loads the addon's functions of one kind; the addon is built from `native/` by `npm install`.
+ * @throws BridgeError NOT_BUILT
+ */
 export function loadNative<T>(): T {
-  return require('../../build/Release/cfsbridge.node') as T;
+  try {
+    return require('../../build/Release/cfsbridge.node') as T;
+  } catch (cause) {
+    const [reason] = (cause as Error).message.split('\n');
+    const advice = "the package's install script makes it: let that run (pnpm approve-builds), or call npm rebuild; in a checkout, make build";
+    throw new BridgeError('NOT_BUILT', `the native addon cannot be loaded: ${reason}; ${advice}`, { cause });
+  }
 }
 
 export const files = loadNative<NativeFiles>();

@@ -11,7 +11,8 @@ const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs'];
 // A pull makes many short-lived objects; with V8's defaults, which are meant for servers, the heap grows for them by tens of
 // megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`. (That also takes
 // NODE_EXTRA_CA_CERTS away: Node would read those certificates at every start, which takes longer than all else, and nothing here
-// uses TLS.) V8 takes a code cache only under the flags it was made with, so these are set before either.
+// uses TLS. `env -u` in the first line would do that without a shell, but pnpm makes scripts of first lines and misreads it.)
+// V8 takes a code cache only under the flags it was made with, so these are set before either.
 v8.setFlagsFromString('--heap-growing-percent=15');
 
 type Commands = (exports: object, require: NodeJS.Require, module: object, filename: string, dirname: string) => void;
@@ -37,9 +38,19 @@ function readCache(bundle: Bundle): Buffer | undefined {
 
 /** Runs the bundled commands: with the code that was compiled when the package was installed, as far as it is of this Node. */
 function run(bundle: Bundle): void {
+  process.on('uncaughtException', reportDefect);
   const commands = compile(bundle, readCache(bundle)).runInThisContext() as Commands;
   const module = { exports: {} };
   commands(module.exports, require, module, sourceOf(bundle), FOLDER);
+}
+
+/** Node would print the line of the bundle, too, which is most of it. */
+function reportDefect(error: Error & { code?: string }): void {
+  try {
+    fs.writeSync(process.stderr.fd, `${error.code === 'NOT_BUILT' ? `Error: ${error.message}` : error.stack}\n`);
+  } finally {
+    process.exit(1);
+  }
 }
 
 /** Compiles the bundled commands and keeps the results beside them. Without these they work the same, and start later. */

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /** Unix sockets that pass file descriptors; published as `composefs-bridge/fd-passing`. */
 export { Fd } from './fd.js';
 export { connect, socketpair, type ConnectOptions } from './connect.js';

@@ -14,7 +14,7 @@ describe('code cache', () => {
   let cache: string;
   const installed = (...names: string[]) => join(copy, ...names);
   const run = (file: string, ...args: string[]) => execFileSync(process.execPath, [...flags(), installed(file), ...args], { encoding: 'utf8' });
-  const flags = () => (/^#!\S+ -S .*\bnode (.*)/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'))?.[1] ?? '').split(' ');
+  const flags = () => (/ exec node (.*) "\$0"/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'))?.[1] ?? '').split(' ');
   // As V8 sees it in a process that starts like the command.
   const isTaken = () =>
     execFileSync(process.execPath, [...flags(), '-e', `
