@@ -1,5 +1,6 @@
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { bytesOf, type ByteString } from '../bytes.js';
+import { IMAGE_MAX } from '../erofs/format.js';
 import { printStored } from '../erofs/stored-print.js';
 import { readErofs, type StoredInode } from '../erofs/reader.js';
 import { FormatError } from '../errors.js';
@@ -11,7 +12,8 @@ import { CommandFailure, errorText } from './command-failure.js';
 import { listLines, payloadsOf } from './composefs-info-list.js';
 import { InfoUsage, parseInfoOptions, type InfoOptions } from './composefs-info-options.js';
 import { missingBelow, openBasedir } from './composefs-info-missing.js';
-import { STDERR, STDOUT, writeFd } from './write-fd.js';
+import { readFd } from './read-fd.js';
+import { print, STDERR, writeFd } from './write-fd.js';
 
 /** Lines are written together up to this many characters. */
 const GATHER = 1 << 16;
@@ -38,12 +40,15 @@ export async function composefsInfo(args: readonly string[]): Promise<number> {
 async function measure(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     using file = new Fd(openFile(path));
-    try {
-      const digest = files.measureVerity(file.number) ?? (await verityDigestOfFd(file, 'sha256'));
-      writeFd(STDOUT, `${digest.toString('hex')}\n`);
-    } catch (error) {
-      throw new CommandFailure(`failed to measure '${path}': ${errorText(error)}`);
-    }
+    print(`${(await digestOf(file, path)).toString('hex')}\n`);
+  }
+}
+
+async function digestOf(file: Fd, path: string): Promise<Buffer> {
+  try {
+    return files.measureVerity(file.number) ?? (await verityDigestOfFd(file, 'sha256'));
+  } catch (error) {
+    throw new CommandFailure(`failed to measure '${path}': ${errorText(error)}`);
   }
 }
 
@@ -64,7 +69,7 @@ function load(path: string, filter: readonly string[]): { root: Directory; store
   const fd = openFile(path);
   try {
     const stored = new Map<Node, StoredInode>();
-    const { root } = readErofs(readFileSync(fd), { peer: 'composefs', stored });
+    const { root } = readErofs(readFd(fd, IMAGE_MAX), { peer: 'composefs', stored });
     if (filter.length > 0) keepOnly(root, filter.map(bytesOf));
     return { root, stored };
   } catch (error) {
@@ -92,8 +97,8 @@ function writeLines(lines: Iterable<ByteString>): void {
   for (const line of lines) {
     text += line;
     if (text.length < GATHER) continue;
-    writeFd(STDOUT, Buffer.from(text, 'latin1'));
+    print(Buffer.from(text, 'latin1'));
     text = '';
   }
-  writeFd(STDOUT, Buffer.from(text, 'latin1'));
+  print(Buffer.from(text, 'latin1'));
 }

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { IMAGE_MAX } from '../erofs/format.js';
 import { FormatError } from '../errors.js';
 import { DAMAGE_ADVICE, type Repository } from '../repository/repository.js';
 import { resolveImage } from '../repository/image-name.js';
+import { readFd } from './read-fd.js';
 
 /**
  * Reads the image a user means.
@@ -11,7 +12,7 @@ import { resolveImage } from '../repository/image-name.js';
 export function readImage<T>(repository: Repository, name: string, read: (image: Buffer) => T): T {
   using file = repository.objects.open(resolveImage(repository, name));
   try {
-    return read(readFileSync(file.number));
+    return read(readFd(file.number, IMAGE_MAX));
   } catch (error) {
     if (error instanceof FormatError) throw new FormatError(error.code, `image ${name} is damaged: ${error.message}; ${DAMAGE_ADVICE}`, { cause: error });
     throw error;

@@ -1,4 +1,4 @@
-import { closeSync, constants, lstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync } from 'node:fs';
 import { bytesOf, showBytes } from '../bytes.js';
 import { parseDump } from '../erofs/dumpfile-parse.js';
 import { FormatError } from '../errors.js';
@@ -7,7 +7,11 @@ import type { Algorithm } from '../fsverity/algorithm.js';
 import type { Directory, Node } from '../tree/tree.js';
 import { CommandFailure, errorText } from './command-failure.js';
 import type { MkcomposefsOptions } from './mkcomposefs-options.js';
+import { readFd } from './read-fd.js';
 import { STDIN } from './write-fd.js';
+
+/** Bytes. An image of as many lines would be longer than any may be. */
+const DUMP_MAX = 2 ** 31;
 
 /** What an image is to be made of; a root of null is a source that is no directory. */
 export interface Source {
@@ -33,19 +37,18 @@ export function readDumpFile(path: string): Source {
 }
 
 function readDump(path: string): Buffer {
-  if (path === '-') return readFileSync(STDIN);
-  let fd: number;
+  let fd = STDIN;
   try {
-    fd = openSync(path, 'r');
+    if (path !== '-') fd = openSync(path, 'r');
   } catch (error) {
     throw new CommandFailure(`open \`${path}\`: ${errorText(error)}`);
   }
   try {
-    return readFileSync(fd);
-  } catch {
-    throw new CommandFailure('Error reading from file');
+    return readFd(fd, DUMP_MAX);
+  } catch (error) {
+    throw new CommandFailure(`Error reading from file\nmkcomposefs: ${errorText(error)}`);
   } finally {
-    closeSync(fd);
+    if (fd !== STDIN) closeSync(fd);
   }
 }
 

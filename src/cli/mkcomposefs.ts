@@ -9,7 +9,7 @@ import type { Directory } from '../tree/tree.js';
 import { CommandFailure, errorText } from './command-failure.js';
 import { MkcomposefsUsage, parseMkcomposefsOptions, type MkcomposefsOptions } from './mkcomposefs-options.js';
 import { readDumpFile, readFolder } from './mkcomposefs-source.js';
-import { STDERR, STDOUT, writeFd } from './write-fd.js';
+import { print, STDERR, STDOUT, writeFd } from './write-fd.js';
 
 /**
  * The command mkcomposefs, as in composefs 1.0.8: makes an image of a folder or a dumpfile.
@@ -35,7 +35,7 @@ async function make(options: MkcomposefsOptions): Promise<void> {
     const source = options.fromFile ? readDumpFile(options.source) : await readFolder(options.source, options);
     const image = encode(source.root, source.algorithm, options);
     if (output !== undefined) writeOutput(output, image);
-    if (options.printDigest) writeFd(STDOUT, `${verityDigest(image, source.algorithm).toString('hex')}\n`);
+    if (options.printDigest) print(`${verityDigest(image, source.algorithm).toString('hex')}\n`);
   } finally {
     if (output !== undefined && output !== STDOUT) closeSync(output);
   }

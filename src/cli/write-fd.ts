@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { isErrno } from '../fd/fd.js';
+import { CommandFailure, errorText } from './command-failure.js';
 
 export const STDIN = 0;
 export const STDOUT = 1;
@@ -22,7 +23,24 @@ export function writeFd(fd: number, bytes: Uint8Array | string): void {
       if (fd === STDOUT && isErrno(error, 'EPIPE')) process.exit(SIGPIPE_STATUS);
       // Whoever started us may have set the descriptor not to block.
       if (!isErrno(error, 'EAGAIN')) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+      waitShortly();
     }
   }
+}
+
+/**
+ * Writes results to standard output.
+ * @throws CommandFailure
+ */
+export function print(bytes: Uint8Array | string): void {
+  try {
+    writeFd(STDOUT, bytes);
+  } catch (error) {
+    throw new CommandFailure(`cannot write to standard output: ${errorText(error)}`);
+  }
+}
+
+/** Blocks until a descriptor that was not ready is worth another try. */
+export function waitShortly(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { objectPath } from '../../src/repository/object-id.js';
 import { referenceVerity } from '../support/reference-verity.js';
-import { runCli } from './run-cli.js';
+import { cfsbridge, runCli } from './run-cli.js';
 
 describe('images of folders', () => {
   const content = Buffer.alloc(100, 'content');
@@ -84,4 +85,15 @@ describe('images of folders', () => {
       assert.deepEqual([status, stdout], [1, '']);
     });
   }
+
+  test('a folder on standard input is no image', () => {
+    const { status, stderr } = spawnSync('sh', ['-c', '"$0" "$1" --repo "$2" import-image some <.', process.execPath, cfsbridge, at('repo')], { encoding: 'utf8' });
+    assert.deepEqual([stderr, status], ['Error: standard input is a directory\n', 1]);
+    assert.equal(runCli(['--repo', at('repo'), 'image-objects', 'some']).status, 1);
+  });
+
+  test('dump-files of a folder that is written with a slash', () => {
+    inRepo('create-image', at('rootfs'), 'web');
+    assert.equal(inRepo('dump-files', 'refs/web', '/usr/'), inRepo('dump-files', 'refs/web', '/usr').replace('/usr ', '/usr/ '));
+  });
 });

@@ -49,6 +49,38 @@ describe('mkcomposefs --from-file', () => {
   });
 });
 
+describe('input and output that do not work as files do', () => {
+  const dump = fixture('erofs/valid/hardlinks.dump');
+  const shell = (script: string, input?: Buffer): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync('bash', ['-c', script], { input, encoding: 'utf8', env: { ...process.env, PATH: `${bin('')}:${process.env['PATH']}` } });
+
+  test('a dumpfile comes slowly through a pipe that does not block', () => {
+    // perl shares the descriptor with mkcomposefs, and what it sets there.
+    const unblocked = `perl -e 'use Fcntl; fcntl(STDIN, F_SETFL, O_NONBLOCK | O_RDONLY)'; mkcomposefs --from-file --print-digest-only -`;
+    const { status, stdout, stderr } = shell(`{ sleep 0.3; cat; } | { ${unblocked}; }`, dump);
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.equal(stdout, run('mkcomposefs', ['--from-file', '--print-digest-only', '-'], dump).stdout.toString());
+  });
+
+  test('the image to look into comes through a pipe', () => {
+    assert.match(shell('mkcomposefs --from-file - - | composefs-info ls /dev/stdin', dump).stdout, /^\/\S+/);
+  });
+
+  const complaints: [script: string, complaint: string][] = [
+    ['mkcomposefs --from-file --print-digest-only - <.', 'mkcomposefs: Error reading from file\nmkcomposefs: Is a directory\n'],
+    ['mkcomposefs --from-file --print-digest-only - >/dev/full', 'mkcomposefs: cannot write to standard output: No space left on device\n'],
+    ['mkcomposefs --from-file - - >/dev/full', 'mkcomposefs: cannot write file: No space left on device\n'],
+    ['composefs-info measure-file /dev/null >/dev/full', 'composefs-info: cannot write to standard output: No space left on device\n'],
+    ['f=$(mktemp); mkcomposefs --from-file - $f; composefs-info dump $f >/dev/full', 'composefs-info: cannot write to standard output: No space left on device\n'],
+    ['f=$(mktemp); truncate -s 3G $f; composefs-info ls $f 2>&1 | sed s:$f:FILE: >&2; rm $f; exit 1', "composefs-info: Failed to load 'FILE': Invalid argument\ncomposefs-info: more than 1073741824 bytes\n"],
+  ];
+  for (const [script, complaint] of complaints)
+    test(script, () => {
+      const { status, stderr } = shell(script, dump);
+      assert.deepEqual([stderr, status], [complaint, 1]);
+    });
+});
+
 describe('wrong usage', () => {
   const cases: [args: string[], message: RegExp][] = [
     [[], /^No source path specified\nUsage: mkcomposefs \[OPTIONS\] SOURCE IMAGE\n/],

@@ -3,6 +3,7 @@ import { bytesOf } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { checkPath } from '../../repository/links.js';
 import { openRepository } from '../open-repository.js';
+import { standardInput } from '../standard-input.js';
 import type { GlobalOptions, Session } from '../session.js';
 
 /** `import-image`: stores whatever comes on standard input as an image. */
@@ -18,7 +19,7 @@ export async function run(session: Session, [reference]: [string], options: Glob
 async function readInput(signal: AbortSignal): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let length = 0;
-  for await (const piece of process.stdin as AsyncIterable<Buffer>) {
+  for await (const piece of standardInput() as AsyncIterable<Buffer>) {
     signal.throwIfAborted();
     length += piece.length;
     if (length > IMAGE_MAX) throw new FormatError('EROFS_TOO_LARGE', `an image of more than ${IMAGE_MAX} bytes`);

@@ -7,6 +7,7 @@ import { isDigest } from '../../oci/manifest.js';
 import { takePolicy } from '../../oci/pull/local-fetch.js';
 import { obtainLayer } from '../../oci/pull/obtain-layer.js';
 import { openRepository } from '../open-repository.js';
+import { standardInput } from '../standard-input.js';
 import type { GlobalOptions, Session } from '../session.js';
 
 /** `oci import-layer`: stores the tar on standard input as a layer. It is not read when the layer is there already. */
@@ -16,7 +17,7 @@ export async function run(session: Session, [digest, name]: [string, string | un
   const policy = takePolicy('disabled', { trusted: true, verityRequired: repository.verityRequired, sealSource: false });
   const { stream, named } = await obtainLayer(
     repository,
-    { diffId: digest, size: undefined, open: async () => standardInput() },
+    { diffId: digest, size: undefined, open: async () => layerOnInput() },
     { policy, signal: session.signal, allowUnverified: false, onEntries: () => undefined, onEvent: undefined },
   );
   await named;
@@ -24,8 +25,8 @@ export async function run(session: Session, [digest, name]: [string, string | un
   await session.out.line(`${repository.algorithm}:${stream}`);
 }
 
-function standardInput(): LayerStream {
-  const { stdin } = process;
+function layerOnInput(): LayerStream {
+  const stdin = standardInput();
   const source = {
     [Symbol.asyncIterator]: (): AsyncIterator<Buffer> => stdin[Symbol.asyncIterator]() as AsyncIterator<Buffer>,
     [Symbol.asyncDispose]: async () => void stdin.destroy(),
