@@ -5,13 +5,13 @@ import { ObjectStore } from '../repository/objects.js';
 import { CommandFailure, errorText } from './command-failure.js';
 
 /**
- * Opens the folder mkcomposefs puts content into, `DIR/xx/rest`; it is made when it is missing, its parents are not.
+ * Opens the folder mkcomposefs puts content into, `DIR/xx/rest`; it and its parents are made when they are missing.
  * @throws CommandFailure
  */
 export function openDigestStore(path: string): ObjectStore {
   try {
     try {
-      mkdirSync(path);
+      mkdirSync(path, { recursive: true });
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
     }

@@ -41,7 +41,7 @@ export interface Place {
 export function* walk(root: Node, rootPath: ByteString = '/'): Generator<Place> {
   yield { path: rootPath, node: root, directory: null, name: '' };
   if (root.kind !== 'directory') return;
-  const stack = [{ directory: root, prefix: rootPath === '/' ? '/' : `${rootPath}/`, names: sortedNames(root), next: 0 }];
+  const stack = [{ directory: root, prefix: rootPath.endsWith('/') ? rootPath : `${rootPath}/`, names: sortedNames(root), next: 0 }];
   for (let level = stack.at(-1); level !== undefined; level = stack.at(-1)) {
     const { directory, prefix } = level;
     const name = level.names[level.next++];

@@ -54,6 +54,7 @@ const COMMANDS = [
   'mkcomposefs --skip-xattrs --user-xattrs folder image',
   'mkcomposefs --digest-store=store --print-digest folder image',
   'mkcomposefs --digest-store=tree.dump --print-digest-only folder',
+  'mkcomposefs --digest-store=store/deep/er --print-digest folder image',
   'mkcomposefs --digest-store=store folder image; composefs-info --basedir store missing-objects image',
   'mkcomposefs folder image; for c in ls dump objects missing-objects; do composefs-info $c image; done',
   'mkcomposefs folder image; composefs-info --filter sub --filter=a dump image; composefs-info ls --filter=sub image image',

@@ -66,6 +66,7 @@ export const imageCases: (Case | string)[] = [
   'dump-files refs/web /',
   'dump-files refs/web /nothing',
   'dump-files refs/web /usr /nothing',
+  'dump-files refs/web /usr/',
   'dump-files refs/web',
   'dump-files refs/web usr',
   'dump-files --backing-path-only refs/web /usr',
