@@ -45,6 +45,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initFiles(env, exports);
   cfsbridge::initMount(env, exports);
   cfsbridge::initHash(env, exports);
+  cfsbridge::initParts(env, exports);
   cfsbridge::initPool(env, exports);
   cfsbridge::initRemove(env, exports);
   cfsbridge::initScan(env, exports);

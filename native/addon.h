@@ -20,6 +20,7 @@ void initCheck(Napi::Env env, Napi::Object exports);
 void initFiles(Napi::Env env, Napi::Object exports);
 void initMount(Napi::Env env, Napi::Object exports);
 void initHash(Napi::Env env, Napi::Object exports);
+void initParts(Napi::Env env, Napi::Object exports);
 void initPool(Napi::Env env, Napi::Object exports);
 void initRemove(Napi::Env env, Napi::Object exports);
 void initScan(Napi::Env env, Napi::Object exports);

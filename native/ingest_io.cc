@@ -1,5 +1,8 @@
 #include "ingest_io.h"
 
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +12,24 @@
 #include "ingest.h"
 
 namespace cfsbridge {
+
+OwnedFd openBeneath(int dir, std::string_view name) {
+  std::string path(name);
+  open_how how = {};
+  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  int fd;
+  do {
+    fd = static_cast<int>(syscall(SYS_openat2, dir, path.c_str(), &how, sizeof how));
+  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  if (fd < 0) failErrno(errno, "cannot open content");
+  return OwnedFd(fd);
+}
+
+void checkRegular(int fd, struct stat* st) {
+  if (fstat(fd, st) < 0) failErrno(errno, "cannot stat content");
+  if (!S_ISREG(st->st_mode)) fail("NOT_A_FILE", "content must be in a regular file");
+}
 
 void readExactly(int fd, uint8_t* into, uint64_t size, uint64_t offset) {
   while (size > 0) {

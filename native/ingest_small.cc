@@ -1,8 +1,6 @@
 // Small files: a group of them is read, hashed side by side in the vector lanes, and stored.
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -21,20 +19,8 @@ void checkSize(const Item& item, const struct stat& st) {
 }  // namespace
 
 void Ingest::openSource(Item& item, struct stat* st) {
-  if (item.kind == Item::Kind::Named) {
-    std::string name(item.name);
-    open_how how = {};
-    how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    int fd;
-    do {
-      fd = static_cast<int>(syscall(SYS_openat2, item.dir, name.c_str(), &how, sizeof how));
-    } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    if (fd < 0) failErrno(errno, "cannot open content");
-    item.fd.reset(fd);
-  }
-  if (fstat(item.fd.get(), st) < 0) failErrno(errno, "cannot stat content");
-  if (!S_ISREG(st->st_mode)) fail("NOT_A_FILE", "content must be in a regular file");
+  if (item.kind == Item::Kind::Named) item.fd = openBeneath(item.dir, item.name);
+  checkRegular(item.fd.get(), st);
   if (item.kind == Item::Kind::Named) return checkSize(item, *st);
   int flags = fcntl(item.fd.get(), F_GETFL);
   if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY) fail("NOT_READABLE", "the descriptor cannot be read");

@@ -8,6 +8,7 @@
 
 #include "addon.h"
 #include "ingest.h"
+#include "op_reader.h"
 
 namespace cfsbridge {
 namespace {
@@ -18,29 +19,7 @@ Napi::Value toError(Napi::Env env, const StoreError& error) {
   return result.Value();
 }
 
-// The operations of a batch as `src/repository/batch.ts` writes them, little endian.
-class OpReader {
- public:
-  OpReader(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
-  bool done() const { return at_ == end_; }
-  template <typename T>
-  T number() {
-    T value;
-    memcpy(&value, bytes(sizeof value), sizeof value);
-    return value;
-  }
-  const uint8_t* bytes(size_t size) {
-    if (static_cast<size_t>(end_ - at_) < size) fail("INVALID_BATCH", "operation runs past the end of the batch");
-    const uint8_t* start = at_;
-    at_ += size;
-    return start;
-  }
-
- private:
-  const uint8_t* at_;
-  const uint8_t* end_;
-};
-
+// The operations of a batch as `src/repository/batch.ts` writes them.
 void parseOps(Batch& batch, size_t size) {
   OpReader ops(batch.bytes.get(), size);
   while (!ops.done()) {

@@ -1,14 +1,15 @@
 import { once } from 'node:events';
+import { isErrno } from '../fd/fd.js';
 
 /** Small pieces are written together up to this many bytes. */
 const GATHER = 256 << 10;
 
 /** Standard output of a command. Writing waits for the reader, and stops when the signal aborts. */
 export class Output {
-  readonly #stream: NodeJS.WritableStream & { isTTY?: boolean };
+  readonly #stream: NodeJS.WriteStream & { fd: number };
   readonly #signal: AbortSignal;
 
-  constructor(stream: NodeJS.WritableStream & { isTTY?: boolean }, signal: AbortSignal) {
+  constructor(stream: NodeJS.WriteStream & { fd: number }, signal: AbortSignal) {
     this.#stream = stream;
     this.#signal = signal;
   }
@@ -30,6 +31,18 @@ export class Output {
   async write(data: string | Uint8Array): Promise<void> {
     this.#signal.throwIfAborted();
     if (!this.#stream.write(data)) await once(this.#stream, 'drain', { signal: this.#signal });
+  }
+
+  /** Lets `write` write to the descriptor, where nothing else may be written meanwhile. */
+  async direct(write: (fd: number) => Promise<void>): Promise<void> {
+    try {
+      await write(this.#stream.fd);
+    } catch (error) {
+      // Whoever listens aborts the signal.
+      if (isErrno(error, 'EPIPE')) this.#stream.emit('error', error);
+      this.#signal.throwIfAborted();
+      throw error;
+    }
   }
 
   /**

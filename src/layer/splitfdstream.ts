@@ -1,9 +1,10 @@
 import { FormatError } from '../errors.js';
 import { openBeneath, type Fd } from '../fd/fd.js';
+import type { PartWriter } from '../fd/part-writer.js';
 import type { ByteSource } from './byte-source.js';
 import { CONTENT_FLAGS, checkContent } from './content.js';
 import { layerFrom, type ChunkStep } from './layer-pipe.js';
-import { closeChunk, type BytesChunk, type Chunk, type LayerStream } from './stream.js';
+import { closeChunk, type Chunk, type LayerStream } from './stream.js';
 
 /*
  * splitfdstream: repeat until the end of the file: a prefix, i64 little endian. Negative: that many bytes follow. Otherwise:
@@ -95,34 +96,37 @@ class Decoder implements ChunkStep<Buffer>, Disposable {
 }
 
 /**
- * Writes a layer as splitfdstream, one inline piece per bytes chunk. The caller disposes the layer.
- * @param fds receives the content files in the order of their index; they belong to the caller, also after an error
- * @throws what opening a file throws, and FormatError when it is not the file its chunk promised
+ * Writes a layer as splitfdstream. The caller disposes the layer.
+ * @param passes whether a file of so many bytes goes as a descriptor; the content of others goes into the stream. Asked once for each.
+ * @param fds receives the files that go as descriptors in the order of their index; they belong to the caller, also after an error
+ * @throws what opening a file throws, FormatError when it is not the file its chunk promised, and PartFailure
  */
-export async function* encodeSplitfdstream(layer: LayerStream, fds: Fd[]): AsyncGenerator<Buffer, void, void> {
+export async function encodeSplitfdstream(layer: LayerStream, out: PartWriter, passes: (size: number) => boolean, fds: Fd[]): Promise<void> {
   for await (const batch of layer) {
-    const parts: Buffer[] = [];
     let taken = 0;
     try {
       while (taken < batch.length) {
         const chunk = batch[taken++]!;
-        if (chunk.kind === 'bytes') parts.push(...inlineParts(chunk));
-        else {
-          parts.push(prefixOf(BigInt(fds.length)));
+        if (chunk.kind === 'bytes') {
+          if (chunk.bytes.length === 0) continue;
+          out.bytes(prefixOf(-BigInt(chunk.bytes.length)));
+          out.bytes(chunk.bytes);
+        } else if (passes(chunk.size)) {
+          out.bytes(prefixOf(BigInt(fds.length)));
           const fd = chunk.kind === 'fd' ? chunk.fd : openBeneath(chunk.dir, chunk.name, CONTENT_FLAGS);
           fds.push(fd);
           checkContent(fd, chunk.size);
+        } else {
+          out.bytes(prefixOf(-BigInt(chunk.size)));
+          if (chunk.kind === 'fd') out.open(chunk.fd, chunk.size);
+          else out.named(chunk.dir, chunk.name, chunk.size);
         }
       }
     } finally {
       for (; taken < batch.length; taken++) closeChunk(batch[taken]!);
     }
-    if (parts.length > 0) yield Buffer.concat(parts);
+    await out.pause();
   }
-}
-
-function inlineParts({ bytes }: BytesChunk): Buffer[] {
-  return bytes.length === 0 ? [] : [prefixOf(-BigInt(bytes.length)), bytes];
 }
 
 function prefixOf(value: bigint): Buffer {

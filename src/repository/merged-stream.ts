@@ -25,6 +25,11 @@ export async function* mergedStream(objects: ObjectStore, stream: SplitstreamRea
       length += size;
       yield* readBlocks(object, 0, size, BLOCK, signal);
     }
-  if (BigInt(length) !== stream.streamSize)
-    throw new FormatError('STREAM_SIZE', `the stream has ${stream.streamSize} bytes, and its parts ${length}: an object of it is damaged; fsck tells which`);
+  checkMergedSize(stream, length);
+}
+
+/** @param length of all parts, in bytes @throws FormatError when they were more or fewer bytes than the stream says */
+export function checkMergedSize(stream: SplitstreamReader, length: number): void {
+  if (BigInt(length) === stream.streamSize) return;
+  throw new FormatError('STREAM_SIZE', `the stream has ${stream.streamSize} bytes, and its parts ${length}: an object of it is damaged; fsck tells which`);
 }

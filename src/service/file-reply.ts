@@ -1,12 +1,12 @@
-import { constants, write } from 'node:fs';
+import { constants } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { promisify } from 'node:util';
-import { bytesOf } from '../bytes.js';
+import { bytesOf, showBytes } from '../bytes.js';
+import { BridgeError } from '../errors.js';
 import { openPath, type Fd } from '../fd/fd.js';
-import { readContent } from '../layer/content.js';
+import { PartFailure, PartWriter } from '../fd/part-writer.js';
 import { stripForLegacy } from '../layer/legacy-tar.js';
 import { encodeSplitfdstream } from '../layer/splitfdstream.js';
-import { closeChunk, type Chunk, type LayerStream } from '../layer/stream.js';
+import type { LayerStream } from '../layer/stream.js';
 import type { Reply } from '../rpc/rpc-method.js';
 import type { GetSplitFDStreamResult } from '../rpc/splitfdstream-methods.js';
 
@@ -17,44 +17,32 @@ import type { GetSplitFDStreamResult } from '../rpc/splitfdstream-methods.js';
 const MOST_FILES = 900;
 
 const O_TMPFILE = 0o20200000;
-const writeAt = promisify(write);
 
 /**
  * A layer as one descriptor per file, for clients that know nothing else. The stream is complete before the answer. Open
  * files keep their content, so nothing stays locked.
- * @param open starts reading the layer; called twice when it has too many files
+ * @param open starts reading the layer; called twice
  * @param exact keep padding and end blocks, which the protocol's first form leaves out
  */
 export async function fileReply(open: () => Promise<LayerStream>, exact: boolean): Promise<Reply<GetSplitFDStreamResult>> {
-  const smallest = await smallestToPass(open);
-  const fds: Fd[] = [openPath(bytesOf(tmpdir()), O_TMPFILE | constants.O_RDWR, 0o600)];
+  const passes = largest(await smallestToPass(open));
+  const stream = openPath(bytesOf(tmpdir()), O_TMPFILE | constants.O_RDWR, 0o600);
+  const files: Fd[] = [];
   try {
-    const layer = inlineBelow(await open(), smallest);
-    const files: Fd[] = [];
-    try {
-      await using source = exact ? layer : stripForLegacy(layer);
-      const streamSize = await writeStream(fds[0] as Fd, encodeSplitfdstream(source, files));
-      fds.push(...files.splice(0));
-      return { result: { streamSize, ...(exact ? { exact: true as const } : {}) }, fds };
-    } finally {
-      for (const file of files) file.close();
-    }
+    await using layer = await open();
+    // Positioned, so that the client finds the descriptor's own offset at 0.
+    await using out = new PartWriter(stream.number, { position: 0 });
+    await encodeSplitfdstream(exact ? layer : stripForLegacy(layer), out, passes, files);
+    return { result: { streamSize: await out.end(), ...(exact ? { exact: true as const } : {}) }, fds: [stream, ...files] };
   } catch (error) {
-    for (const fd of fds) fd.close();
-    throw error;
+    for (const fd of [stream, ...files]) fd.close();
+    throw placed(error);
   }
 }
 
-async function writeStream(fd: Fd, pieces: AsyncIterable<Buffer>): Promise<number> {
-  let size = 0;
-  for await (const piece of pieces) {
-    for (let at = 0; at < piece.length; ) {
-      // Positioned, so that the client finds the descriptor's own offset at 0.
-      at += (await writeAt(fd.number, piece, at, piece.length - at, size + at)).bytesWritten;
-    }
-    size += piece.length;
-  }
-  return size;
+function placed(error: unknown): unknown {
+  if (!(error instanceof PartFailure) || error.entry === undefined) return error;
+  return new BridgeError(error.code, error.message, { place: { entry: showBytes(error.entry) } });
 }
 
 /** What to pass as descriptors: files of more bytes than `size`, and the first `ties` of just as many. */
@@ -75,24 +63,8 @@ async function smallestToPass(open: () => Promise<LayerStream>): Promise<Cut> {
   return { size, ties: MOST_FILES - sizes.filter((other) => other > size).length };
 }
 
-/** The same layer, with files up to the cut as bytes. */
-function inlineBelow(layer: LayerStream, cut: Cut): LayerStream {
-  let { ties } = cut;
-  const passes = (size: number): boolean => size > cut.size || (size === cut.size && ties-- > 0);
-  return {
-    async *[Symbol.asyncIterator]() {
-      for await (const chunks of layer) {
-        let start = 0;
-        for (const [index, chunk] of chunks.entries()) {
-          if (chunk.kind === 'bytes' || passes(chunk.size)) continue;
-          if (index > start) yield chunks.slice(start, index);
-          start = index + 1;
-          for await (const bytes of readContent(chunk)) yield [{ kind: 'bytes', bytes } satisfies Chunk];
-          closeChunk(chunk);
-        }
-        if (start < chunks.length) yield chunks.slice(start);
-      }
-    },
-    [Symbol.asyncDispose]: () => layer[Symbol.asyncDispose](),
-  };
+/** Whether a file is among the largest; to be asked once for each. */
+function largest({ size, ties }: Cut): (size: number) => boolean {
+  let left = ties;
+  return (other) => other > size || (other === size && left-- > 0);
 }

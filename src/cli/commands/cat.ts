@@ -1,8 +1,8 @@
 import { bytesOf } from '../../bytes.js';
 import { NotFoundError } from '../../errors.js';
-import { mergedStream } from '../../repository/merged-stream.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Repository } from '../../repository/repository.js';
+import { sendMerged } from '../../repository/send-merged.js';
 import { openRepository } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
 
@@ -12,7 +12,7 @@ const REFS = 'refs/';
 export async function run(session: Session, [name]: [string], options: GlobalOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
   using stream = repository.openStream(streamObject(repository, name));
-  await session.out.pipe(mergedStream(repository.objects, stream, session.signal));
+  await session.out.direct((fd) => sendMerged(fd, repository, stream, session.signal));
 }
 
 function streamObject(repository: Repository, name: string): ObjectId {

@@ -1,8 +1,8 @@
 import { layerDumpLine } from '../../oci/layer-dump.js';
 import { layerStream, LayerSummary } from '../../oci/layer-summary.js';
-import { mergedStream } from '../../repository/merged-stream.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Repository } from '../../repository/repository.js';
+import { sendMerged } from '../../repository/send-merged.js';
 import { openRepository } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
 
@@ -19,7 +19,7 @@ export async function run(session: Session, [diffId]: [string], options: LayerOp
   if (options.json) return session.out.json(await describeLayer(repository, diffId, stream, session.signal));
   if (session.out.isTerminal) throw new Error('Refusing to write tar data to a terminal. Redirect it to a file, pipe it to tar, or use --json.');
   using reader = repository.openStream(stream);
-  await session.out.pipe(mergedStream(repository.objects, reader, session.signal));
+  await session.out.direct((fd) => sendMerged(fd, repository, reader, session.signal));
 }
 
 async function* dumpLines(layer: LayerSummary, signal: AbortSignal): AsyncGenerator<Buffer> {
