@@ -2,6 +2,7 @@ import type { Bench } from './bench.js';
 import { makeImages } from './erofs.js';
 import { compareFsck } from './fsck.js';
 import { growthInBytes, growthInFiles } from './growth.js';
+import { compareLayers } from './layers.js';
 import { boundExt4, loopBesideStore, loopWithStore, plainExt4, type Place } from './place.js';
 import { comparePulls } from './pulls.js';
 import type { Row } from './samples.js';
@@ -50,6 +51,7 @@ export const cases: readonly Case[] = [
     run: (bench) => at(plainExt4, bench, (place) => comparePulls(bench, 'shared', place, ['mid'], () => 'base')),
   },
   { name: 'fsck', title: '`fsck` of a repository with one image (ext4)', subject: 'image', ratio: 'medians', charted: false, run: (bench) => at(plainExt4, bench, (place) => compareFsck(bench, place)) },
+  { name: 'layer', title: 'Largest layer of an image as a tar, `oci layer` (ext4)', subject: 'image', ratio: 'medians', charted: false, run: (bench) => at(plainExt4, bench, (place) => compareLayers(bench, place)) },
   {
     name: 'socket',
     title: 'Pull through `cfsbridge serve` (ext4; CPU and memory of client and server together)',

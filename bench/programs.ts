@@ -37,6 +37,16 @@ export class Program {
     return this.#measure.run([...this.command, '--repo', repository, 'fsck']);
   }
 
+  /** Runs a shell script whose $0 and arguments are the command that writes a layer, and whose $TAR is `tar`. */
+  async layer(repository: string, diffId: string, script: string, tar: string): Promise<Run> {
+    return this.#measure.run(['sh', '-c', script, ...this.command, '--repo', repository, 'oci', 'layer', diffId], { TAR: tar });
+  }
+
+  async describeLayer(repository: string, diffId: string): Promise<{ diffId: string; size: number }> {
+    const { stdout } = await this.#measure.run([...this.command, '--repo', repository, 'oci', 'layer', '--json', diffId]);
+    return JSON.parse(stdout) as { diffId: string; size: number };
+  }
+
   async version(): Promise<Run> {
     return this.#measure.run([...this.command, '--version']);
   }
