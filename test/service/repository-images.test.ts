@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -13,6 +15,7 @@ import { INVALID_PARAMS, RemoteError } from '../../src/rpc/rpc-error.js';
 import { methods } from '../../src/rpc/splitfdstream-methods.js';
 import { serveRepositoryImages } from '../../src/service/serve.js';
 import { serveListener } from '../../src/service/serve-listener.js';
+import { cfsbridge } from '../cli/run-cli.js';
 import { fastFolder } from '../support/fast-folder.js';
 import { smallIndex, unpackSmallStore } from '../support/small-store.js';
 
@@ -78,3 +81,39 @@ test('a varlink client is turned away without a word', async () => {
   await connection.send(Buffer.from('{"method":"org.varlink.service.GetInfo"}\0'));
   assert.equal(await connection.receive(), undefined);
 });
+
+test('garbage collection waits for the clients of the command, and not for the command', async () => {
+  const path = join(folder, 'command');
+  {
+    using there = await openNew('command');
+    await using source = await openSplitfdstreamImage(socket(), Object.values(smallIndex())[0]!.dir);
+    await pullImage(there, source, { name: 'it' });
+  }
+  const server = spawn(process.execPath, [cfsbridge, '--repo', path, 'serve', '--repository', '--socket', `${path}.sock`], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const exited = once(server, 'exit');
+  try {
+    await once(server.stderr, 'data');
+    {
+      await using source = await openSplitfdstreamImage(`${path}.sock`, 'it');
+      assert.equal(await collects(path, 300), false);
+      assert.ok(source.layers.length > 0);
+    }
+    assert.equal(await collects(path, 10_000), true);
+  } finally {
+    server.kill();
+    await exited;
+  }
+});
+
+/** Whether a garbage collection gets its turn within `limit` milliseconds. */
+async function collects(path: string, limit: number): Promise<boolean> {
+  using collector = await Repository.open(path, { write: true });
+  const signal = AbortSignal.timeout(limit);
+  return await collector.lockExclusive(signal).then(
+    () => true,
+    (error) => {
+      if (signal.aborted) return false;
+      throw error;
+    },
+  );
+}

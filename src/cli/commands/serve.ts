@@ -24,8 +24,14 @@ export async function run(session: Session, _: [], options: ServeCommandOptions)
     throw new UsageError('serve needs --socket PATH, or a socket from systemd (LISTEN_FDS)');
   }
   if (options.repository) {
-    using repository = await openRepository(session, options, 'read');
-    return await answer(session, inherited, options, repositoryPath(options), (connection, signal) => serveRepositoryImages(repository, connection, signal));
+    // What is wrong with it is said at once.
+    (await openRepository(session, options, 'read'))[Symbol.dispose]();
+    return await answer(session, inherited, options, repositoryPath(options), async (connection, signal) => {
+      using owned = connection;
+      // Garbage collection waits for whoever has the repository open; a server that nobody uses must not keep it waiting.
+      using repository = await openRepository({ ...session, signal }, options, 'read');
+      await serveRepositoryImages(repository, owned, signal);
+    });
   }
   const where = options.root === undefined ? discoverStore() : { graphroot: options.root };
   using store = Store.open(where);
