@@ -14,6 +14,7 @@ const O_PATH = 0o10000000;
  */
 export function withSocketAddress<T>(path: string, use: (address: ByteString) => T): T {
   const bytes = bytesOf(path);
+  if (bytes.length === 0) throw new TypeError('the path of the socket is empty');
   if (bytes.length <= MAX_SUN_PATH) return use(bytes);
   using parent = openPath(bytesOf(dirname(path)), constants.O_DIRECTORY | O_PATH);
   return use(`/proc/self/fd/${parent.number}/${bytesOf(basename(path))}`);

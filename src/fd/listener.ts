@@ -133,11 +133,22 @@ export async function listen(path: string, options: ListenOptions = {}): Promise
       parent.close();
     });
   } catch (error) {
+    const failure = isErrno(error, 'EADDRINUSE') ? new SocketError('ADDRESS_IN_USE', whyInUse(parent, name, path), { cause: error }) : error;
     socket.close();
     parent.close();
-    if (!isErrno(error, 'EADDRINUSE')) throw error;
-    throw new SocketError('ADDRESS_IN_USE', `${path} is in use`, { cause: error });
+    throw failure;
   }
+}
+
+function whyInUse(parent: Fd, name: ByteString, path: string): string {
+  const found = statOrUndefined(parent, name);
+  if (found !== undefined && !isSocket(found)) return `${path} is there already, and is no socket`;
+  if (found !== undefined && found.uid !== process.geteuid!()) return `${path} belongs to user ${found.uid}; remove it if nobody listens on it`;
+  return `another process listens on ${path}`;
+}
+
+function isSocket({ mode }: FileStat): boolean {
+  return (mode & constants.S_IFMT) === constants.S_IFSOCK;
 }
 
 /** Between bind and listen a socket looks stale to others; the directory's lock keeps them from replacing it. */
@@ -151,7 +162,7 @@ async function lock(parent: Fd, signal: AbortSignal | undefined): Promise<void> 
 
 function isStale(parent: Fd, name: ByteString, path: string): boolean {
   const found = statOrUndefined(parent, name);
-  if (!found || (found.mode & constants.S_IFMT) !== constants.S_IFSOCK || found.uid !== process.geteuid!()) return false;
+  if (!found || !isSocket(found) || found.uid !== process.geteuid!()) return false;
   using probe = new Fd(sockets.socket('stream'));
   try {
     withSocketAddress(path, (address) => sockets.socketConnect(probe.number, address));

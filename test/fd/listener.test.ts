@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ test('a stale socket file is replaced, a live one and other files are not', asyn
   assert.ok(existsSync(path));
   await withoutLeak(async () => {
     using listener = await listen(path, { type: 'seqpacket' });
-    await assert.rejects(listen(path), { code: 'ADDRESS_IN_USE' });
+    await assert.rejects(listen(path), { code: 'ADDRESS_IN_USE', message: `another process listens on ${path}` });
     using client = await connect(path, { type: 'seqpacket' });
     using server = await listener.accept();
     await client.send(Buffer.from('x'));
@@ -45,8 +45,24 @@ test('a stale socket file is replaced, a live one and other files are not', asyn
   });
   const plain = join(folder, 'plain');
   writeFileSync(plain, 'mine');
-  await assert.rejects(listen(plain), { code: 'ADDRESS_IN_USE' });
+  await assert.rejects(listen(plain), { code: 'ADDRESS_IN_USE', message: `${plain} is there already, and is no socket` });
   assert.equal(statSync(plain).size, 4);
+});
+
+test('a stale socket of another user stays', { skip: process.geteuid?.() !== 0 && 'needs root' }, async () => {
+  const path = join(folder, 'foreign');
+  const child = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`]);
+  await once(child, 'exit');
+  chownSync(path, 12345, 12345);
+  await assert.rejects(listen(path), { code: 'ADDRESS_IN_USE', message: /belongs to user 12345; remove it/ });
+  assert.ok(existsSync(path));
+});
+
+test('an empty path', async () => {
+  await withoutLeak(async () => {
+    await assert.rejects(listen(''), /path of the socket is empty/);
+    await assert.rejects(connect(''), /path of the socket is empty/);
+  });
 });
 
 test('closing does not remove the file of a successor', async () => {

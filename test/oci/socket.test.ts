@@ -1,5 +1,7 @@
 // The pull finds out by itself what a server speaks.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -95,4 +97,13 @@ test('the layers of a store are the same over varlink', async () => {
     await using layer = await remote.layer(0, { storage: { storage_path: small.graphroot, layer_id: id } }, new AbortController().signal);
     assert.equal(await hashTar(layer), diffId);
   }
+});
+
+test('sockets that lead nowhere', async () => {
+  const left = join(folder, 'left');
+  const child = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(left)}, () => process.kill(process.pid, 'SIGKILL'))`]);
+  await once(child, 'exit');
+  const none = join(folder, 'none');
+  await assert.rejects(openSocketImage(none, IMAGE), { code: 'ENOENT', message: `there is no socket at ${none}` });
+  await assert.rejects(openSocketImage(left, IMAGE), { code: 'ECONNREFUSED', message: `nobody listens on ${left}` });
 });

@@ -46,7 +46,7 @@ export class RemoteStore implements Disposable {
   /**
    * Connects to the server behind a socket.
    * @returns undefined when it does not speak varlink
-   * @throws SocketError, VarlinkRemoteError, RpcProtocolError; BridgeError `RPC_TIMEOUT`, `NO_LAYERS`
+   * @throws SocketError, VarlinkRemoteError, RpcProtocolError; BridgeError `RPC_TIMEOUT`, `NO_LAYERS`, or the system's code (`ENOENT`, …)
    */
   static async connect(path: string, options: RemoteStoreOptions): Promise<RemoteStore | undefined> {
     const connection = await connectInTime(path, options);
@@ -134,10 +134,26 @@ async function connectInTime(path: string, { signal, silenceLimit }: RemoteStore
   const timer = setTimeout(() => late.abort(new SocketError('IDLE_TIMEOUT', `${path} accepted no connection for ${silenceLimit} ms`)), silenceLimit);
   try {
     return await connect(path, { signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal });
+  } catch (error) {
+    throw whyNoConnection(error, path);
   } finally {
     clearTimeout(timer);
   }
 }
+
+function whyNoConnection(error: unknown, path: string): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!Object.hasOwn(NO_CONNECTION, code)) return error;
+  return new BridgeError(code, `${NO_CONNECTION[code]} ${path}`, { cause: error });
+}
+
+const NO_CONNECTION: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no socket at',
+  ENOTDIR: 'there is no socket at',
+  ECONNREFUSED: 'nobody listens on',
+  EACCES: 'this user may not connect to',
+  EPROTOTYPE: 'not a stream socket:',
+};
 
 async function askAbout(rpc: VarlinkConnection, options: RemoteStoreOptions): Promise<ServiceInfo | undefined> {
   try {
