@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 export const cfsbridge = fileURLToPath(new URL('../../../bin/cfsbridge', import.meta.url));
 
 /** Runs the installed command as a user would. Output is text. */
-export function runCli(args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: Buffer } = {}): { status: number | null; stdout: string; stderr: string } {
+export function runCli(args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: Buffer; cwd?: string } = {}): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, [cfsbridge, ...args], { encoding: 'utf8', ...options });
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { copyFrom, copyImage } from '../../oci/copy.js';
 import type { PullEvent, PullResult } from '../../oci/pull/types.js';
 import { Repository } from '../../repository/repository.js';
@@ -52,7 +53,8 @@ async function copyHere(session: Session, image: string, from: string, options: 
 
 async function copyFromServer(session: Session, image: string, socket: string, from: string, options: CopyCommandOptions): Promise<Stored> {
   const { openSocketImage } = await import('../../oci/source/socket.js');
-  await using source = await openSocketImage(socket, image, { signal: session.signal, repository: from });
+  // The server runs in another folder.
+  await using source = await openSocketImage(socket, image, { signal: session.signal, repository: resolve(from) });
   using repository = await openRepository(session, options, 'write');
   return await shown((onEvent) => copyFrom(source, repository, { ...copyOptions(session, options), onEvent }));
 }
@@ -61,7 +63,7 @@ async function sendToServer(session: Session, image: string, socket: string, to:
   const { signal } = session;
   const [{ RemoteRepository }, { pushImage }] = await Promise.all([import('../../oci/remote/remote-repository.js'), import('../../oci/remote/push.js')]);
   using repository = await openRepository(session, options, 'read');
-  await using destination = await RemoteRepository.connect(socket, to, { signal });
+  await using destination = await RemoteRepository.connect(socket, resolve(to), { signal });
   const onLayer = (diffId: string, present: boolean): void => void process.stderr.write(`layer ${diffId} ${present ? 'already there' : 'sent'}\n`);
   const reply = await pushImage(repository, image, destination, { ...copyOptions(session, options), onLayer });
   return { manifestDigest: reply.manifest_digest, manifestVerity: reply.manifest_verity, configDigest: reply.config_digest, configVerity: reply.config_verity };

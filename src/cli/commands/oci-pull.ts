@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { NotFoundError } from '../../errors.js';
 import type { OpenDir } from '../../fd/fd.js';
 import { findBootImage } from '../../oci/find-boot-image.js';
@@ -79,7 +80,8 @@ function cloneMount(image: string, options: PullCommandOptions): MountClone | un
 async function open({ signal }: Session, image: string, { socket, from }: PullCommandOptions, openDir: OpenDir | undefined): Promise<ImageSource> {
   if (socket === undefined) return openSource(image, { openDir, signal });
   const { openSocketImage } = await import('../../oci/source/socket.js');
-  return openSocketImage(socket, image, { signal, repository: from });
+  // The server runs in another folder.
+  return openSocketImage(socket, image, { signal, repository: from === undefined ? undefined : resolve(from) });
 }
 
 async function printText({ out }: Session, result: PullResult): Promise<void> {

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, fromFd, socketpair, type Connection } from '../../../src/fd/fd-passing.js';
 import { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
 import { serviceMethods } from '../../../src/rpc/varlink/service-interface.js';
+import { initRepository } from '../../../src/repository/init.js';
 import { cfsbridge, runCli } from '../../cli/run-cli.js';
 import { fastFolder } from '../../support/fast-folder.js';
 import { makeStore } from '../../support/made-store.js';
@@ -90,6 +91,20 @@ for (const [name, args, interfaces] of commands) {
     assert.deepEqual(await ended, [0, null]);
   });
 }
+
+test('a relative path of a repository is one of the client, not of the server', async () => {
+  const path = join(folder, 'relative.sock');
+  const child = spawn(process.execPath, [cfsbridge, 'varlink', '--address', path], { cwd: '/', stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  (await connectSoon(path)).close();
+  for (const name of ['here', 'there']) initRepository(join(folder, name), { insecure: true });
+  const pull = runCli(['--repo', 'here', 'oci', 'pull', '--socket', path, '--from', 'there', 'none'], { cwd: folder });
+  assert.match(pull.stderr, /NoSuchImage/);
+  const copy = runCli(['--repo', 'here', 'oci', 'copy', '--socket', path, '--from', 'there', 'none'], { cwd: folder });
+  assert.match(copy.stderr, /NoSuchImage/);
+  child.kill('SIGTERM');
+  await ended;
+});
 
 test('varlink without a socket', () => {
   const { status, stderr } = runCli(['varlink']);
