@@ -4,6 +4,8 @@ export interface Place {
   layer?: string;
   /** path of the entry, printable */
   entry?: string;
+  /** what of the entry */
+  field?: string;
   /** byte offset in the tar, the stream or the file that is read */
   offset?: number;
 }
@@ -48,6 +50,7 @@ function describePlace(place: Place): string {
   const parts: string[] = [];
   if (place.layer !== undefined) parts.push(`layer ${place.layer}`);
   if (place.entry !== undefined) parts.push(`entry "${place.entry}"`);
+  if (place.field !== undefined) parts.push(`field ${place.field}`);
   if (place.offset !== undefined) parts.push(`offset ${place.offset}`);
   return parts.length > 0 ? ` (${parts.join(', ')})` : '';
 }

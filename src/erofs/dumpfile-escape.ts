@@ -1,5 +1,5 @@
 import type { ByteString } from '../bytes.js';
-import { FormatError } from '../errors.js';
+import { DumpProblem } from './dumpfile-problem.js';
 
 const NAMED: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 const SIMPLE: Record<string, string> = { '\\': '\\', n: '\n', r: '\r', t: '\t' };
@@ -21,10 +21,17 @@ export function escapeXattr(bytes: ByteString): string {
 
 /**
  * Reads a field back.
- * @throws FormatError DUMPFILE: unknown or incomplete escape
+ * @param field its number
+ * @throws DumpProblem: unknown or incomplete escape
  */
-export function unescapeField(text: ByteString): ByteString {
-  return text.includes('\\') ? text.replace(/\\(x[0-9a-fA-F]{2}|[^]|$)/g, unescapeOne) : text;
+export function unescapeField(text: ByteString, field: number): ByteString {
+  if (!text.includes('\\')) return text;
+  return text.replace(/\\(x[0-9a-fA-F]{2}|[^]|$)/g, (match, code: string, offset: number) => {
+    if (code.length === 3) return String.fromCharCode(parseInt(code.slice(1), 16));
+    const byte = SIMPLE[code];
+    if (byte === undefined) throw new DumpProblem(reasonFor(code, text.length - offset - match.length), field);
+    return byte;
+  });
 }
 
 /** In the C tools an escaped NUL ends paths, targets and names of xattrs. */
@@ -37,16 +44,9 @@ function escapeByte(byte: string): string {
   return NAMED[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }
 
-function unescapeOne(match: string, code: string, offset: number, text: string): string {
-  if (code.length === 3) return String.fromCharCode(parseInt(code.slice(1), 16));
-  const byte = SIMPLE[code];
-  if (byte === undefined) {
-    if (code === '') throw new FormatError('DUMPFILE', 'No character after escape');
-    throw new FormatError('DUMPFILE', code === 'x' ? hexProblem(text.length - offset - match.length) : `Unsupported escape type ${code}`);
-  }
-  return byte;
-}
-
-function hexProblem(left: number): string {
+/** @param left how many characters follow */
+function reasonFor(code: string, left: number): string {
+  if (code === '') return 'No character after escape';
+  if (code !== 'x') return `Unsupported escape type ${code}`;
   return left < 2 ? 'No hex characters after hex escape' : 'Invalid hex characters after hex escape';
 }

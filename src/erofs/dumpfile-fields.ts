@@ -15,6 +15,7 @@ export const MTIME = 7;
 export const PAYLOAD = 8;
 export const CONTENT = 9;
 export const DIGEST = 10;
+export const XATTRS = 11;
 const COUNT = 11;
 
 const NEWLINE = 0x0a;
@@ -97,12 +98,12 @@ export class LineFields {
     return this.text.slice(start, end);
   }
 
-  /** @throws FormatError DUMPFILE */
+  /** @throws DumpProblem */
   value(field: number): ByteString {
-    return this.escaped ? unescapeField(this.raw(field)) : this.raw(field);
+    return this.escaped ? unescapeField(this.raw(field), field) : this.raw(field);
   }
 
-  /** A value for the C tools, which end it at an escaped NUL. @throws FormatError DUMPFILE */
+  /** A value for the C tools, which end it at an escaped NUL. @throws DumpProblem */
   cString(field: number): ByteString {
     return this.escaped ? cString(this.value(field)) : this.raw(field);
   }
@@ -116,57 +117,57 @@ export class LineFields {
     return this.length(field) > 0 && this.bytes[this.starts[field]!] === byte;
   }
 
-  /** 0..2^64-1. @throws FormatError DUMPFILE */
+  /** 0..2^64-1. @throws DumpProblem */
   number64(field: number): bigint {
     const plain = this.digits(this.starts[field]!, this.ends[field]!);
-    return plain >= 0 ? this.bigints.get(plain) : parseNumber(this.raw(field));
+    return plain >= 0 ? this.bigints.get(plain) : parseNumber(this.raw(field), field);
   }
 
-  /** The low 32 bits. @throws FormatError DUMPFILE */
+  /** The low 32 bits. @throws DumpProblem */
   number32(field: number): number {
-    return this.low32(this.starts[field]!, this.ends[field]!);
+    return this.low32(this.starts[field]!, this.ends[field]!, field);
   }
 
-  /** Octal, the low 16 bits. @throws FormatError DUMPFILE */
+  /** Octal, the low 16 bits. @throws DumpProblem */
   mode(): number {
     const { bytes } = this;
     const end = this.ends[MODE]!;
     const start = this.starts[MODE]!;
-    if (end - start !== 5 && end - start !== 6) return parseMode(this.raw(MODE));
+    if (end - start !== 5 && end - start !== 6) return parseMode(this.raw(MODE), MODE);
     let mode = 0;
     for (let at = start; at < end; at += 1) {
       const digit = bytes[at]! - ZERO;
-      if (digit < 0 || digit > 7) return parseMode(this.raw(MODE));
+      if (digit < 0 || digit > 7) return parseMode(this.raw(MODE), MODE);
       mode = mode * 8 + digit;
     }
     return mode & 0xffff;
   }
 
-  /** What is before the dot in MTIME. @throws FormatError DUMPFILE */
+  /** What is before the dot in MTIME. @throws DumpProblem */
   seconds(): bigint {
     const start = this.starts[MTIME]!;
     const dot = this.dot();
     const plain = this.digits(start, dot);
-    return plain >= 0 ? this.bigints.get(plain) : BigInt.asIntN(64, parseNumber(this.slice(start, dot)));
+    return plain >= 0 ? this.bigints.get(plain) : BigInt.asIntN(64, parseNumber(this.slice(start, dot), MTIME));
   }
 
-  /** What is behind it. @throws FormatError DUMPFILE */
+  /** What is behind it. @throws DumpProblem */
   nanoseconds(): number {
-    return this.low32(this.dot() + 1, this.ends[MTIME]!);
+    const end = this.ends[MTIME]!;
+    return this.low32(Math.min(this.dot() + 1, end), end, MTIME);
   }
 
-  /** Where the dot in MTIME is; its start when there is none, so that the seconds are no number. */
+  /** Where the dot in MTIME is; its end when there is none, so that the nanoseconds are no number. */
   private dot(): number {
     const { bytes } = this;
-    const start = this.starts[MTIME]!;
     const end = this.ends[MTIME]!;
-    for (let at = start; at < end; at += 1) if (bytes[at] === DOT) return at;
-    return start;
+    for (let at = this.starts[MTIME]!; at < end; at += 1) if (bytes[at] === DOT) return at;
+    return end;
   }
 
-  private low32(start: number, end: number): number {
+  private low32(start: number, end: number, field: number): number {
     const plain = this.digits(start, end);
-    return plain >= 0 ? plain % 2 ** 32 : Number(BigInt.asUintN(32, parseNumber(this.slice(start, end))));
+    return plain >= 0 ? plain % 2 ** 32 : Number(BigInt.asUintN(32, parseNumber(this.slice(start, end), field)));
   }
 
   /** A number of only digits, or -1. */

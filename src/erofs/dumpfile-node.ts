@@ -1,31 +1,33 @@
 import type { ByteString } from '../bytes.js';
-import { FormatError } from '../errors.js';
 import { objectPath } from '../repository/object-id.js';
 import { Device, Directory, EMPTY, Regular, Special, Symlink, TYPE_BITS, type Content, type Node } from '../tree/tree.js';
-import { CONTENT, DIGEST, GID, NLINK, PAYLOAD, RDEV, UID, type LineFields } from './dumpfile-fields.js';
+import { CONTENT, DIGEST, GID, MODE, NLINK, PAYLOAD, RDEV, SIZE, UID, type LineFields } from './dumpfile-fields.js';
+import { DumpProblem } from './dumpfile-problem.js';
 import { sameBytes, type XattrFields } from './dumpfile-xattrs.js';
 import { INLINE_MAX, SYMLINK_MAX } from './format.js';
 
+/** Longest path of content in bytes, as of a symlink's target. */
+const PATH_MAX = SYMLINK_MAX[1];
 const TYPE_MASK = 0o170000;
 
 /**
  * Reads the inode of a dumpfile line.
- * @throws FormatError DUMPFILE, with the reason that the C library gives
+ * @throws DumpProblem
  */
-export function parseNode(size: bigint, fields: LineFields, xattrFields: XattrFields): Node {
+export function parseNode(fields: LineFields, xattrFields: XattrFields): Node {
   const mode = fields.mode();
   const type = mode & TYPE_MASK;
-  if (!TYPES.has(type)) throw problem(`Invalid mode ${mode.toString(8)}`);
+  if (!TYPES.has(type)) throw new DumpProblem(`Invalid mode ${parseInt(fields.raw(MODE), 8).toString(8)}`, MODE);
+  const size = fields.number64(SIZE);
   const links = fields.number32(NLINK);
   const uid = fields.number32(UID);
   const gid = lenient(fields, GID, uid);
   const rdev = lenient(fields, RDEV, uid);
   const mtimeSec = fields.seconds();
   const mtimeNsec = fields.nanoseconds();
-  // Its escapes have to be right on every line.
-  if (fields.escaped) fields.value(PAYLOAD);
   const inline = fields.isUnset(CONTENT) ? null : fields.value(CONTENT);
   if (inline !== null) checkInline(inline, size);
+  checkPayload(fields);
   const metadata = { mode: mode & 0o7777, uid, gid, mtimeSec, mtimeNsec, xattrs: xattrFields.read(fields) };
   if (type === TYPE_BITS.directory) return new Directory(metadata);
   let leaf;
@@ -51,7 +53,7 @@ function otherContent(size: bigint, digestCase: DigestCase, fields: LineFields):
   const path = fields.isUnset(PAYLOAD) || fields.length(PAYLOAD) === 0 ? null : fields.cString(PAYLOAD);
   // Only an empty file's digest does not matter: for others the C library would store whatever its memory holds.
   if (digestCase === NOT_HEX && size !== 0n && !fields.isUnset(DIGEST)) {
-    throw problem(`Invalid digest ${fields.raw(DIGEST)}: 64 or 128 hex digits are needed`);
+    throw new DumpProblem(`Invalid digest ${fields.raw(DIGEST)}: 64 or 128 hex digits are needed`, DIGEST);
   }
   const digest = digestCase === NOT_HEX ? null : fields.raw(DIGEST).toLowerCase();
   if (digest !== null && path === objectPath(digest)) return { kind: 'object', id: digest, size };
@@ -92,13 +94,19 @@ function isObjectPath(fields: LineFields): boolean {
 
 function symlinkTarget(fields: LineFields): ByteString {
   const target = fields.isUnset(PAYLOAD) ? '' : fields.cString(PAYLOAD);
-  if (target === '' || target.length > SYMLINK_MAX[1]) throw problem(target === '' ? 'Invalid symlink' : 'Invalid payload');
+  if (target === '') throw new DumpProblem('Invalid symlink', PAYLOAD);
   return target;
 }
 
 function checkInline(inline: ByteString, size: bigint): void {
-  if (BigInt(inline.length) !== size) throw problem(`Invalid content size ${inline.length}, must match size ${size}`);
-  if (inline.length > INLINE_MAX[1]) throw problem(`Inline content size ${inline.length} exceeds maximum ${INLINE_MAX[1]}`);
+  if (BigInt(inline.length) !== size) throw new DumpProblem(`Invalid content size ${inline.length}, must match size ${BigInt.asIntN(64, size)}`, CONTENT);
+  if (inline.length > INLINE_MAX[1]) throw new DumpProblem(`Inline content size ${inline.length} exceeds maximum ${INLINE_MAX[1]}`, CONTENT);
+}
+
+/** Of every type of inode, also of those that have no use for it. */
+function checkPayload(fields: LineFields): void {
+  const path = fields.escaped || fields.length(PAYLOAD) > PATH_MAX ? fields.cString(PAYLOAD) : '';
+  if (path.length > PATH_MAX) throw new DumpProblem('Invalid payload', PAYLOAD);
 }
 
 /** The C library looks at the wrong variable: what is no number is an error for root's files and else zero. */
@@ -109,8 +117,4 @@ function lenient(fields: LineFields, field: number, uid: number): number {
     if (uid === 0) throw error;
     return 0;
   }
-}
-
-function problem(message: string): FormatError {
-  return new FormatError('DUMPFILE', message);
 }

@@ -1,13 +1,16 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { DEPTH_MAX, Directory, NAME_MAX, TYPE_BITS, type Leaf } from '../tree/tree.js';
-import { LineFields, MODE, PATH, PAYLOAD, SIZE } from './dumpfile-fields.js';
+import { LineFields, MODE, PATH, PAYLOAD } from './dumpfile-fields.js';
 import { parseNode } from './dumpfile-node.js';
 import { parseMode } from './dumpfile-numbers.js';
+import { DumpProblem } from './dumpfile-problem.js';
 import { sameBytes, XattrFields } from './dumpfile-xattrs.js';
 
 /** Bytes that become one string. From 1 MiB on Node keeps strings outside of the heap, where searching them is very slow. */
 const CHUNK = 512 << 10;
+/** Bytes. The longest paths with every byte escaped, and xattrs, need half of it. */
+const LINE_MAX = 8 << 20;
 const SLASH = 0x2f;
 const AT = 0x40;
 
@@ -16,6 +19,8 @@ interface Link {
   directory: Directory;
   name: ByteString;
   target: ByteString;
+  /** As the line has it. */
+  path: ByteString;
   line: number;
 }
 
@@ -24,12 +29,13 @@ interface Link {
  * reads memory nobody set or makes trees with loops: digests that are not 64 or 128 hex digits, and hardlinks to directories.
  * @param text the whole file
  * @returns the root; leaves carry the NLINK field and, where there are hardlinks, the line that stands for the inode
- * @throws FormatError DUMPFILE, with the line
+ * @throws FormatError DUMPFILE, with the line and the field
  */
 export function parseDump(text: Buffer): Directory {
   const parser = new DumpParser(text.indexOf(0));
   for (let start = 0; start < text.length; ) {
     const end = endOfChunk(text, start);
+    if (end - start > LINE_MAX) throw parser.tooLong();
     parser.parseLines(text.subarray(start, end), start);
     start = end;
   }
@@ -82,13 +88,18 @@ class DumpParser {
     }
   }
 
+  /** What is wrong with a line that is not even looked at. */
+  tooLong(): FormatError {
+    return new FormatError('DUMPFILE', `line ${this.line + 1}: more than ${LINE_MAX} bytes`);
+  }
+
   finish(): Directory {
-    if (this.root === undefined) throw problem('No files in dump file');
+    if (this.root === undefined) throw new FormatError('DUMPFILE', 'No files in dump file');
     for (const link of this.links) {
       try {
         this.resolve(link);
       } catch (error) {
-        throw atLine(error, link.line, link.name);
+        throw atLine(error, link.line, link.path);
       }
     }
     return this.root;
@@ -99,10 +110,9 @@ class DumpParser {
     const start = fields.start(PATH);
     const length = fields.length(PATH);
     if (length === 0) throw problem('Invalid empty path');
-    const size = fields.number64(SIZE);
     const slash = fields.escaped ? -1 : lastSlash(fields.bytes, start, length);
     if (slash >= 0 && slash === this.parentLength && slash < length - 1 && sameBytes(fields.bytes, this.parentStart, start, slash)) {
-      this.addNamed(this.parent!, fields.slice(start + slash + 1, start + length), size);
+      this.addNamed(this.parent!, fields.slice(start + slash + 1, start + length));
       return;
     }
     const path = fields.cString(PATH);
@@ -110,7 +120,7 @@ class DumpParser {
     if (name === '' && /[^/]/.test(path)) throw problem(`Parent directory missing for ${showBytes(path)}`);
     const parent = this.findParent(path);
     if (parent === null) {
-      this.addRoot(size);
+      this.addRoot();
       return;
     }
     if (slash >= 0) {
@@ -118,29 +128,29 @@ class DumpParser {
       this.parentStart = start;
       this.parentLength = slash;
     }
-    this.addNamed(parent, name, size);
+    this.addNamed(parent, name);
   }
 
-  private addNamed(parent: Directory, name: ByteString, size: bigint): void {
+  private addNamed(parent: Directory, name: ByteString): void {
     if (name === '.' || name === '..') throw problem(`Invalid . or .. in path: ${showBytes(this.fields.cString(PATH))}`);
-    this.addChild(parent, name, size);
+    this.addChild(parent, name);
   }
 
-  private addRoot(size: bigint): void {
+  private addRoot(): void {
     if (this.root !== undefined) throw problem("Can't have multiple roots");
-    const root = this.fields.startsWith(MODE, AT) ? null : parseNode(size, this.fields, this.xattrs);
-    if (root?.kind !== 'directory') throw problem('Root must be a directory');
+    const root = this.fields.startsWith(MODE, AT) ? null : parseNode(this.fields, this.xattrs);
+    if (root?.kind !== 'directory') throw problem('Root must be a directory', MODE);
     this.root = root;
   }
 
-  private addChild(parent: Directory, name: ByteString, size: bigint): void {
+  private addChild(parent: Directory, name: ByteString): void {
     if (name.length > NAME_MAX) throw problem(`Can't add child: a name of ${name.length} bytes`);
     const { fields } = this;
     if (fields.startsWith(MODE, AT)) {
       this.addLink(parent, name);
       return;
     }
-    const node = parseNode(size, fields, this.xattrs);
+    const node = parseNode(fields, this.xattrs);
     const before = parent.entries.size;
     parent.entries.set(name, node);
     if (parent.entries.size === before || (this.links.length > 0 && this.linkNames.get(parent)?.has(name) === true)) throw problem(EXISTS);
@@ -149,9 +159,9 @@ class DumpParser {
   private addLink(parent: Directory, name: ByteString): void {
     const { fields } = this;
     if (parent.entries.has(name) || this.linkNames.get(parent)?.has(name) === true) throw problem(EXISTS);
-    if ((parseMode(fields.raw(MODE).slice(1)) & 0o170000) === TYPE_BITS.directory) throw problem("Directories can't be hardlinked");
-    if (fields.isUnset(PAYLOAD)) throw problem('No target path for the hardlink');
-    const link = { directory: parent, name, target: fields.cString(PAYLOAD), line: this.line };
+    if ((parseMode(fields.raw(MODE).slice(1), MODE) & 0o170000) === TYPE_BITS.directory) throw problem("Directories can't be hardlinked", MODE);
+    if (fields.isUnset(PAYLOAD)) throw problem('No target path for the hardlink', PAYLOAD);
+    const link = { directory: parent, name, target: fields.cString(PAYLOAD), path: fields.raw(PATH), line: this.line };
     this.links.push(link);
     let names = this.linkNames.get(parent);
     if (names === undefined) this.linkNames.set(parent, (names = new Map<ByteString, Link>()));
@@ -175,14 +185,22 @@ class DumpParser {
     return directory;
   }
 
+  private findTargetParent(target: ByteString): Directory | null {
+    try {
+      return this.findParent(target);
+    } catch {
+      throw noTarget(target);
+    }
+  }
+
   /** Follows a link, through other links, to its inode. All links on the way get it, so that no way is gone twice. */
   private resolve(start: Link): void {
     let link = start;
     const seen = new Set<Link>();
     for (;;) {
-      if (seen.has(link)) throw problem(`Self-referential hardlink ${showBytes(start.target)}`);
+      if (seen.has(link)) throw problem(`Self-referential hardlink ${showBytes(start.target)}`, PAYLOAD);
       seen.add(link);
-      const directory = this.findParent(link.target);
+      const directory = this.findTargetParent(link.target);
       const name = lastName(link.target);
       const next = directory === null ? undefined : this.linkNames.get(directory)?.get(name);
       const node = directory === null ? this.root : directory.entries.get(name);
@@ -192,7 +210,7 @@ class DumpParser {
         return;
       }
       if (next === undefined) {
-        throw problem(node === undefined ? `No target at ${showBytes(link.target)} for hardlink` : "Directories can't be hardlinked");
+        throw node === undefined ? noTarget(link.target) : problem("Directories can't be hardlinked", PAYLOAD);
       }
       link = next;
     }
@@ -212,11 +230,15 @@ function lastName(path: ByteString): ByteString {
 
 const EXISTS = "Can't add child: the name is there already";
 
-function problem(message: string): FormatError {
-  return new FormatError('DUMPFILE', message);
+function noTarget(path: ByteString): DumpProblem {
+  return problem(`No target at ${showBytes(path)} for hardlink`, PAYLOAD);
+}
+
+function problem(reason: string, field = PATH): DumpProblem {
+  return new DumpProblem(reason, field);
 }
 
 function atLine(error: unknown, line: number, path: ByteString): unknown {
-  if (!(error instanceof FormatError)) return error;
-  return new FormatError('DUMPFILE', `line ${line}: ${error.message}`, { place: { entry: showBytes(path.slice(0, 300)) }, cause: error });
+  if (!(error instanceof DumpProblem)) return error;
+  return new FormatError('DUMPFILE', `line ${line}: ${error.message}`, { place: { entry: showBytes(path.slice(0, 300)), field: error.field }, cause: error });
 }

@@ -1,8 +1,8 @@
 import type { ByteString } from '../bytes.js';
-import { FormatError } from '../errors.js';
 import { NO_XATTRS, type Xattrs } from '../tree/tree.js';
 import { cString, unescapeField } from './dumpfile-escape.js';
-import { DIGEST, type LineFields } from './dumpfile-fields.js';
+import { DIGEST, XATTRS, type LineFields } from './dumpfile-fields.js';
+import { DumpProblem } from './dumpfile-problem.js';
 
 /** Bytes of xattrs the C library lets one line have: all of the text, and names, values and 7 bytes each. */
 const TEXT_MAX = 65535;
@@ -26,7 +26,7 @@ export class XattrFields {
 
   /**
    * Reads what follows DIGEST.
-   * @throws FormatError DUMPFILE
+   * @throws DumpProblem
    */
   read(fields: LineFields): Xattrs {
     const start = fields.start(DIGEST) + fields.length(DIGEST) + 1;
@@ -56,14 +56,14 @@ function parseXattrs(text: ByteString): Xattrs {
   const fields = (text.endsWith(' ') ? text.slice(0, -1) : text).split(' ');
   for (const field of fields) {
     const equals = field.indexOf('=');
-    if (equals < 0) throw new FormatError('DUMPFILE', 'Missing = in xattr');
-    const key = cString(unescapeField(field.slice(0, equals)));
-    const value = unescapeField(field.slice(equals + 1));
-    if (key === '' || key.length > 255) throw new FormatError('DUMPFILE', `Can't set xattr: a name of ${key.length} bytes`);
+    if (equals < 0) throw new DumpProblem('Missing = in xattr', XATTRS);
+    const key = cString(unescapeField(field.slice(0, equals), XATTRS));
+    const value = unescapeField(field.slice(equals + 1), XATTRS);
+    if (key === '' || key.length > 255) throw new DumpProblem(`Can't set xattr: a name of ${key.length} bytes`, XATTRS);
     xattrs.set(key, value);
   }
   let bytes = 0;
   for (const [key, value] of xattrs) bytes += 7 + key.length + value.length;
-  if (text.length + 1 > TEXT_MAX || bytes > BYTES_MAX) throw new FormatError('DUMPFILE', 'Too many xattrs');
+  if (text.length + 1 > TEXT_MAX || bytes > BYTES_MAX) throw new DumpProblem('Too many xattrs', XATTRS);
   return xattrs;
 }

@@ -44,6 +44,18 @@ describe('lines that are refused say where and why', () => {
     [`${ROOT}/a 0 100644 1\n`, /^line 2: Invalid integer/],
     [ROOT + file({ path: '/a/' }), /^line 2: Parent directory missing for \/a\//],
     [ROOT + file({ mode: '@x', payload: '/' }), /^line 2: Invalid integer/],
+    [ROOT + file({ payload: 'p'.repeat(4096) }), /^line 2: Invalid payload \(entry "\/a", field PAYLOAD\)/],
+    [ROOT + file({ mode: '40755', payload: 'p'.repeat(4096) }), /^line 2: Invalid payload/],
+    [ROOT + file({ mode: '200000' }), /^line 2: Invalid mode 200000/],
+    [ROOT + file({ size: '-1', content: 'abc' }), /^line 2: Invalid content size 3, must match size -1/],
+    [ROOT + file({ mtime: '1,5' }), /^line 2: Invalid integer 1,5 \(entry "\/a", field MTIME\)/],
+    [ROOT + file({ size: 'x', mode: '100648' }), /^line 2: Invalid integer 100648 .*field MODE/],
+    [`${ROOT}/a 0 100644 1 0 0 x 0.0 - - -\n`, /^line 2: Invalid integer x .*field RDEV/],
+    [ROOT + file({ xattr: ' user.a=\\q' }), /^line 2: Unsupported escape type q .*field xattr/],
+    [ROOT + file({ digest: 'x', size: '1' }), /^line 2: Invalid digest x.*field DIGEST/],
+    [ROOT + file({ size: '1', content: '\\' }), /^line 2: No character after escape .*field CONTENT/],
+    [ROOT + file({ mode: '@100644', payload: '/b/c' }), /^line 2: No target at \/b\/c for hardlink \(entry "\/a", field PAYLOAD\)/],
+    [`${ROOT}/a${' '.repeat(9 << 20)}\n`, /^line 2: more than 8388608 bytes/],
     [`${ROOT}/a\0 0 100644 1 0 0 0 0.0 - - -\n`, /^line 2: Invalid embedded NUL character at position 2/],
   ];
   for (const [text, message] of cases) {
@@ -81,6 +93,13 @@ describe('what is printed makes the same image', () => {
       assert.ok(writeErofs(again, options).equals(writeErofs(root, options)));
     });
   }
+});
+
+test('of a hardlink only path, mode and target count', () => {
+  const lines = '/a 0 100644 1 0 0 0 0.0 - - -\n/b - @100644 - - - - - /a \\q \\q\n/c x @120000 x - - - - /a\n';
+  const root = parseDump(Buffer.from(ROOT + lines));
+  assert.equal(root.entries.get('b'), root.entries.get('a'));
+  assert.equal(root.entries.get('c'), root.entries.get('a'));
 });
 
 test('a long chain of hardlinks is followed once', { timeout: 20_000 }, () => {

@@ -19,7 +19,7 @@ export function* dumpedEntries(dump: Buffer): Generator<[TarEntry, FileContent]>
   for (const line of dump.toString('latin1').trimEnd().split('\n')) {
     if (line === '') continue;
     const fields = line.split(' ');
-    const text = (index: number): string => (fields[index] === '-' ? '' : unescapeField(fields[index]!));
+    const text = (index: number): string => (fields[index] === '-' ? '' : unescapeField(fields[index]!, index));
     const number = (index: number): number => Number(fields[index]) || 0;
     const [sec, nsec] = fields[7]!.split('.');
     const type = fields[2]!.startsWith('@') ? 'hardlink' : TYPES[fields[2]!.slice(0, -4)]!;
