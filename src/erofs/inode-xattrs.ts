@@ -89,7 +89,7 @@ function externalPairs({ digest, objectPath, otherPath }: ExternalBacking, table
   return [
     digest === null ? table.pair(METACOPY, '') : table.object(digest)[0],
     ...(objectPath === null ? [] : [table.object(objectPath)[1]]),
-    ...(otherPath === null ? [] : [table.pair(REDIRECT, `/${otherPath}`)]),
+    ...(otherPath === null ? [] : [checkedPair(table, REDIRECT, `/${otherPath}`)]),
   ];
 }
 

@@ -165,12 +165,8 @@ function measureFile(layout: Layout, inode: number, content: Content, backing: P
   }
 }
 
-/** 1024 chunks of the largest size. */
-const FILE_MAX = 2n ** 53n;
-
 /** As few chunks as the format allows for a file: one up to 8 TiB. */
 function chunksOf(size: bigint): { bits: number; count: number } {
-  if (size > FILE_MAX) throw new FormatError('EROFS_CONTENT', `file of ${size} bytes, this image format allows 2^53`);
   const bytes = Number(size);
   let bits = BLOCK_BITS;
   let chunk = BLOCK;

@@ -1,6 +1,7 @@
 import { FormatError } from '../errors.js';
 import type { Directory, ObjectContent } from '../tree/tree.js';
 import { backingOf, type Backing } from './backing.js';
+import { forEachInode } from './entry-error.js';
 import { INLINE_MAX, SYMLINK_MAX, XATTR_HEADER_SIZE } from './format.js';
 import { inodeXattrs } from './inode-xattrs.js';
 import { objectXattrsSize } from './object-xattrs.js';
@@ -12,6 +13,8 @@ import { byIndexAscending, byNameDescending, XattrTable, type XattrPair } from '
 const SHARED_REFS_MAX = { composefs: 128, 'composefs-rs': 255 } as const;
 /** As many bytes behind the header of the area as its length field can say. */
 const XATTRS_MAX = 4 * 65534;
+/** In formats 0 and 1: 1024 chunks of the largest size. */
+const FILE_MAX = 2n ** 53n;
 
 /** Everything an image will hold, before anything has an address. Lists are by inode, as in `Scan`. */
 export interface Plan {
@@ -34,7 +37,7 @@ export interface Plan {
   hasAcl: boolean;
 }
 
-/** @throws FormatError EROFS_DEPTH, EROFS_OBJECT_ID, EROFS_XATTR, EROFS_CONTENT */
+/** @throws FormatError EROFS_DEPTH, EROFS_OBJECT_ID, EROFS_XATTR, EROFS_CONTENT, with the entry */
 export function planImage(root: Directory, options: Required<WriteOptions>): Plan {
   const { version, peer, algorithm } = options;
   const scan = scanTree(root, { stubs: version !== 2, peer });
@@ -52,25 +55,26 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
     tableLength: 0,
     hasAcl: false,
   };
-  for (let inode = 0; inode < count; inode += 1) {
+  forEachInode(scan, (inode) => {
     const node = scan.nodes[inode]!;
     let backing: Backing | null = null;
     if (node.kind === 'regular') {
       backing = backingOf(node.content, peer, algorithm);
       if (backing?.size === 0n && peer === 'composefs') backing = null;
+      if (backing !== null && version !== 2 && backing.size > FILE_MAX) throw tooLarge('file', backing.size, '2^53');
       if (node.content.kind === 'inline') checkLength('content', node.content.bytes.length, INLINE_MAX[version]);
     } else if (node.kind === 'symlink') {
       checkLength('symlink target', node.target.length, SYMLINK_MAX[version]);
     }
     plan.backings.push(backing);
     plan.xattrs.push(inodeXattrs(scan, inode, backing, table, plan.objectLast, options));
-  }
+  });
   const { shared, length } = table.layOut(version === 2 ? byIndexAscending : byNameDescending);
   plan.shared = shared;
   plan.tableLength = length;
   // composefs-rs also takes longer names that merely start so.
   plan.hasAcl = table.hasName(({ index, suffix }) => (index === 2 || index === 3) && (suffix === '' || peer === 'composefs-rs'));
-  for (let inode = 0; inode < count; inode += 1) measureXattrs(plan, inode, table, peer);
+  forEachInode(scan, (inode) => measureXattrs(plan, inode, table, peer));
   return plan;
 }
 
@@ -102,5 +106,9 @@ function measureXattrs(plan: Plan, inode: number, table: XattrTable, peer: Peer)
 }
 
 function checkLength(what: string, length: number, most: number): void {
-  if (length > most) throw new FormatError('EROFS_CONTENT', `${what} of ${length} bytes, this image format allows ${most}`);
+  if (length > most) throw tooLarge(what, length, most);
+}
+
+function tooLarge(what: string, length: number | bigint, most: number | string): FormatError {
+  return new FormatError('EROFS_CONTENT', `${what} of ${length} bytes, this image format allows ${most}`);
 }

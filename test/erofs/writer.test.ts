@@ -6,6 +6,7 @@ import { parseDump } from '../../src/erofs/dumpfile-parse.js';
 import { formatVersionFor } from '../../src/erofs/format-version.js';
 import type { WriteOptions } from '../../src/erofs/options.js';
 import { writeErofs, writeErofsPieces } from '../../src/erofs/writer.js';
+import { Regular } from '../../src/tree/tree.js';
 import { fixture, fixtureJson } from '../support/fixtures.js';
 
 type Outcome = { sha256: string } | { error: string };
@@ -81,17 +82,24 @@ describe('images of dumpfiles, as composefs-rs writes them', () => {
 });
 
 describe('what no image can hold', () => {
-  const root = '/ 0 40755 2 0 0 0 0.0 - - -\n';
+  const root = ['/', '/d', '/d/e', '/d/f'].map((path) => `${path} 0 40755 2 0 0 0 0.0 - - -\n`).join('');
   const cases: [what: string, line: string, code: string, version: 0 | 1 | 2][] = [
-    ['a file of more than 2^53 bytes', '/a 9007199254740993 100644 1 0 0 0 0.0 - - -', 'EROFS_CONTENT', 0],
-    ['more than 512 bytes inline in format 2', `/a 513 100644 1 0 0 0 0.0 - ${'x'.repeat(513)} -`, 'EROFS_CONTENT', 2],
-    ['a symlink of more than 1024 bytes in format 2', `/a 1025 120777 1 0 0 0 0.0 ${'x'.repeat(1025)} - -`, 'EROFS_CONTENT', 2],
-    ['an id of the other algorithm', `/a 9 100644 1 0 0 0 0.0 ab - ${'ab'.repeat(64)}`, 'EROFS_OBJECT_ID', 1],
-    ['a path that is no object, for composefs-rs', '/a 9 100644 1 0 0 0 0.0 somewhere - -', 'EROFS_OBJECT_ID', 1],
+    ['a file of more than 2^53 bytes', '/d/e/a 9007199254740993 100644 1 0 0 0 0.0 - - -', 'EROFS_CONTENT', 0],
+    ['more than 512 bytes inline in format 2', `/d/e/a 513 100644 1 0 0 0 0.0 - ${'x'.repeat(513)} -`, 'EROFS_CONTENT', 2],
+    ['a symlink of more than 1024 bytes in format 2', `/d/e/a 1025 120777 1 0 0 0 0.0 ${'x'.repeat(1025)} - -`, 'EROFS_CONTENT', 2],
+    ['an id of the other algorithm', `/d/e/a 9 100644 1 0 0 0 0.0 ab - ${'ab'.repeat(64)}`, 'EROFS_OBJECT_ID', 1],
+    ['a path that is no object, for composefs-rs', '/d/e/a 9 100644 1 0 0 0 0.0 somewhere - -', 'EROFS_OBJECT_ID', 1],
   ];
   for (const [what, line, code, version] of cases) {
     test(what, () => {
-      assert.throws(() => writeErofs(parseDump(Buffer.from(`${root}${line}\n`)), { version, algorithm: 'sha256' }), { code });
+      assert.throws(() => writeErofs(parseDump(Buffer.from(`${root}${line}\n`)), { version, algorithm: 'sha256' }), { code, message: / \(entry "\/d\/e\/a"\)$/ });
     });
   }
+
+  test('a path to content that an xattr cannot hold', () => {
+    const tree = parseDump(Buffer.from(root));
+    const content = { kind: 'external', size: 1n, payload: 'p'.repeat(65535), digest: null } as const;
+    tree.entries.set('a', new Regular(tree, content));
+    assert.throws(() => writeErofs(tree, { version: 1, algorithm: 'sha256', peer: 'composefs' }), { code: 'EROFS_XATTR', message: /65536 of value \(entry "\/a"\)$/ });
+  });
 });
