@@ -21,6 +21,8 @@ const REPLACED = 'replaced-';
 export interface AlgorithmOptions {
   /** The new repository requires fs-verity although the old one does not. */
   verity?: boolean;
+  /** Is told now and then how many objects are done. */
+  onProgress?: (objects: number) => void;
   signal?: AbortSignal;
 }
 
@@ -47,7 +49,7 @@ export async function changeAlgorithm(repository: Repository, path: string, algo
   using work = makeDirectories(repository.root, FOLDER);
   if (!files.flock(work.number, 'exclusive')) throw new BridgeError('REPOSITORY_BUSY', `somebody else migrates ${path}`);
   using target = await openTarget(repository, path, algorithm, options);
-  const translation = new Translation(repository, target, signal);
+  const translation = new Translation(repository, target, signal, options.onProgress);
   try {
     await translateAll(repository, translation);
     await repository.lockExclusive(signal);

@@ -30,6 +30,8 @@ export interface SealOptions {
    * can change those files then. Otherwise such objects become files of their own.
    */
   sealSource?: boolean;
+  /** Is told how many objects are done. */
+  onProgress?: (objects: number) => void;
   signal?: AbortSignal;
 }
 
@@ -94,6 +96,7 @@ class Sealing {
       for (const id of ids) {
         this.options.signal?.throwIfAborted();
         if (!(await this.#seal(store, id))) this.#damaged.push(id);
+        this.options.onProgress?.(this.report.sealed + this.report.present + this.report.copied);
       }
     };
     const ended = await Promise.allSettled(Array.from({ length: PARALLEL }, work));

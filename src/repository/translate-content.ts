@@ -32,12 +32,14 @@ export class ContentTranslation {
   readonly #from: Repository;
   readonly #to: Repository;
   readonly #known = new Map<ObjectId, Translated>();
+  readonly #onProgress: ((objects: number) => void) | undefined;
   readonly #hash: LayerIngest;
   readonly #store: LayerIngest;
 
-  constructor(from: Repository, to: Repository) {
+  constructor(from: Repository, to: Repository, onProgress?: (objects: number) => void) {
     this.#from = from;
     this.#to = to;
+    this.#onProgress = onProgress;
     this.#hash = from.objects.ingest(HASH_ONLY);
     // Where fs-verity is required a file could be shared only after it got the new digest, and the old repository needs it as it is.
     this.#store = to.objects.ingest({ store: true, reflink: true, hardlink: !to.verityRequired, copy: true, sealSource: false, trusted: true });
@@ -81,6 +83,11 @@ export class ContentTranslation {
   }
 
   async #translatePart(ids: readonly ObjectId[]): Promise<void> {
+    await this.#translateFiles(ids);
+    this.#onProgress?.(this.#known.size);
+  }
+
+  async #translateFiles(ids: readonly ObjectId[]): Promise<void> {
     const large: Translated[] = [];
     const batches = [new Batch(), new Batch()] as const;
     for (const id of ids) {

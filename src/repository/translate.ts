@@ -30,11 +30,12 @@ export class Translation {
   /** Streams whose references are being followed: one that comes again refers to itself. */
   readonly #open = new Set<ObjectId>();
 
-  constructor(from: Repository, to: Repository, signal?: AbortSignal) {
+  /** @param onProgress is told how many files are done */
+  constructor(from: Repository, to: Repository, signal?: AbortSignal, onProgress?: (objects: number) => void) {
     this.#from = from;
     this.#to = to;
     this.#signal = signal;
-    this.#contents = new ContentTranslation(from, to);
+    this.#contents = new ContentTranslation(from, to, onProgress);
   }
 
   get contents(): ContentStats {

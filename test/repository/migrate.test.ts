@@ -48,9 +48,9 @@ function contentOf(path: string): string[] {
   return [...walk(path)].map((entry) => `${entry.path.slice(path.length)}${entry.isSymbolicLink() ? ` -> ${readlinkSync(entry.path)}` : ''}`).sort();
 }
 
-async function migrate(path: string, algorithm: Algorithm): Promise<void> {
+async function migrate(path: string, algorithm: Algorithm, onProgress: (objects: number) => void = () => undefined): Promise<void> {
   using repository = await Repository.open(path, { write: true });
-  await changeAlgorithm(repository, path, algorithm);
+  await changeAlgorithm(repository, path, algorithm, { onProgress });
 }
 
 async function assertSound(path: string): Promise<void> {
@@ -66,7 +66,9 @@ for (const from of ['sha256', 'sha512'] as const)
     const expected = await filled(t, other[from], layout);
     // The ref names an image by its place in a sorted list, which is another one with other digests.
     for (const repository of [path, expected]) rmSync(join(repository, 'images/refs'), { recursive: true });
-    await migrate(path, other[from]);
+    const progress: number[] = [];
+    await migrate(path, other[from], (objects) => progress.push(objects));
+    assert.ok((progress.at(-1) ?? 0) > 5 && progress.every((objects, index) => objects >= (progress[index - 1] ?? 0)), String(progress));
     assert.deepEqual(contentOf(path), contentOf(expected));
     assert.equal(readFileSync(join(path, 'meta.json'), 'utf8'), readFileSync(join(expected, 'meta.json'), 'utf8'));
     await assertSound(path);

@@ -2,6 +2,7 @@ import { algorithmName } from '../../repository/meta.js';
 import { changeAlgorithm } from '../../repository/migrate-algorithm.js';
 import { requireVerity } from '../../repository/migrate-verity.js';
 import type { Repository } from '../../repository/repository.js';
+import { CountProgress } from '../count-progress.js';
 import { UsageError } from '../errors.js';
 import { openRepository, repositoryPath } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';
@@ -20,7 +21,7 @@ export async function run(session: Session, _: [], options: MigrateCommandOption
   const path = repositoryPath(options);
   using repository = await openRepository(session, options, 'write');
   if (algorithm !== undefined && algorithm !== repository.algorithm) {
-    const { streams, images, contents } = await changeAlgorithm(repository, path, algorithm, { verity: options.verity === true, signal: session.signal });
+    const { streams, images, contents } = await shown((onProgress) => changeAlgorithm(repository, path, algorithm, { verity: options.verity === true, signal: session.signal, onProgress }));
     const { hardlinked, reflinked, copied, present } = contents;
     await session.out.line(`Migrated ${path} to ${algorithmName(algorithm)}`);
     await session.out.line(`  names:     ${streams} streams, ${images} images`);
@@ -33,7 +34,12 @@ export async function run(session: Session, _: [], options: MigrateCommandOption
 
 async function seal(session: Session, repository: Repository, path: string, sealSource: boolean): Promise<void> {
   if (repository.verityRequired) return session.out.line(`${path} requires fs-verity already`);
-  const { sealed, present, copied } = await requireVerity(repository, path, { sealSource, signal: session.signal });
+  const { sealed, present, copied } = await shown((onProgress) => requireVerity(repository, path, { sealSource, signal: session.signal, onProgress }));
   await session.out.line(`${path} requires fs-verity now`);
   await session.out.line(`  objects:   ${sealed} sealed, ${present} already sealed, ${copied} copied first`);
+}
+
+async function shown<T>(migrate: (onProgress: (objects: number) => void) => Promise<T>): Promise<T> {
+  using progress = new CountProgress(process.stderr);
+  return await migrate((objects) => progress.show(objects));
 }
