@@ -18,6 +18,8 @@ export async function openRepository({ signal }: Session, options: GlobalOptions
   throw new Error(`repository is configured for ${algorithmName(repository.algorithm)} (from meta.json) but --hash ${options.hash} was specified`);
 }
 
+const WAITS = { exclusive: 'waiting for the garbage collection, repair or migration of', others: 'waiting until nobody else uses' };
+
 async function open(path: string, options: GlobalOptions, access: 'read' | 'write', signal: AbortSignal, openDir: OpenDir | undefined): Promise<Repository> {
   try {
     return await Repository.open(path, {
@@ -25,6 +27,7 @@ async function open(path: string, options: GlobalOptions, access: 'read' | 'writ
       requireVerity: options.requireVerity === true,
       insecure: options.insecure === true,
       ...(options.upgrade && { onUpgrade: (meta) => sayUpgraded(path, meta) }),
+      onWait: (what) => void process.stderr.write(`${WAITS[what]} ${path}\n`),
       signal,
       openDir,
     });

@@ -22,6 +22,12 @@ const LOCK_INTERVAL_MS = 50;
 /** Shorter: the moments in which nobody has the repository open may be rare. */
 const EXCLUSIVE_INTERVAL_MS = 5;
 
+/** Who waits longer than this is told what for. */
+const PATIENCE_MS = 1000;
+
+/** Whom a lock is waited for: a garbage collection or its like, or everybody. */
+export type WaitedFor = 'exclusive' | 'others';
+
 /** The two kinds of things a repository has names for. */
 export type Area = 'streams' | 'images';
 
@@ -36,6 +42,8 @@ export interface OpenOptions {
   onUpgrade?: (meta: Meta) => void;
   /** Ends the wait for a garbage collection that holds the repository. */
   signal?: AbortSignal;
+  /** Called once for each lock, now or later, that had to be waited for for a second. */
+  onWait?: (what: WaitedFor) => void;
   /** Opens the repository's directory; through a clone of a mount, say, so that links from a store on the other side work. */
   openDir?: OpenDir | undefined;
 }
@@ -51,6 +59,7 @@ export class Repository implements Disposable {
   readonly verityRequired: boolean;
   readonly writable: boolean;
   readonly root: Fd;
+  readonly #onWait: OpenOptions['onWait'];
   #objects: ObjectStore | undefined;
 
   /**
@@ -66,19 +75,20 @@ export class Repository implements Disposable {
       checkReadable(meta);
       if (options.write === true) checkWritable(meta);
       if (options.requireVerity === true && !verity) throw new BridgeError('VERITY_REQUIRED', `${path} was made without fs-verity`);
-      return new Repository(root, meta, verity && options.insecure !== true, options.write === true);
+      return new Repository(root, meta, verity && options.insecure !== true, options);
     } catch (error) {
       root.close();
       throw error;
     }
   }
 
-  private constructor(root: Fd, meta: Meta, verityRequired: boolean, writable: boolean) {
+  private constructor(root: Fd, meta: Meta, verityRequired: boolean, { write, onWait }: OpenOptions) {
     this.root = root;
     this.meta = meta;
     this.algorithm = meta.algorithm;
     this.verityRequired = verityRequired;
-    this.writable = writable;
+    this.writable = write === true;
+    this.#onWait = onWait;
   }
 
   /** The object store. @throws NotFoundError when a repository opened for reading has no objects at all */
@@ -206,7 +216,7 @@ export class Repository implements Disposable {
    * @param signal ends the wait
    */
   async lockExclusive(signal?: AbortSignal): Promise<void> {
-    while (!files.flock(this.root.number, 'exclusive')) await setTimeout(EXCLUSIVE_INTERVAL_MS, undefined, signal && { signal });
+    await lock(this.root, 'exclusive', { signal, onWait: this.#onWait });
   }
 
   [Symbol.dispose](): void {
@@ -235,16 +245,16 @@ export function defaultRepositoryPath(kind: 'system' | 'user' = process.getuid?.
 }
 
 /** Locks the repository against garbage collections, and ends a migration that was interrupted in its last step. */
-async function lockAndReadMeta(root: Fd, path: string, { signal, onUpgrade }: OpenOptions): Promise<ReturnType<typeof readMeta>> {
+async function lockAndReadMeta(root: Fd, path: string, { signal, onUpgrade, onWait }: OpenOptions): Promise<ReturnType<typeof readMeta>> {
   for (;;) {
-    await lock(root, 'shared', signal);
+    await lock(root, 'shared', { signal, onWait });
     if (onUpgrade && !hasMeta(root)) {
       const meta = upgradeRepository(root, path);
       if (meta !== undefined) onUpgrade(meta);
     }
     const found = readMeta(root, path);
     if (!isSwitching(found.meta)) return found;
-    await lock(root, 'exclusive', signal);
+    await lock(root, 'exclusive', { signal, onWait });
     if (!isSwitching(readMeta(root, path).meta)) continue;
     finishSwitch(root, path);
     removeMigration(root);
@@ -255,8 +265,15 @@ function hasMeta(root: Fd): boolean {
   return listDirectory(root, '').includes('meta.json');
 }
 
-async function lock(root: Fd, kind: 'shared' | 'exclusive', signal: AbortSignal | undefined): Promise<void> {
-  while (!files.flock(root.number, kind)) await setTimeout(LOCK_INTERVAL_MS, undefined, signal && { signal });
+async function lock(root: Fd, kind: 'shared' | 'exclusive', { signal, onWait }: { signal: AbortSignal | undefined; onWait: OpenOptions['onWait'] }): Promise<void> {
+  const start = performance.now();
+  for (let told = false; !files.flock(root.number, kind); ) {
+    if (!told && performance.now() - start > PATIENCE_MS) {
+      told = true;
+      onWait?.(kind === 'shared' ? 'exclusive' : 'others');
+    }
+    await setTimeout(kind === 'shared' ? LOCK_INTERVAL_MS : EXCLUSIVE_INTERVAL_MS, undefined, signal && { signal });
+  }
 }
 
 /**
