@@ -137,6 +137,30 @@ describe('repair', () => {
     await assertSound(path);
   });
 
+  test('an image that another program made of a damaged layer goes', async (t) => {
+    const path = copyOf(t);
+    {
+      using repository = await Repository.open(path, { write: true });
+      const { manifestStream, configStream } = await openImage(repository, 't');
+      const [right = ''] = readdirSync(join(path, 'images'));
+      const bytes = readFileSync(join(path, 'objects', objectPath(right)));
+      const object = filesBelow(join(path, 'objects')).map((file) => Buffer.from(file.slice(-127).replace('/', ''), 'hex')).find((digest) => bytes.includes(digest)) as Buffer;
+      bytes[bytes.indexOf(object) + 5]! ^= 1;
+      const wrong = await repository.objects.put(bytes);
+      const references = (refs: ReadonlyMap<string, string>, from: string, to: string): Map<string, string> => new Map([...refs].map(([name, id]) => [name, id === from ? to : id]));
+      const config = await putJsonStream(repository, CONTENT_TYPES.config, configStream.bytes, references(configStream.namedRefs, right, wrong));
+      const manifest = await putJsonStream(repository, CONTENT_TYPES.manifest, manifestStream.bytes, references(manifestStream.namedRefs, configStream.stream, config));
+      await repository.linkImage(wrong);
+      await repository.linkStreams([[configContentId(configStream.digest), config], [manifestContentId(recorded.manifest_digest), manifest]]);
+      assert.equal((await fsckImages(repository, undefined)).ok, false);
+    }
+    const report = await repair(path, []);
+    assert.ok(report.ok, repairText(report));
+    assert.equal(report.removed.filter((name) => name.startsWith('images/')).length, 1);
+    assert.deepEqual(readdirSync(join(path, 'images')), readdirSync(join(sound.path, 'images')));
+    await assertSound(path);
+  });
+
   test('a stream that comes out with another id is referred to anew', async (t) => {
     const path = copyOf(t);
     const [diffId = ''] = recorded.diff_ids;

@@ -26,6 +26,8 @@ export class ImageRepair {
   readonly #json: JsonFinder;
   readonly #layers: LayerRepair;
   readonly #signal: AbortSignal;
+  readonly #found = new Set<ObjectId>();
+  readonly #current = new Set<ObjectId>();
 
   constructor(repository: Repository, health: Health, json: JsonFinder, layers: LayerRepair, signal: AbortSignal) {
     this.#repository = repository;
@@ -33,6 +35,11 @@ export class ImageRepair {
     this.#json = json;
     this.#layers = layers;
     this.#signal = signal;
+  }
+
+  /** Images that another program made, of damaged layers for example, and that others took the place of. */
+  get superseded(): ObjectId[] {
+    return [...this.#found].filter((id) => !this.#current.has(id));
   }
 
   /**
@@ -104,7 +111,10 @@ export class ImageRepair {
       if (made !== undefined && (kept === undefined || kept !== sealed)) images.set(name, made);
       else if (kept !== undefined) images.set(name, kept);
       const image = images.get(name);
-      if (image !== undefined) await this.#repository.linkImage(image);
+      if (kept !== undefined) this.#found.add(kept);
+      if (image === undefined) continue;
+      this.#current.add(image);
+      await this.#repository.linkImage(image);
     }
     return images;
   }

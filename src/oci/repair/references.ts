@@ -68,3 +68,12 @@ export function deadReplaced(repository: Repository, health: Health): ByteString
     })
     .map(([path]) => path);
 }
+
+/**
+ * Names of images that others took the place of, that refer to what is lost, and that no ref stands for.
+ * @returns paths
+ */
+export function deadImages(repository: Repository, health: Health, superseded: readonly ObjectId[]): ByteString[] {
+  const asked = new Set(repository.listRefs('images').map((ref) => repository.readRef('images', ref)));
+  return superseded.filter((id) => !asked.has(id) && health.wrongOf(referencesOf(repository, id).objects, repository.algorithm).length > 0).map((id) => `images/${id}`);
+}

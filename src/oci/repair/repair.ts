@@ -13,7 +13,7 @@ import { Health } from './health.js';
 import { ImageRepair } from './image.js';
 import { LayerRepair } from './layers.js';
 import { foreignNames, imagesByDigest, removeDeadNames } from './names.js';
-import { deadReplaced, referredObjects, wrongObjects } from './references.js';
+import { deadImages, deadReplaced, referredObjects, wrongObjects } from './references.js';
 import type { AffectedImage, Quarantined, RepairReport } from './report.js';
 import type { RepairSource } from './sources.js';
 
@@ -49,7 +49,8 @@ export async function repairRepository(repository: Repository, sources: readonly
 
   await repository.sync();
   for (const [id, reason] of health.stillDamaged()) move(repository, `objects/${objectPath(id)}`, reason, quarantined);
-  const removed = deadReplaced(repository, health).filter((path) => removeLink(repository.root, path)).map(showBytes);
+  const dead = [...deadReplaced(repository, health), ...deadImages(repository, health, image.superseded)];
+  const removed = dead.filter((path) => removeLink(repository.root, path)).map(showBytes);
   removed.push(...removeDeadNames(repository, health, referredObjects(repository, health)).map(showBytes));
   await repository.sync();
   const check = await fsckImages(repository, undefined, { metadataOnly: true, signal });
