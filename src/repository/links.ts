@@ -49,7 +49,7 @@ export function readLink(root: Fd, path: ByteString): ByteString | undefined {
     return files.readlinkat(dir.number, name);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    if (isErrno(error, 'EINVAL')) throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink and so no part of a repository; move it away`, { cause: error });
+    if (isErrno(error, 'EINVAL')) throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink, which names in a repository are`, { cause: error });
     throw error;
   }
 }
@@ -115,9 +115,18 @@ export function walkLinks(root: Fd, path: ByteString): ByteString[] {
   });
 }
 
-/** Opens a directory of the repository, `''` being the repository itself. */
+/**
+ * Opens a directory of the repository, `''` being the repository itself.
+ * @throws BridgeError `ELOOP` for a symlink, which could lead anywhere
+ */
 export function openDirectory(root: Fd, path: ByteString): Fd {
-  return path === '' ? root.duplicate() : openBeneath(root, path, DIRECTORY);
+  if (path === '') return root.duplicate();
+  try {
+    return openBeneath(root, path, DIRECTORY);
+  } catch (error) {
+    if (!isErrno(error, 'ELOOP')) throw error;
+    throw new BridgeError('ELOOP', `${showBytes(path)} in the repository is a symlink or behind one; put the folder itself there, or mount it there`, { cause: error });
+  }
 }
 
 /** Opens a directory of the repository, after making it and those above it. */
@@ -131,7 +140,7 @@ export function makeDirectories(root: Fd, path: ByteString): Fd {
         if (!isErrno(error, 'EEXIST')) throw error;
       }
       using above = at;
-      at = openBeneath(above, name, DIRECTORY);
+      at = openDirectory(above, name);
     }
     return at;
   } catch (error) {

@@ -38,10 +38,10 @@ export function parseMeta(text: string): Meta {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new FormatError('META_INVALID', 'meta.json is not JSON', { cause });
+    throw new FormatError('META_INVALID', 'no JSON; when the file is moved away, the next command makes one that fits the objects', { cause });
   }
   const parsed = schema.safeParse(json);
-  if (!parsed.success) throw new FormatError('META_INVALID', `meta.json: ${z.prettifyError(parsed.error)}`, { cause: parsed.error });
+  if (!parsed.success) throw new FormatError('META_INVALID', z.prettifyError(parsed.error), { cause: parsed.error });
   const { version, algorithm, features, erofs_formats } = parsed.data;
   return {
     version,

@@ -297,7 +297,7 @@ function parseMetaFile(file: Fd, path: string): Meta {
   try {
     return parseMeta(readSmallFile(file, META_LIMIT).toString('utf8'));
   } catch (error) {
-    if (error instanceof FormatError) throw new FormatError(error.code, `${path}: ${error.message}`, { cause: error });
+    if (error instanceof FormatError) throw new FormatError(error.code, `${path}/meta.json: ${error.message}`, { cause: error });
     throw error;
   }
 }

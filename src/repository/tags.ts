@@ -1,6 +1,6 @@
 // Tags are refs below streams/refs/oci/, one file name each: `%` and `/` are escaped, nothing else.
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
-import { BridgeError, FormatError } from '../errors.js';
+import { BridgeError, FormatError, NotFoundError } from '../errors.js';
 import { checkName } from './links.js';
 import type { Repository } from './repository.js';
 
@@ -57,6 +57,8 @@ export function readTag(repository: Repository, tag: string): string | undefined
  * @throws NotFoundError when the repository has no such manifest
  */
 export function writeTag(repository: Repository, tag: string, manifestDigest: string): boolean {
+  if (repository.streamObject(bytesOf(MANIFEST_PREFIX + manifestDigest)) === undefined)
+    throw new NotFoundError(`there is no manifest ${manifestDigest} in the repository; "oci images --json" lists those that have a tag`);
   return repository.writeRef('streams', `${FOLDER}/${encodeTag(tag)}`, bytesOf(MANIFEST_PREFIX + manifestDigest));
 }
 

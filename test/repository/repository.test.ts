@@ -43,6 +43,13 @@ test('resetting metadata keeps the objects', async (t) => {
   assert.deepEqual(readdirSync(path).sort(), ['meta.json', 'objects']);
 });
 
+test('a meta.json that is cut off is named, and what to do about it', async (t) => {
+  const path = temporary(t);
+  initRepository(path, { insecure: true });
+  writeFileSync(join(path, 'meta.json'), '{"version"');
+  await assert.rejects(Repository.open(path), (error: Error) => error.message.startsWith(`${path}/meta.json: no JSON; when the file is moved away, `));
+});
+
 test('a refused reset drops nothing', async (t) => {
   const path = temporary(t);
   initRepository(path, { insecure: true });
@@ -112,7 +119,7 @@ test('streams, images, refs and tags are links as cfsctl makes them', async (t) 
   assert.equal(readlinkSync(join(path, 'streams/refs/oci/quay.io%2Fa:b%25')), '../../oci-manifest-sha256:aa');
   assert.deepEqual(listTags(repository), [{ name: 'quay.io/a:b%', manifestDigest: 'sha256:aa' }]);
   assert.equal(readTag(repository, 'quay.io/a:b%'), 'sha256:aa');
-  assert.throws(() => writeTag(repository, 'dangling', 'sha256:bb'), NotFoundError);
+  assert.throws(() => writeTag(repository, 'dangling', 'sha256:bb'), /^NotFoundError: there is no manifest sha256:bb in the repository/);
   assert.equal(removeTag(repository, 'quay.io/a:b%'), true);
   assert.equal(removeTag(repository, 'quay.io/a:b%'), false);
   assert.deepEqual(readdirSync(path).sort(), ['images', 'meta.json', 'objects', 'streams']);
@@ -130,7 +137,8 @@ test('names cannot lead out of the repository', async (t) => {
   // A directory that somebody replaced by a symlink is not followed.
   mkdirSync(join(path, '../elsewhere'));
   symlinkSync('../elsewhere', join(path, 'streams'));
-  await assert.rejects(repository.linkStream('x', 'ab'.repeat(64)), { code: 'ELOOP' });
+  await assert.rejects(repository.linkStream('x', 'ab'.repeat(64)), { code: 'ELOOP', message: /^streams in the repository is a symlink/ });
+  assert.throws(() => repository.listStreams(), /^BridgeError: streams in the repository is a symlink/);
 });
 
 test('tags are escaped the way cfsctl does', () => {
