@@ -1,10 +1,13 @@
 import { Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
-import { Fd } from '../fd/fd.js';
+import { Fd, isErrno } from '../fd/fd.js';
 import { encodeSplitdirfdstream } from '../layer/splitdirfdstream-encoder.js';
 import type { LayerStream, NamedChunk } from '../layer/stream.js';
 import { files } from '../native.js';
 import type { Leases } from './leases.js';
+
+/** What writing ends with when the client reads no further. It knows, and the layer is released with its lease. */
+const NOT_READ = ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'];
 
 /** The layer that is handed out, which this disposes, and the directory its chunks' names are below. */
 export interface LayerToSend {
@@ -36,9 +39,11 @@ export async function layerFds({ layer, directory }: LayerToSend, readable: (chu
     writer = socketOf(new Fd(write));
     const names = directory.duplicate();
     fds.push(names);
-    // When the client stops reading there is nothing to report: it knows, and the layer is released with its lease. A
-    // failure here ends the stream early, which the client sees as a tar that does not match its diff_id.
-    written = pipeline(encodeSplitdirfdstream(layer, (chunk) => (readable(chunk) ? 0 : undefined)), writer, { signal }).catch(() => {});
+    // A failure here ends the stream early, which the client sees as a tar that does not match its diff_id: whoever runs the
+    // server has to be told the reason.
+    written = pipeline(encodeSplitdirfdstream(layer, (chunk) => (readable(chunk) ? 0 : undefined)), writer, { signal }).catch((error: unknown) => {
+      if (!signal.aborted && !isErrno(error, ...NOT_READ)) leases.fail(error);
+    });
     return [stream, names, leases.start({ [Symbol.asyncDispose]: release })];
   } catch (error) {
     // Without descriptors left, say. The layer's lock must not outlive the request.

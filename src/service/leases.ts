@@ -13,6 +13,7 @@ const SETTLE_INTERVAL = 20;
 /** Things that are kept until whoever holds the other end of a pipe closes it. */
 export class Leases implements AsyncDisposable {
   readonly #running = new Set<() => Promise<void>>();
+  readonly #failures: unknown[] = [];
 
   /**
    * @param kept disposed as soon as the returned descriptor and all copies of it are closed, or with this object
@@ -41,6 +42,11 @@ export class Leases implements AsyncDisposable {
     return new Fd(write);
   }
 
+  /** Keeps what went wrong with something that was handed out, which the client was not told; the first is thrown in the end. */
+  fail(error: unknown): void {
+    this.#failures.push(error);
+  }
+
   /** Waits until all are given back, but not longer than `limit` milliseconds, and not once the signal is aborted. */
   async settle(limit: number, signal: AbortSignal): Promise<void> {
     for (const deadline = performance.now() + limit; this.#running.size > 0 && performance.now() < deadline && !signal.aborted; ) {
@@ -50,5 +56,6 @@ export class Leases implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#running].map((release) => release()));
+    if (this.#failures.length > 0) throw this.#failures[0];
   }
 }

@@ -1,9 +1,10 @@
 // A store on one socket for both protocols, and its layers over varlink.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connect, fromFd, listen, socketpair, type Fd } from '../../../src/fd/fd-passing.js';
 import { sourceFromFd } from '../../../src/layer/byte-source.js';
 import { readContent } from '../../../src/layer/content.js';
@@ -219,4 +220,35 @@ test('JSON-RPC clients see all images of the store', async () => {
   const { result, fds } = await rpc.call(jsonMethods.ListImages, {});
   closeAll(fds);
   assert.deepEqual(result.images.map(({ names }) => names), [[IMAGE]]);
+});
+
+test('whoever runs the server is told why a layer ends early', async () => {
+  const damaged = join(folder, 'damaged');
+  makeStore(damaged, [{ name: IMAGE, layers: [{ entries: made[0]! }] }]);
+  for (const name of readdirSync(join(damaged, 'overlay-layers'))) {
+    const path = join(damaged, 'overlay-layers', name);
+    if (name.endsWith('.tar-split.gz')) truncateSync(path, statSync(path).size - 20);
+  }
+  using broken = Store.open({ graphroot: damaged });
+  const path = join(folder, 'damaged.sock');
+  const errors: unknown[] = [];
+  const end = new AbortController();
+  const serving = serveStore(broken, await listen(path), { signal: end.signal, image: await broken.image(IMAGE), onError: (error) => void errors.push(error) });
+  {
+    await using source = await openSplitfdstreamImage(path, IMAGE);
+    await using layer = await source.layers[0]!.open(end.signal);
+    assert.notEqual((await digestOf(layer))[0], diffIds[0]);
+  }
+  {
+    using client = new VarlinkConnection(await connect(path));
+    const { fds } = await client.call(GetLayer, { handle: 0, params: { layer_index: 0, consumer_has_cap_dac_override: true } });
+    const [stream, ...rest] = fds;
+    for await (const _ of sourceFromFd(stream!));
+    closeAll(rest);
+  }
+  for (const deadline = performance.now() + 10_000; errors.length < 2 && performance.now() < deadline; ) await pause(5);
+  end.abort();
+  await serving;
+  assert.equal(errors.length, 2);
+  for (const error of errors) assert.match((error as Error).message, /tar-split data .* \(layer /);
 });
