@@ -1,4 +1,4 @@
-import type { ByteString } from '../bytes.js';
+import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Node, Xattrs } from '../tree/tree.js';
 import type { Backing, ExternalBacking } from './backing.js';
@@ -106,6 +106,7 @@ function escaped(name: ByteString): ByteString {
 function usedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
   const pair = checkedPair(table, name, value);
   pair.uses += 1;
+  if (!/^[\x01-\xff]+$/.test(name) || !/^[\0-\xff]*$/.test(value)) throw new FormatError('EROFS_XATTR', `"${showBytes(name)}": names of xattrs are not empty, and all is bytes`);
   return pair;
 }
 
@@ -114,5 +115,6 @@ function checkedPair(table: XattrTable, name: ByteString, value: ByteString): Xa
   if (pair.name.suffix.length > 255 || value.length > 65535) {
     throw new FormatError('EROFS_XATTR', `an image cannot hold an xattr with ${name.length} bytes of name and ${value.length} of value`);
   }
+  if (!/^[\x01-\xff]+$/.test(name) || !/^[\0-\xff]*$/.test(value)) throw new FormatError('EROFS_XATTR', `"${showBytes(name)}": names of xattrs are not empty, and all is bytes`);
   return pair;
 }

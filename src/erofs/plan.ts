@@ -1,3 +1,4 @@
+import { showBytes } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Directory, ObjectContent } from '../tree/tree.js';
 import { backingOf, type Backing } from './backing.js';
@@ -37,7 +38,7 @@ export interface Plan {
   hasAcl: boolean;
 }
 
-/** @throws FormatError EROFS_DEPTH, EROFS_OBJECT_ID, EROFS_XATTR, EROFS_CONTENT, with the entry */
+/** @throws FormatError EROFS_DEPTH, EROFS_NAME, EROFS_OBJECT_ID, EROFS_XATTR, EROFS_CONTENT, with the entry */
 export function planImage(root: Directory, options: Required<WriteOptions>): Plan {
   const { version, peer, algorithm } = options;
   const scan = scanTree(root, { stubs: version !== 2, peer });
@@ -65,6 +66,7 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
       if (node.content.kind === 'inline') checkLength('content', node.content.bytes.length, INLINE_MAX[version]);
     } else if (node.kind === 'symlink') {
       checkLength('symlink target', node.target.length, SYMLINK_MAX[version]);
+      if (!/^[\x01-\xff]+$/.test(node.target)) throw new FormatError('EROFS_CONTENT', `"${showBytes(node.target)}" is no target that a symlink can have`);
     }
     plan.backings.push(backing);
     plan.xattrs.push(inodeXattrs(scan, inode, backing, table, plan.objectLast, options));

@@ -1,4 +1,4 @@
-import type { ByteString } from '../bytes.js';
+import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { DEPTH_MAX, Device, isWhiteout, NO_XATTRS, type Directory, type Node } from '../tree/tree.js';
 import { DIRENT_TYPE } from './format.js';
@@ -38,7 +38,7 @@ export interface Scan {
  * Flattens a tree.
  * @param options.stubs whether the root gets the 256 whiteouts and whiteouts of the input are escaped (formats 0 and 1)
  * @param options.peer whose idea of hardlink owners, link counts and stubs to follow
- * @throws FormatError EROFS_DEPTH
+ * @throws FormatError EROFS_DEPTH, EROFS_NAME
  */
 export function scanTree(root: Directory, options: { stubs: boolean; peer: Peer }): Scan {
   const scan = new Scanner(options.stubs, options.peer === 'composefs');
@@ -172,12 +172,16 @@ function longer<List extends Uint8Array | Int32Array | Uint32Array>(list: List, 
   return copy;
 }
 
+/** What a name may be, but for `.` and `..`. */
+const NAME = /^[\x01-\x2e\x30-\xff]{1,255}$/;
+
 /** Names mostly come in order, and then need no sorting. */
 function sortedNames(directory: Directory, more: readonly ByteString[]): readonly ByteString[] {
   const names = ['.', '..', ...more];
   let sorted = more.length === 0;
   let previous = '..';
   for (const name of directory.entries.keys()) {
+    if (!NAME.test(name) || name === '.' || name === '..') throw new FormatError('EROFS_NAME', `"${showBytes(name)}" is no name that an entry can have`);
     if (name < previous) sorted = false;
     names.push(name);
     previous = name;

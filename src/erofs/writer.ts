@@ -1,3 +1,4 @@
+import { DIGEST_SIZE } from '../fsverity/algorithm.js';
 import type { Directory } from '../tree/tree.js';
 import { emitBlocks, emitInode } from './emit-inode.js';
 import {
@@ -9,6 +10,7 @@ import {
   FEATURES_COMPATIBLE,
   FIRST_INODE,
   FLAG_HAS_ACL,
+  INLINE_MAX,
   SLOT,
   SUPERBLOCK_OFFSET,
 } from './format.js';
@@ -21,7 +23,8 @@ import { planImage, type Plan } from './plan.js';
 /**
  * Writes the EROFS image of a tree, byte for byte as composefs does (see `Peer`). The tree is not changed.
  * @returns the image, a multiple of 4096 bytes
- * @throws FormatError for what no image can hold: EROFS_OBJECT_ID, EROFS_CONTENT, EROFS_XATTR, EROFS_DEPTH, EROFS_TOO_LARGE
+ * @throws FormatError for what no image can hold: EROFS_NAME, EROFS_OBJECT_ID, EROFS_CONTENT, EROFS_XATTR, EROFS_DEPTH, EROFS_TOO_LARGE;
+ *   RangeError for unknown versions and algorithms
  */
 export function writeErofs(root: Directory, options: WriteOptions): Buffer {
   const { pieces } = writeErofsPieces(root, options, Infinity);
@@ -36,6 +39,8 @@ export function writeErofs(root: Directory, options: WriteOptions): Buffer {
  */
 export function writeErofsPieces(root: Directory, options: WriteOptions, size: number): { length: number; pieces: Generator<Buffer, void> } {
   const complete = { peer: 'composefs-rs', ...options } as const;
+  if (!(options.version in INLINE_MAX)) throw new RangeError(`there is no format ${options.version}`);
+  if (!(options.algorithm in DIGEST_SIZE)) throw new RangeError(`unknown digest algorithm '${options.algorithm}', expected sha256 or sha512`);
   const plan = planImage(root, complete);
   const layout = options.version === 2 ? layOutV2(plan) : layOutV1(plan, complete.peer);
   return { length: layout.length, pieces: emitImage(plan, layout, complete, Math.min(size, layout.length)) };

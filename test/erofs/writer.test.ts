@@ -6,7 +6,7 @@ import { parseDump } from '../../src/erofs/dumpfile-parse.js';
 import { formatVersionFor } from '../../src/erofs/format-version.js';
 import type { WriteOptions } from '../../src/erofs/options.js';
 import { writeErofs, writeErofsPieces } from '../../src/erofs/writer.js';
-import { Regular } from '../../src/tree/tree.js';
+import { Directory, Regular, Symlink, type Node } from '../../src/tree/tree.js';
 import { fixture, fixtureJson } from '../support/fixtures.js';
 
 type Outcome = { sha256: string } | { error: string };
@@ -95,6 +95,28 @@ describe('what no image can hold', () => {
       assert.throws(() => writeErofs(parseDump(Buffer.from(`${root}${line}\n`)), { version, algorithm: 'sha256' }), { code, message: / \(entry "\/d\/e\/a"\)$/ });
     });
   }
+
+  const metadata = parseDump(Buffer.from(root));
+  const empty = new Regular(metadata, { kind: 'empty' });
+  const trees: [what: string, name: string, node: Node, code: string][] = [
+    ...['', '.', '..', 'a/b', 'a\0', 'x'.repeat(256), '\u4e00'].map((name): [string, string, Node, string] => [`the name ${JSON.stringify(name)}`, name, empty, 'EROFS_NAME']),
+    ...['', 'a\0', '\u4e00'].map((target): [string, string, Node, string] => [`the target ${JSON.stringify(target)}`, 'a', new Symlink(metadata, target), 'EROFS_CONTENT']),
+    ...[['', 'x'], ['user.a', '\u4e00'], ['user.\0', 'x']].map(([key, value]): [string, string, Node, string] => {
+      return [`the xattr ${JSON.stringify([key, value])}`, 'a', new Regular({ ...metadata, xattrs: new Map([[key!, value!]]) }, { kind: 'empty' }), 'EROFS_XATTR'];
+    }),
+  ];
+  for (const [what, name, node, code] of trees) {
+    test(what, () => {
+      const tree = new Directory(metadata);
+      tree.entries.set(name, node);
+      for (const version of [1, 2] as const) assert.throws(() => writeErofs(tree, { version, algorithm: 'sha256' }), { code });
+    });
+  }
+
+  test('formats and algorithms that there are not', () => {
+    assert.throws(() => writeErofs(metadata, { version: 3 as 2, algorithm: 'sha256' }), /no format 3/);
+    assert.throws(() => writeErofs(metadata, { version: 1, algorithm: 'md5' as 'sha256' }), /unknown digest algorithm 'md5'/);
+  });
 
   test('a path to content that an xattr cannot hold', () => {
     const tree = parseDump(Buffer.from(root));
