@@ -1,16 +1,18 @@
 import type { PeerCredentials } from '../fd/fd-passing.js';
 import type { NamedChunk } from '../layer/stream.js';
 import { files } from '../native.js';
+import { knowsEveryId } from '../oci/remote/cap-dac-override.js';
 
 const OTHERS_READ = 0o004;
 const OTHERS_SEARCH = 0o001;
 
 /**
- * Whether a peer may open files of a layer's directory itself. Root may, and so may the user this process runs as. For
- * everybody else the file must be readable and every folder on the way searchable by all; otherwise the content has to be sent.
+ * Whether a peer may open files of a layer's directory itself. Root may, and so may the user this process runs as, unless that is
+ * root of a user namespace: the peer can be outside, where files have other owners. For everybody else the file must be readable and
+ * every folder on the way searchable by all; otherwise the content has to be sent.
  */
 export function readableFor(peer: PeerCredentials): (chunk: NamedChunk) => boolean {
-  if (peer.uid === 0 || peer.uid === process.geteuid?.()) return () => true;
+  if ((peer.uid === 0 || peer.uid === process.geteuid?.()) && knowsEveryId()) return () => true;
   return readableForAll();
 }
 

@@ -10,5 +10,10 @@ const EVERY_ID = /^\s*0\s+0\s+4294967295\s*$/;
 export function hasCapDacOverride(): boolean {
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
   if (((BigInt(`0x${effective}`) >> CAP_DAC_OVERRIDE) & 1n) === 0n) return false;
+  return knowsEveryId();
+}
+
+/** Whether IDs here are those of the machine: not so in a user namespace, whose root is an ordinary user outside. */
+export function knowsEveryId(): boolean {
   return ['uid_map', 'gid_map'].every((map) => EVERY_ID.test(readFileSync(`/proc/self/${map}`, 'latin1')));
 }
