@@ -18,7 +18,8 @@ v8.setFlagsFromString('--heap-growing-percent=15');
 type Commands = (exports: object, require: NodeJS.Require, module: object, filename: string, dirname: string) => void;
 
 const sourceOf = (bundle: Bundle): string => path.join(FOLDER, `${bundle}.cjs`);
-const codeCacheOf = (bundle: Bundle): string => path.join(FOLDER, `${bundle}.cache`);
+/** V8 compares its own version only, and versions of Node have the same with other changes: code of 20.20 fails in 20.19. */
+const codeCacheOf = (bundle: Bundle): string => path.join(FOLDER, `${bundle}-${process.version}.cache`);
 
 function compile(bundle: Bundle, cachedData?: Buffer): vm.Script {
   // Given only where Node has it; there it lets the bundle import packages that are not in it.

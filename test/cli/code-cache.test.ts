@@ -16,7 +16,7 @@ describe('code cache', () => {
   const run = (file: string, ...args: string[]) => execFileSync(process.execPath, [...flags(), installed(file), ...args], { encoding: 'utf8' });
   const flags = () => (/ exec node (.*) "\$0"/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'))?.[1] ?? '').split(' ');
   // As V8 sees it in a process that starts like the command.
-  const isTaken = () =>
+  const isTaken = (node = process.version) =>
     execFileSync(process.execPath, [...flags(), '-e', `
       const vm = require('node:vm'), Script = vm.Script;
       vm.Script = class extends Script {
@@ -26,11 +26,12 @@ describe('code cache', () => {
         }
       };
       process.argv = [process.argv[0], 'cfsbridge', '--version'];
+      Object.defineProperty(process, 'version', { value: '${node}' });
       require('${installed('dist/src/cli/bundle.cjs')}').run('commands');`], { encoding: 'utf8' });
 
   before(() => {
     copy = mkdtempSync(join(tmpdir(), 'cfsbridge-code-cache-'));
-    cache = installed('dist/cli/commands.cache');
+    cache = installed(`dist/cli/commands-${process.version}.cache`);
     for (const file of files) {
       mkdirSync(installed(file, '..'), { recursive: true });
       cpSync(join(root, file), installed(file), { recursive: true });
@@ -44,6 +45,10 @@ describe('code cache', () => {
 
   test('is taken by the Node that made it, under the flags of the commands', () => {
     assert.equal(isTaken(), `rejected false\n${version}\n`);
+  });
+
+  test('is not looked at by another Node, even one with the same version of V8', () => {
+    assert.equal(isTaken('v20.0.0'), `${version}\n`);
   });
 
   test('is not looked at when it is older than the bundle', () => {
