@@ -8,6 +8,7 @@ import { Fd } from '../fd/fd.js';
 import { verityDigestOfFd } from '../fsverity/digest.js';
 import { files } from '../native.js';
 import type { Directory, Node } from '../tree/tree.js';
+import { argumentProblem } from './arguments.js';
 import { CommandFailure, errorText } from './command-failure.js';
 import { listLines, payloadsOf } from './composefs-info-list.js';
 import { InfoUsage, parseInfoOptions, type InfoOptions } from './composefs-info-options.js';
@@ -25,6 +26,8 @@ const GATHER = 1 << 16;
  */
 export async function composefsInfo(args: readonly string[]): Promise<number> {
   try {
+    const problem = argumentProblem();
+    if (problem !== undefined) throw new CommandFailure(problem);
     const options = parseInfoOptions(args);
     if (options.command === 'measure-file') await measure(options.paths);
     else show(options);

@@ -1,7 +1,6 @@
 import './memory.js';
-import { isUtf8 } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
+import { argumentProblem } from './arguments.js';
 import { describeError, UsageError } from './errors.js';
 import { Interruption, OutputFailure, outputWritten, watchInterruptions } from './interruption.js';
 import { Output } from './output.js';
@@ -28,7 +27,8 @@ export async function main(): Promise<number> {
 }
 
 async function runCommand(signal: AbortSignal): Promise<number> {
-  checkArguments();
+  const problem = argumentProblem();
+  if (problem !== undefined) throw new UsageError(problem);
   try {
     await createProgram({ signal, out: new Output(process.stdout, signal) }).parseAsync();
     return 0;
@@ -37,10 +37,4 @@ async function runCommand(signal: AbortSignal): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     throw error;
   }
-}
-
-/** Node puts U+FFFD where bytes are no UTF-8, which would be another name than the one that was meant. */
-function checkArguments(): void {
-  if (!process.argv.some((word) => word.includes('\ufffd')) || isUtf8(readFileSync('/proc/self/cmdline'))) return;
-  throw new UsageError('invalid UTF-8 was detected in one or more arguments');
 }

@@ -6,6 +6,7 @@ import { FormatError } from '../errors.js';
 import type { Algorithm } from '../fsverity/algorithm.js';
 import { verityDigest } from '../fsverity/digest.js';
 import type { Directory } from '../tree/tree.js';
+import { argumentProblem } from './arguments.js';
 import { CommandFailure, errorText } from './command-failure.js';
 import { MkcomposefsUsage, parseMkcomposefsOptions, type MkcomposefsOptions } from './mkcomposefs-options.js';
 import { readDumpFile, readFolder } from './mkcomposefs-source.js';
@@ -18,6 +19,8 @@ import { print, STDERR, STDOUT, writeFd } from './write-fd.js';
  */
 export async function mkcomposefs(args: readonly string[]): Promise<number> {
   try {
+    const problem = argumentProblem();
+    if (problem !== undefined) throw new CommandFailure(problem);
     await make(parseMkcomposefsOptions(args));
     return 0;
   } catch (error) {

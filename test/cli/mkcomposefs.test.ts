@@ -67,6 +67,8 @@ describe('input and output that do not work as files do', () => {
   });
 
   const complaints: [script: string, complaint: string][] = [
+    ["mkcomposefs --from-file - $'image\\xff'", 'mkcomposefs: invalid UTF-8 was detected in one or more arguments\n'],
+    ["composefs-info ls $'image\\xff'", 'composefs-info: invalid UTF-8 was detected in one or more arguments\n'],
     ['mkcomposefs --from-file --print-digest-only - <.', 'mkcomposefs: Error reading from file\nmkcomposefs: Is a directory\n'],
     ['mkcomposefs --from-file --print-digest-only - >/dev/full', 'mkcomposefs: cannot write to standard output: No space left on device\n'],
     ['mkcomposefs --from-file - - >/dev/full', 'mkcomposefs: cannot write file: No space left on device\n'],
