@@ -101,7 +101,7 @@ test('oci fsck and fsck print what cfsctl printed, and see a damaged object', as
 const refused: [string[], RegExp][] = [
   [['oci', 'inspect', 'nothing'], /^Error: there is no image "nothing"/],
   [['oci', 'layer', `sha256:${'0'.repeat(64)}`], /^Error: there is no layer sha256:0/],
-  [['oci', 'tag', `sha256:${'0'.repeat(64)}`, 'x'], /^Error: there is no "oci-manifest-sha256:0/],
+  [['oci', 'tag', `sha256:${'0'.repeat(64)}`, 'x'], /^Error: there is no manifest sha256:0/],
   [['cat', '../meta.json'], /^Error: /],
   [['cat', 'refs/../../meta.json'], /^Error: /],
   [['mount', '../objects/00/11', '/mnt'], /^Error: /],
