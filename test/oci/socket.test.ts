@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { listen } from '../../src/fd/fd-passing.js';
@@ -11,9 +11,12 @@ import { pullImage } from '../../src/oci/pull/pull.js';
 import { pushImage } from '../../src/oci/remote/push.js';
 import { RemoteRepository } from '../../src/oci/remote/remote-repository.js';
 import { RemoteStore } from '../../src/oci/remote/remote-store.js';
+import { layerContentId } from '../../src/oci/image.js';
+import { openRepositoryImage } from '../../src/oci/source/repository.js';
 import { openSocketImage } from '../../src/oci/source/socket.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { initRepository } from '../../src/repository/init.js';
+import { DIGEST_SIZE, objectPath } from '../../src/repository/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
 import { serveVarlinkRepositories } from '../../src/service/varlink/serve.js';
 import { Store } from '../../src/storage/store.js';
@@ -86,6 +89,22 @@ test('repositories over varlink, from there and back', async () => {
   await assert.rejects(openSocketImage(server.path, 'alpha'), { code: 'WHICH_REPOSITORY' });
   await using pushed = await openSocketImage(server.path, 'pushed', { repository: join(folder, 'to-varlink') });
   assert.equal(pushed.layers.length, 3);
+});
+
+test('a layer that could not be sent is not reported as sent', async () => {
+  await using server = await servingRepositories();
+  cpSync(join(folder, 'direct'), join(folder, 'damaged'), { recursive: true, verbatimSymlinks: true });
+  using repository = await Repository.open(join(folder, 'damaged'));
+  {
+    await using image = await openRepositoryImage(repository, 'alpha');
+    using stream = repository.openStream(repository.streamObject(layerContentId(image.layers[0]!.diffId))!);
+    appendFileSync(join(folder, 'damaged', 'objects', objectPath(stream.objectDigests.toString('hex', 0, DIGEST_SIZE.sha512))), '.');
+  }
+  (await openNew('to-damaged'))[Symbol.dispose]();
+  await using remote = await RemoteRepository.connect(server.path, join(folder, 'to-damaged'));
+  const sent: string[] = [];
+  await assert.rejects(pushImage(repository, 'alpha', remote, { onLayer: (diffId) => void sent.push(diffId) }), /^BridgeError: sending a layer failed: .* \(layer /);
+  assert.deepEqual(sent, []);
 });
 
 test('the layers of a store are the same over varlink', async () => {

@@ -18,7 +18,7 @@ export interface PushOptions {
   /** have content shared, or fail */
   zeroCopy?: boolean;
   signal?: AbortSignal;
-  /** told about each layer, whether it was there already */
+  /** told about each layer that the other side has, whether it was there already */
   onLayer?: (diffId: string, present: boolean) => void;
 }
 
@@ -37,8 +37,8 @@ export async function pushImage(from: Repository, reference: string, to: RemoteR
   for (const layer of image.layers) {
     const { diffId } = layer;
     const stored = await to.storedLayer(diffId);
-    onLayer?.(diffId, stored !== undefined);
     layers.push({ diff_id: diffId, layer_verity: stored ?? (await pushLayer(from, layer, to, zeroCopy, signal)) });
+    onLayer?.(diffId, stored !== undefined);
   }
   const reply = await to.finalizeImage(image, layers, name);
   checkDigest('the manifest that the other repository stored', reply.manifest_digest, image.manifest);
@@ -62,7 +62,7 @@ async function pushLayer(from: Repository, source: LayerSource, to: RemoteReposi
   // A stream that ends early is refused as well, but that is not what went wrong.
   const failure: unknown = sent.status === 'rejected' && !isBrokenPipe(sent.reason) && !both.aborted ? sent.reason : stored.reason;
   if (!(failure instanceof BridgeError)) throw failure;
-  throw new BridgeError(failure.code, `sending layer ${source.diffId} failed: ${failure.message}`, { cause: failure, place: { ...failure.place, layer: source.diffId } });
+  throw new BridgeError(failure.code, `sending a layer failed: ${failure.reason}`, { cause: failure, place: { ...failure.place, layer: source.diffId } });
 }
 
 /** Gives up when a server neither reads nor answers. */

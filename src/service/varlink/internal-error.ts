@@ -1,3 +1,4 @@
+import { BridgeError } from '../../errors.js';
 import { VarlinkMethodError } from '../../rpc/varlink/varlink-error.js';
 import { UnknownHandleError } from './handles.js';
 import { ociInterface } from './oci-interface.js';
@@ -18,7 +19,8 @@ export function messageOf(error: unknown): string {
   for (const cause of causesOf(error)) {
     const message = cause instanceof Error ? cause.message : String(cause);
     // Errors that add a place repeat what they wrap.
-    if (!messages.some((outer) => outer.includes(message))) messages.push(message);
+    const said = cause instanceof BridgeError ? cause.reason : message;
+    if (!messages.some((outer) => outer.includes(said))) messages.push(message);
   }
   return messages.join(': ');
 }

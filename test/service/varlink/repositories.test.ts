@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { BridgeError } from '../../../src/errors.js';
 import { verifyLayerStream } from '../../../src/oci/pull/verified.js';
 import { Repository } from '../../../src/repository/repository.js';
 import type { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
 import type { VarlinkMethod } from '../../../src/rpc/varlink/interface.js';
 import { VarlinkRemoteError } from '../../../src/rpc/varlink/varlink-error.js';
+import { messageOf } from '../../../src/service/varlink/internal-error.js';
 import { ociMethods, type PullFrame } from '../../../src/service/varlink/oci-interface.js';
 import { repositoryMethods } from '../../../src/service/varlink/repository-interface.js';
 import { withoutLeak } from '../../fd/open-fds.js';
@@ -224,4 +226,11 @@ test('the socket is gone with the server', async () => {
   await openHandle(idle, other.repository('open'));
   await other[Symbol.asyncDispose]();
   assert.equal(existsSync(other.socket), false);
+});
+
+test('an error that adds a place does not repeat what it wraps', () => {
+  const inner = new BridgeError('CODE', 'nothing is right', { place: { entry: 'etc/x', offset: 512 } });
+  const outer = new BridgeError('CODE', `importing a layer failed: ${inner.reason}`, { cause: inner, place: { ...inner.place, layer: 'sha256:1' } });
+  assert.equal(messageOf(outer), 'importing a layer failed: nothing is right (layer sha256:1, entry "etc/x", offset 512)');
+  assert.equal(messageOf(new Error('outside', { cause: inner })), 'outside: nothing is right (entry "etc/x", offset 512)');
 });
