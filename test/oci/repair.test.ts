@@ -221,7 +221,9 @@ describe('repair', () => {
     t.after(() => rmSync(folder, { recursive: true }));
     const layout = new Layout(join(folder, 'layout'));
     const layers = [{ tar: tarOf({ file: Buffer.alloc(5000, 'x'), large: Buffer.alloc(2_000_000, 'y') }) }];
-    const images = { one: layout.image(layers), two: layout.image(layers, {}, { annotations: { second: 'yes' } }), signature: layout.artifact(['short', Buffer.alloc(3_000_000, 'z')]) };
+    const one = layout.image(layers);
+    const { annotations: _, ...subject } = one;
+    const images = { one, two: layout.image(layers, {}, { annotations: { second: 'yes' } }), signature: layout.artifact(['short', Buffer.alloc(3_000_000, 'z')], { subject }) };
     layout.publish(images);
     const path = join(folder, 'repository');
     initRepository(path, { insecure: true });
@@ -234,6 +236,7 @@ describe('repair', () => {
     const before = contents(path);
     rmSync(join(path, 'objects'), { recursive: true });
     mkdirSync(join(path, 'objects'));
+    rmSync(join(path, 'streams/refs/oci-referrers'), { recursive: true });
     const report = await repair(path, references);
     assert.ok(report.ok, repairText(report));
     await assertSound(path);

@@ -7,6 +7,7 @@ import { configContentId, manifestContentId } from '../image.js';
 import { imageRefName, imageRefs } from '../image-refs.js';
 import { putJsonStream } from '../json-stream.js';
 import { isContainerImage, parseConfig, parseManifest, type Manifest } from '../manifest.js';
+import { publish } from '../pull/publish.js';
 import { ImageRebuild } from '../rebuild-image.js';
 import type { JsonFinder } from './find-json.js';
 import type { Health } from './health.js';
@@ -67,6 +68,7 @@ export class ImageRepair {
       [configContentId(manifest.config.digest), config.stream],
       [name, written],
     ]);
+    await publish(this.#repository, manifest, digest, undefined);
     return config.problems;
   }
 
