@@ -243,6 +243,29 @@ describe('repair', () => {
     assert.deepEqual([...contents(path)], [...before]);
   });
 
+  test('a blob’s stream that is damaged where it does not show is stored anew', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'repair-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const layout = new Layout(join(folder, 'layout'));
+    layout.publish({ artifact: layout.artifact(['a blob']) });
+    const path = join(folder, 'repository');
+    const reference = `oci:${layout.path}:artifact`;
+    initRepository(path, { insecure: true });
+    {
+      using repository = await Repository.open(path, { write: true });
+      await using source = await openSource(reference);
+      await pullImage(repository, source, { name: 'artifact' });
+    }
+    const stream = realpathSync(join(path, 'streams', readdirSync(join(path, 'streams')).find((name) => name.startsWith('oci-layer-')) ?? ''));
+    const bytes = readFileSync(stream);
+    // The flags of the header, which nobody reads.
+    bytes[12]! ^= 1;
+    writeFileSync(stream, bytes);
+    const report = await repair(path, [reference]);
+    assert.ok(report.ok, repairText(report));
+    await assertSound(path);
+  });
+
   test('what lies in the place of objects is moved away, and links out of the repository are not followed', async (t) => {
     const path = copyOf(t);
     const outside = mkdtempSync(join(tmpdir(), 'repair-outside-'));

@@ -33,6 +33,12 @@ export async function obtainBlob(repository: Repository, blob: BlobSource, signa
   const name = layerContentId(blob.digest);
   const present = repository.streamObject(name);
   if (present !== undefined && (await isUsable(repository, blob.digest, present, signal))) return { stream: present, outcome: undefined };
+  return storeBlob(repository, blob, signal);
+}
+
+/** The same, whatever is there. @throws as `obtainBlob` */
+export async function storeBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<ObtainedBlob> {
+  const name = layerContentId(blob.digest);
   const source = verifiedSource(blob.open(), blob.digest);
   const { id, outcome } = blob.size > MEMORY_LIMIT ? await storeLarge(repository, source, blob, signal) : await storeSmall(repository, source, blob);
   const writer = new SplitstreamWriter(CONTENT_TYPES.blob, repository.algorithm);

@@ -1,9 +1,8 @@
 import { BridgeError } from '../../errors.js';
-import { removeLink } from '../../repository/links.js';
 import type { ObjectId } from '../../repository/object-id.js';
 import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream-format.js';
-import { obtainBlob } from '../blob/import-blob.js';
+import { storeBlob } from '../blob/import-blob.js';
 import { layerContentId } from '../image.js';
 import { importLayer } from '../pull/import-layer.js';
 import { takePolicy } from '../pull/local-fetch.js';
@@ -121,9 +120,7 @@ export class LayerRepair {
   async #importBlob(digest: string, { blobs = [] }: ImageSource): Promise<ObjectId | undefined> {
     const blob = blobs.find((offered) => offered.digest === digest);
     if (blob === undefined) return undefined;
-    // Otherwise what is there would be believed.
-    removeLink(this.#repository.root, `verified/${layerContentId(digest)}`);
-    return (await obtainBlob(this.#repository, blob, this.#signal)).stream;
+    return (await storeBlob(this.#repository, blob, this.#signal)).stream;
   }
 
   #setRight(stream: ObjectId, from: string): void {
