@@ -5,8 +5,8 @@ export class UsageError extends Error {}
 
 /** What to do about failures that have nothing to do with what was asked for. */
 const ADVICE: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: make room ("cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
-  EDQUOT: 'the disk quota is used up: make room ("cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
+  ENOSPC: 'the disk is full: make room (in a repository, "cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
+  EDQUOT: 'the disk quota is used up: make room (in a repository, "cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
   EROFS: 'the file system is mounted read-only; the kernel does that to a damaged one, too: see dmesg',
   EIO: 'the device fails or a file is damaged: see dmesg; when it can be read again, "cfsbridge fsck" says what is damaged and "cfsbridge fsck --repair --from SOURCE" restores it',
 };
