@@ -41,7 +41,7 @@ const table: [string, unknown, string][] = [
   [
     'a full disk comes with advice',
     new Error('pulling', { cause: Object.assign(new Error('cannot write'), { code: 'ENOSPC' }) }),
-    'Error: pulling\n\nCaused by:\n    cannot write\n\nthe disk is full: make room ("cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
+    'Error: pulling\n\nCaused by:\n    cannot write\n\nthe disk is full: make room (in a repository, "cfsbridge gc" removes what nothing needs) and run the command again; what was stored before is whole',
   ],
   ['something that is no error', 'text', 'Error: text'],
 ];

@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { TemporaryFolder } from '../support/filesystems.js';
@@ -56,8 +57,9 @@ describe('what oci layer and cat write', () => {
   it('stops at Ctrl-C while nobody reads', async () => {
     const child: ChildProcess = spawn(process.execPath, [cfsbridge, ...layer, diffId], { stdio: ['ignore', 'pipe', 'pipe'] });
     const exit = once(child, 'exit');
-    // The pipe is full by then.
-    await setTimeout(700);
+    // What is read ahead is little: the pipe stays full.
+    await once(child.stdout as Readable, 'readable');
+    await setTimeout(100);
     child.kill('SIGINT');
     assert.deepEqual(await exit, [130, null]);
   });
