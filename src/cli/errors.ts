@@ -21,7 +21,12 @@ export function describeError(thrown: unknown): string {
   const causes = chain.slice(1).flatMap((cause, i) => (repeats(cause, messageOf(chain[i])) ? [] : [messageOf(cause)]));
   const lines = causes.map((text, i) => `    ${causes.length > 1 ? `${i}: ` : ''}${text}`);
   const advice = chain.flatMap((error) => (error instanceof Error && 'code' in error ? (ADVICE[String(error.code)] ?? []) : [])).at(0);
-  return [`Error: ${said}`, ...(lines.length > 0 ? ['', 'Caused by:', ...lines] : []), ...(advice === undefined ? [] : ['', advice])].join('\n');
+  return printable([`Error: ${said}`, ...(lines.length > 0 ? ['', 'Caused by:', ...lines] : []), ...(advice === undefined ? [] : ['', advice])].join('\n'));
+}
+
+/** A server's message, or a name in an image, could tell the terminal to hide what else is said. */
+function printable(text: string): string {
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** When cleaning up fails too, the language wraps both errors; the first one is what happened. */

@@ -36,6 +36,7 @@ const table: [string, unknown, string][] = [
     withLayer(new FormatError('X', 'cut off', { place: { offset: 7 } }), 'sha256:1'),
     'Error: importing a layer failed: cut off (layer sha256:1, offset 7)',
   ],
+  ['what others said cannot steer the terminal', new Error('server: \x1b[2K\r\x9b1mfine\x7f', { cause: new Error('a\tb\x07') }), 'Error: server: \\x1b[2K\\x0d\\x9b1mfine\\x7f\n\nCaused by:\n    a\tb\\x07'],
   ['what is wrong with JSON is said in words', failedParse('not this version'), 'Error: not this version\n\nCaused by:\n    version: Invalid input: expected 1'],
   ['and not again', failedParse('at version: Invalid input: expected 1'), 'Error: at version: Invalid input: expected 1'],
   [
