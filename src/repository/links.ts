@@ -49,7 +49,10 @@ export function readLink(root: Fd, path: ByteString): ByteString | undefined {
     return files.readlinkat(dir.number, name);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    if (isErrno(error, 'EINVAL')) throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink, which names in a repository are`, { cause: error });
+    if (isErrno(error, 'EINVAL')) {
+      const advice = entryType(root, path) === constants.S_IFDIR ? '' : '; move it away';
+      throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink as names in a repository are${advice}`, { cause: error });
+    }
     throw error;
   }
 }

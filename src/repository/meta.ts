@@ -106,6 +106,6 @@ export function algorithmName(algorithm: Algorithm): string {
  */
 export function parseAlgorithm(name: string): Algorithm {
   const match = /^fsverity-(sha256|sha512)-12$/.exec(name);
-  if (match === null) throw new FormatError('META_ALGORITHM', `algorithm "${name}" is not supported, only fsverity-sha256-12 and fsverity-sha512-12`);
+  if (match === null) throw new FormatError('META_ALGORITHM', `algorithm "${name}" is not supported, only fsverity-sha256-12 and fsverity-sha512-12; a newer version may know it`);
   return match[1] as Algorithm;
 }
