@@ -27,7 +27,9 @@ export async function layerFds({ layer, directory }: LayerToSend, readable: (chu
   const fds: Fd[] = [];
   let written = Promise.resolve();
   let writer: Socket | undefined;
+  let released = false;
   const release = async (): Promise<void> => {
+    released = true;
     writer?.destroy();
     await written;
     await layer[Symbol.asyncDispose]();
@@ -42,7 +44,7 @@ export async function layerFds({ layer, directory }: LayerToSend, readable: (chu
     // A failure here ends the stream early, which the client sees as a tar that does not match its diff_id: whoever runs the
     // server has to be told the reason.
     written = pipeline(encodeSplitdirfdstream(layer, (chunk) => (readable(chunk) ? 0 : undefined)), writer, { signal }).catch((error: unknown) => {
-      if (!signal.aborted && !isErrno(error, ...NOT_READ)) leases.fail(error);
+      if (!released && !signal.aborted && !isErrno(error, ...NOT_READ)) leases.fail(error);
     });
     return [stream, names, leases.start({ [Symbol.asyncDispose]: release })];
   } catch (error) {
