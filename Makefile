@@ -1,10 +1,14 @@
 # Everything a developer does here. Needs Debian 12 or later with node, npm, make, g++ and python3.
 #
 #   make            build: npm packages, native addon, TypeScript; each only when its inputs changed
+#   make lint       linters and formatters, which change nothing
 #   make test       unit tests, on this machine's Node and on the current one
-#   make interop    tests against the real programs (see scripts/peers.sh)
+#   make test-hostile   of those, the attacks alone, with a table of what each came to
+#   make interop    tests against the real programs (see scripts/peers.sh), after those with sanitizers
+#   make test-asan  tests that drive the addon, with AddressSanitizer and UndefinedBehaviorSanitizer in it
 #   make test-vm    tests with real fs-verity, in an emulated machine with a Debian kernel (see scripts/vm.sh)
-#   make bench      benchmarks against the real programs; ARGS="--help" tells what can be chosen
+#   make bench      benchmarks against the real programs; ARGS="--cases registry,registry-push" for those at a registry
+#                   alone, ARGS="--help" tells what else can be chosen
 #   make demo       a containers-storage image becomes a composefs repository, step by step
 #   make clean      remove everything that was built
 #
@@ -13,9 +17,9 @@ JOBS ?= $(shell nproc)
 export JOBS
 
 sources := $(shell find $(wildcard src test bench) -name '*.ts' -o -name '*.cts')
-native := $(wildcard native/*) binding.gyp
+native := $(shell find native -type f) binding.gyp
 
-.PHONY: build test interop test-vm bench demo clean
+.PHONY: build lint test test-hostile test-asan interop test-vm bench demo clean
 build: build/Release/cfsbridge.node dist/.compiled
 
 node_modules/.installed: package-lock.json scripts/dependencies.sh
@@ -23,18 +27,27 @@ node_modules/.installed: package-lock.json scripts/dependencies.sh
 	@scripts/dependencies.sh
 	@touch $@
 
-build/Release/cfsbridge.node: $(native) node_modules/.installed
+build/Release/cfsbridge.node: $(native) scripts/build-addon.mjs scripts/node-headers.mjs node_modules/.installed
 	@node scripts/build-addon.mjs .
 	@touch $@
 
-dist/.compiled: $(sources) tsconfig.json node_modules/.installed
+dist/.compiled: $(sources) tsconfig.json scripts/compile.mjs scripts/code-cache.mjs node_modules/.installed
 	@node scripts/compile.mjs
 	@touch $@
+
+lint: node_modules/.installed
+	@node scripts/lint.mjs
 
 test: build
 	@node scripts/run-tests.mjs unit
 
-interop: build
+test-hostile: build
+	@node scripts/run-tests.mjs hostile
+
+test-asan: build
+	@node scripts/test-asan.mjs
+
+interop: test-asan
 	@scripts/mkstore.sh || echo 'interop: the real store could not be made'
 	@node scripts/run-tests.mjs interop
 

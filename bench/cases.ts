@@ -5,6 +5,8 @@ import { growthInBytes, growthInFiles } from './growth.js';
 import { compareLayers } from './layers.js';
 import { boundExt4, loopBesideStore, loopWithStore, plainExt4, type Place } from './place.js';
 import { comparePulls } from './pulls.js';
+import { registryPulls } from './registry-pulls.js';
+import { registryPushes } from './registry-pushes.js';
 import type { Row } from './samples.js';
 import { serverAnswers } from './server-answers.js';
 import { socketPulls } from './socket-pulls.js';
@@ -17,7 +19,9 @@ export interface Case {
   title: string;
   /** what the first column holds */
   subject: string;
-  /** how the others are compared with the first program: their medians, or the runs of each turn as well, or not at all */
+  /**
+   * how the others are compared with the first program: their medians, or the runs of each turn as well, or not at all
+   */
   ratio: 'medians' | 'turns' | 'none';
   /** whether its times are in the chart */
   charted: boolean;
@@ -33,14 +37,17 @@ export const cases: readonly Case[] = [
   pulls('bound', 'Pull, ext4, with `overlay` mounted on itself as podman does it', boundExt4),
   pulls('btrfs', 'Pull, store and repository on btrfs', (store, work) => loopWithStore('btrfs', store, work)),
   pulls('xfs', 'Pull, store and repository on xfs', (store, work) => loopWithStore('xfs', store, work)),
-  pulls('copy', 'Pull, from a store on ext4 to a repository on xfs', (store, work) => loopBesideStore('xfs', store, work)),
+  pulls('copy', 'Pull, from a store on ext4 to a repository on xfs', (store, work) =>
+    loopBesideStore('xfs', store, work),
+  ),
   {
     name: 'again',
     title: 'Second pull of the same image (ext4)',
     subject: 'image',
     ratio: 'medians',
     charted: false,
-    run: (bench) => at(plainExt4, bench, (place) => comparePulls(bench, 'again', place, bench.images, (image) => image)),
+    run: (bench) =>
+      at(plainExt4, bench, (place) => comparePulls(bench, 'again', place, bench.images, (image) => image)),
   },
   {
     name: 'shared',
@@ -50,8 +57,22 @@ export const cases: readonly Case[] = [
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => comparePulls(bench, 'shared', place, ['mid'], () => 'base')),
   },
-  { name: 'fsck', title: '`fsck` of a repository with one image (ext4)', subject: 'image', ratio: 'medians', charted: false, run: (bench) => at(plainExt4, bench, (place) => compareFsck(bench, place)) },
-  { name: 'layer', title: 'Largest layer of an image as a tar, `oci layer` (ext4)', subject: 'image', ratio: 'medians', charted: false, run: (bench) => at(plainExt4, bench, (place) => compareLayers(bench, place)) },
+  {
+    name: 'fsck',
+    title: '`fsck` of a repository with one image (ext4)',
+    subject: 'image',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => compareFsck(bench, place)),
+  },
+  {
+    name: 'layer',
+    title: 'Largest layer of an image as a tar, `oci layer` (ext4)',
+    subject: 'image',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => compareLayers(bench, place)),
+  },
   {
     name: 'socket',
     title: 'Pull through `cfsbridge serve` (ext4; CPU and memory of client and server together)',
@@ -68,11 +89,55 @@ export const cases: readonly Case[] = [
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => varlinkPulls(bench, place)),
   },
-  { name: 'server', title: 'Answer of `cfsbridge serve` for the top layer of an image', subject: 'layer', ratio: 'none', charted: false, run: serverAnswers },
-  { name: 'erofs', title: 'Images made by `mkcomposefs` (the filesystem of the peers)', subject: 'source', ratio: 'turns', charted: false, run: makeImages },
+  {
+    name: 'registry',
+    title: 'Pull from `docker-registry` on this machine (ext4; memory of the largest process)',
+    subject: 'image',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => registryPulls(bench, place)),
+  },
+  {
+    name: 'registry-push',
+    title: 'Push to `docker-registry` on this machine (ext4)',
+    subject: 'image',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => registryPushes(bench, place)),
+  },
+  {
+    name: 'server',
+    title: 'Answer of `cfsbridge serve` for the top layer of an image',
+    subject: 'layer',
+    ratio: 'none',
+    charted: false,
+    run: serverAnswers,
+  },
+  {
+    name: 'erofs',
+    title: 'Images made by `mkcomposefs` (the filesystem of the peers)',
+    subject: 'source',
+    ratio: 'turns',
+    charted: false,
+    run: makeImages,
+  },
   { name: 'start', title: 'Start-up', subject: 'command', ratio: 'none', charted: false, run: startUp },
-  { name: 'files', title: 'Pull of one layer with files of 1 KiB each, by their number (ext4)', subject: 'files', ratio: 'none', charted: true, run: growthInFiles },
-  { name: 'bytes', title: 'Pull of one layer with one sparse file, by its size (ext4)', subject: 'size', ratio: 'none', charted: true, run: growthInBytes },
+  {
+    name: 'files',
+    title: 'Pull of one layer with files of 1 KiB each, by their number (ext4)',
+    subject: 'files',
+    ratio: 'none',
+    charted: true,
+    run: growthInFiles,
+  },
+  {
+    name: 'bytes',
+    title: 'Pull of one layer with one sparse file, by its size (ext4)',
+    subject: 'size',
+    ratio: 'none',
+    charted: true,
+    run: growthInBytes,
+  },
 ];
 
 function pulls(name: string, title: string, open: (store: string, work: string) => Place): Case {
@@ -86,7 +151,11 @@ function pulls(name: string, title: string, open: (store: string, work: string) 
   };
 }
 
-async function* at(open: (store: string, work: string) => Place, bench: Bench, run: (place: Place) => AsyncGenerator<Row, void>): AsyncGenerator<Row, void> {
+async function* at(
+  open: (store: string, work: string) => Place,
+  bench: Bench,
+  run: (place: Place) => AsyncGenerator<Row, void>,
+): AsyncGenerator<Row, void> {
   using place = open(bench.store, bench.work);
   yield* run(place);
 }

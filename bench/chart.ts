@@ -1,5 +1,5 @@
-import type { Outcome } from './page.js';
 import { spread, type Row, type Series } from './samples.js';
+import type { Outcome } from './tables.js';
 
 const WIDTH = 860;
 const LEFT = 70;
@@ -13,7 +13,9 @@ const COLOURS = ['#1f5fa8', '#e0a458'];
 
 /** A picture of the times: a panel for each case, a group of bars for each image, one scale for all. */
 export function chart(outcomes: readonly Outcome[]): string {
-  const longest = Math.max(...outcomes.flatMap(({ rows }) => rows.flatMap(({ series }) => series.map((one) => spread(one, 'wall')?.max ?? 0))));
+  const longest = Math.max(
+    ...outcomes.flatMap(({ rows }) => rows.flatMap(({ series }) => series.map((one) => spread(one, 'wall')?.max ?? 0))),
+  );
   const step = tickStep(longest);
   const end = Math.ceil(longest / step) * step;
   const x = (value: number): number => LEFT + (value / end) * (WIDTH - LEFT - RIGHT);
@@ -35,7 +37,8 @@ export function chart(outcomes: readonly Outcome[]): string {
   }
   const programs = outcomes[0]?.rows[0]?.series.map(({ program }) => program) ?? [];
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="sans-serif" font-size="12" fill="#222">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" ` +
+      'font-family="sans-serif" font-size="12" fill="#222">',
     `<rect width="${WIDTH}" height="${y}" rx="6" fill="#fff"/>`,
     text(LEFT, 24, 'Seconds for one pull, median of the runs; the thin line spans smallest to largest', ''),
     ...programs.flatMap((program, index) => [
@@ -49,7 +52,10 @@ export function chart(outcomes: readonly Outcome[]): string {
 
 function group({ subject, series }: Row, y: number, x: (value: number) => number): string[] {
   const middle = y + (series.length * BAR) / 2;
-  return [text(LEFT - 8, middle + 4, subject, 'text-anchor="end"'), ...series.flatMap((one, index) => bar(one, index, y + index * BAR, x))];
+  return [
+    text(LEFT - 8, middle + 4, subject, 'text-anchor="end"'),
+    ...series.flatMap((one, index) => bar(one, index, y + index * BAR, x)),
+  ];
 }
 
 function bar(series: Series, index: number, y: number, x: (value: number) => number): string[] {
@@ -57,7 +63,8 @@ function bar(series: Series, index: number, y: number, x: (value: number) => num
   if (times === undefined) return [];
   const middle = y + BAR / 2;
   return [
-    `<rect x="${LEFT}" y="${y}" width="${(x(times.median) - LEFT).toFixed(1)}" height="${BAR - 1}" fill="${COLOURS[index]}"/>`,
+    `<rect x="${LEFT}" y="${y}" width="${(x(times.median) - LEFT).toFixed(1)}" height="${BAR - 1}" ` +
+      `fill="${COLOURS[index]}"/>`,
     `<path d="M${x(times.min).toFixed(1)} ${middle}H${x(times.max).toFixed(1)}" stroke="#222"/>`,
     text(x(times.max) + 6, middle + 4, times.median.toFixed(2), 'font-size="11"'),
   ];

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseDump } from '../src/erofs/dumpfile-parse.js';
-import { writeErofs } from '../src/erofs/writer.js';
+import { parseDump } from '../src/erofs/dumpfile/parse.js';
+import { writeErofs } from '../src/erofs/write/writer.js';
 import type { Bench } from './bench.js';
 import { ENTRIES, makeDump, makeFolder } from './erofs-sources.js';
 import type { Run } from './measure.js';
@@ -23,7 +23,8 @@ const IMAGE = 'image';
  */
 export async function* makeImages(bench: Bench): AsyncGenerator<Row, void> {
   const debian = join(bench.peers, 'sid');
-  if (!canMount() || !existsSync(join(debian, 'usr/bin/mkcomposefs'))) throw new Unavailable('mkcomposefs of C needs root and scripts/peers.sh');
+  if (!canMount() || !existsSync(join(debian, 'usr/bin/mkcomposefs')))
+    throw new Unavailable('mkcomposefs of C needs root and scripts/peers.sh');
   execFileSync(join(root, 'scripts/in-peers.sh'), ['true']);
   // The Debian tree sees no other folder.
   const folder = mkdtempSync(join(bench.peers, 'share/bench-erofs-'));
@@ -42,14 +43,21 @@ export async function* makeImages(bench: Bench): AsyncGenerator<Row, void> {
     };
     yield* fromDump(bench, makers, folder, (maker) => make(maker, ['--from-file'], SOURCES.dump));
     const check = sameImage(folder);
-    const series = await inTurns(bench, Object.values(makers), 'image of a folder', async (maker) => check(maker, await make(maker, [], SOURCES.folder)));
+    const series = await inTurns(bench, Object.values(makers), 'image of a folder', async (maker) =>
+      check(maker, await make(maker, [], SOURCES.folder)),
+    );
     yield { case: 'erofs', subject: `folder of ${ENTRIES} files`, series };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-async function* fromDump(bench: Bench, makers: Record<'ours' | 'rust' | 'c', Program>, folder: string, make: (maker: Program) => Promise<Run>): AsyncGenerator<Row, void> {
+async function* fromDump(
+  bench: Bench,
+  makers: Record<'ours' | 'rust' | 'c', Program>,
+  folder: string,
+  make: (maker: Program) => Promise<Run>,
+): AsyncGenerator<Row, void> {
   // In this process, which has made such images before.
   const warm = new Program(OURS, [], bench.measure);
   const text = readFileSync(join(folder, SOURCES.dump));
@@ -64,7 +72,7 @@ async function* fromDump(bench: Bench, makers: Record<'ours' | 'rust' | 'c', Pro
 
 function makeHere(text: Buffer, image: string): Run {
   const [start, cpu] = [process.hrtime.bigint(), process.cpuUsage()];
-  writeFileSync(image, writeErofs(parseDump(text), { version: 0, algorithm: 'sha256', peer: 'composefs' }));
+  writeFileSync(image, writeErofs(parseDump(text), { version: 0, algorithm: 'sha256', writer: 'composefs' }));
   const { user, system } = process.cpuUsage(cpu);
   return { sample: { wall: Number(process.hrtime.bigint() - start) / 1e9, cpu: (user + system) / 1e6 }, stdout: '' };
 }

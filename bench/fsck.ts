@@ -26,7 +26,11 @@ async function compare(bench: Bench, place: Place, graphroot: string, image: str
   try {
     await bench.ours.pull(repository, graphroot, image);
     settle(bench.work);
-    return { case: 'fsck', subject, series: await inTurns(bench, [bench.ours, bench.peer], `fsck ${subject}`, (program) => program.fsck(repository)) };
+    return {
+      case: 'fsck',
+      subject,
+      series: await inTurns(bench, [bench.ours, bench.peer], `fsck ${subject}`, (program) => program.fsck(repository)),
+    };
   } finally {
     rmSync(repository, { recursive: true });
   }

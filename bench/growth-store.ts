@@ -1,9 +1,10 @@
-// Containers-storages of any size, made in seconds: one image of one layer with files of a kilobyte, or with one sparse file.
+// Containers-storages of any size, made in seconds: one image of one layer with files of a kilobyte, or with one sparse
+// file.
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { END, header } from '../test/layer/make-tar.js';
+import { END, header } from '../test/support/layers/make-tar.js';
 
 const FILES_PER_FOLDER = 1000;
 const FILE_SIZE = 1024;
@@ -20,15 +21,20 @@ const hex = (bytes: Buffer): string => createHash('sha256').update(bytes).digest
 export function makeGrowthStore(graphroot: string, content: Content): void {
   const id = 'a'.repeat(64);
   const diff = join(graphroot, 'overlay', id, 'diff');
-  for (const folder of [diff, join(graphroot, 'overlay-layers'), join(graphroot, 'overlay-images')]) mkdirSync(folder, { recursive: true });
+  for (const folder of [diff, join(graphroot, 'overlay-layers'), join(graphroot, 'overlay-images')])
+    mkdirSync(folder, { recursive: true });
   const recipe = new Recipe();
   if ('sparse' in content) addSparse(recipe, diff, content.sparse);
   else addFiles(recipe, diff, content.files);
   const { diffId, size, text } = recipe.finish();
   writeFileSync(join(graphroot, 'overlay-layers', `${id}.tar-split.gz`), gzipSync(text, { level: 1 }));
-  writeFileSync(join(graphroot, 'overlay-layers/layers.json'), JSON.stringify([{ id, 'diff-digest': diffId, 'diff-size': size }]));
+  writeFileSync(
+    join(graphroot, 'overlay-layers/layers.json'),
+    JSON.stringify([{ id, 'diff-digest': diffId, 'diff-size': size }]),
+  );
   writeImage(graphroot, id, diffId);
-  for (const name of ['overlay-layers/layers.lock', 'overlay-images/images.lock', 'storage.lock']) writeFileSync(join(graphroot, name), '');
+  for (const name of ['overlay-layers/layers.lock', 'overlay-images/images.lock', 'storage.lock'])
+    writeFileSync(join(graphroot, name), '');
 }
 
 function addFiles(recipe: Recipe, diff: string, count: number): void {
@@ -83,21 +89,37 @@ class Recipe {
 }
 
 function writeImage(graphroot: string, layer: string, diffId: string): void {
-  const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [diffId] } }));
-  const descriptor = (type: string, digest: string, size: number): object => ({ mediaType: `application/vnd.oci.image.${type}`, digest, size });
-  const manifest = Buffer.from(JSON.stringify({
-    schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    config: descriptor('config.v1+json', `sha256:${hex(config)}`, config.length),
-    layers: [descriptor('layer.v1.tar', diffId, 1)],
-  }));
+  const config = Buffer.from(
+    JSON.stringify({ architecture: 'amd64', os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [diffId] } }),
+  );
+  const descriptor = (type: string, digest: string, size: number): object => ({
+    mediaType: `application/vnd.oci.image.${type}`,
+    digest,
+    size,
+  });
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: descriptor('config.v1+json', `sha256:${hex(config)}`, config.length),
+      layers: [descriptor('layer.v1.tar', diffId, 1)],
+    }),
+  );
   const id = hex(config);
-  const data: Record<string, Buffer> = { manifest, [`manifest-sha256:${hex(manifest)}`]: manifest, [`sha256:${id}`]: config };
+  const data: Record<string, Buffer> = {
+    manifest,
+    [`manifest-sha256:${hex(manifest)}`]: manifest,
+    [`sha256:${id}`]: config,
+  };
   mkdirSync(join(graphroot, 'overlay-images', id));
   for (const [key, bytes] of Object.entries(data)) {
-    writeFileSync(join(graphroot, 'overlay-images', id, key === 'manifest' ? key : `=${Buffer.from(key).toString('base64')}`), bytes);
+    writeFileSync(
+      join(graphroot, 'overlay-images', id, key === 'manifest' ? key : `=${Buffer.from(key).toString('base64')}`),
+      bytes,
+    );
   }
-  const of = (value: (bytes: Buffer) => unknown): object => Object.fromEntries(Object.entries(data).map(([key, bytes]) => [key, value(bytes)]));
+  const of = (value: (bytes: Buffer) => unknown): object =>
+    Object.fromEntries(Object.entries(data).map(([key, bytes]) => [key, value(bytes)]));
   const record = {
     id,
     layer,

@@ -3,7 +3,7 @@
 //     node dist/bench/hash.js
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
-import { kernels } from '../test/fsverity/kernels.js';
+import { kernels } from '../test/support/kernels.js';
 
 const RUNS = 9;
 const MEBIBYTE = 2 ** 20;
@@ -38,7 +38,9 @@ for (const kernel of kernels.hashKernels().sort()) {
 for (const algorithm of ['sha256', 'sha512']) {
   streamingSpeed(`  node:crypto ${algorithm}, block by block`, () => {
     for (let start = 0; start < content.length; start += 4096) {
-      createHash(algorithm).update(content.subarray(start, start + 4096)).digest();
+      createHash(algorithm)
+        .update(content.subarray(start, start + 4096))
+        .digest();
     }
   });
 }
@@ -57,7 +59,9 @@ for (const algorithm of ['sha256', 'sha512'] as const) {
     const files = Array.from({ length: 256 }, (_, i) => content.subarray(i * 64, i * 64 + size));
     const together = median(() => kernels.verityBatch(algorithm, files), 4);
     const alone = median(() => files.forEach((file) => kernels.verityBatch(algorithm, [file])), 4);
-    const perFile = `${((together / files.length) * 1e6).toFixed(2)} µs a file, ${((alone / files.length) * 1e6).toFixed(2)} µs alone`;
+    const perFile =
+      `${((together / files.length) * 1e6).toFixed(2)} µs a file, ` +
+      `${((alone / files.length) * 1e6).toFixed(2)} µs alone`;
     report(`  ${algorithm}, ${size} bytes`, together, size * files.length, `  ${perFile}`);
   }
 }

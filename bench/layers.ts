@@ -8,7 +8,9 @@ import { contentsOf, type Program } from './programs.js';
 import { inTurns } from './pulls.js';
 import type { Row } from './samples.js';
 
-/** Both programs write the largest layer of an image as its tar, from the same repository. A wrong tar fails the case. */
+/**
+ * Both programs write the largest layer of an image as its tar, from the same repository. A wrong tar fails the case.
+ */
 export async function* compareLayers(bench: Bench, place: Place): AsyncGenerator<Row, void> {
   for (const image of bench.images.filter((name) => name === 'base' || name === 'big')) {
     const repository = join(place.folder, 'repository');
@@ -17,7 +19,10 @@ export async function* compareLayers(bench: Bench, place: Place): AsyncGenerator
       await bench.ours.init(repository);
       await bench.ours.pull(repository, place.graphroot, image);
       const { diffId, size } = await largestLayer(bench.ours, repository);
-      for (const [where, script] of [['to a file', 'exec "$0" "$@" > "$TAR"'], ['to a pipe', '"$0" "$@" | cat > /dev/null']] as const) {
+      for (const [where, script] of [
+        ['to a file', 'exec "$0" "$@" > "$TAR"'],
+        ['to a pipe', '"$0" "$@" | cat > /dev/null'],
+      ] as const) {
         const series = await inTurns(bench, [bench.ours, bench.peer], `layer ${image} ${where}`, async (program) => {
           rmSync(tar, { force: true });
           settle(place.folder);

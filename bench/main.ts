@@ -5,15 +5,16 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { table } from '../src/cli/table.js';
 import type { Bench } from './bench.js';
+import { cases } from './cases.js';
 import { describeMachine, machineText } from './machine.js';
 import { Measure } from './measure.js';
 import { parseOptions, usage, type Options } from './options.js';
 import { withOwnMounts } from './own-mounts.js';
-import { writePage, type Outcome } from './page.js';
+import { writePage } from './page.js';
 import { Unavailable, workFolder } from './place.js';
 import { OURS, ourCommand, PEER, Program } from './programs.js';
 import type { Row } from './samples.js';
-import { tableOf } from './tables.js';
+import { tableOf, type Outcome } from './tables.js';
 
 const FAILED = 1;
 const INTERRUPTED = 130;
@@ -45,7 +46,11 @@ async function measureAll(options: Options): Promise<number> {
       try {
         for await (const row of measured.run(bench)) {
           rows.push(row);
-          if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ machine, rows: outcomes.flatMap((outcome) => outcome.rows) }, null, 1));
+          if (options.json !== undefined)
+            writeFileSync(
+              options.json,
+              JSON.stringify({ machine, rows: outcomes.flatMap((outcome) => outcome.rows) }, null, 1),
+            );
         }
       } catch (error) {
         // Ctrl-C ends a program that this one waits for without listening: let it hear the signal, too.
@@ -61,7 +66,7 @@ async function measureAll(options: Options): Promise<number> {
     rmSync(work, { recursive: true, force: true });
   }
   if (stop.signal.aborted) return INTERRUPTED;
-  if (options.write) writePage(outcomes, options.repetitions, machine);
+  if (options.write) writePage(outcomes, options.repetitions, machine, options.cases.length === cases.length);
   return status;
 }
 
@@ -76,7 +81,8 @@ function newBench(options: Options, work: string, signal: AbortSignal): Bench {
     signal,
     results: new Map(),
     // On a terminal one line that is written again and again.
-    progress: (text) => void process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : text === '' ? '' : `${text}\n`),
+    progress: (text) =>
+      void process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : text === '' ? '' : `${text}\n`),
   };
 }
 

@@ -1,8 +1,9 @@
 // measure REPORT COMMAND...   runs a command and writes what it took to the file REPORT:
 // nanoseconds of wall time, microseconds of user and of system time, peak resident size in KiB.
 //
-// wait4 counts the command with every descendant it waited for, and nobody else. A program of its own, because a
-// process starts with its parent's peak on its account: started by Node, nothing would seem to need less than Node.
+// The command counts with every descendant, also those that nobody waited for, and nobody else; the peak is that of the
+// largest of them. A program of its own, because a process starts with its parent's peak on its account: started by
+// Node, nothing would seem to need less than Node.
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -22,6 +23,8 @@ static long long microseconds(const timeval& time) { return time.tv_sec * 100000
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
   const pid_t self = getpid();
+  // Descendants that the command leaves behind become children of this process.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   const long long start = nanoseconds();
   const pid_t child = fork();
   if (child == 0) {
@@ -31,18 +34,21 @@ int main(int argc, char** argv) {
     _exit(127);
   }
   int status;
-  rusage usage;
-  if (child < 0 || wait4(child, &status, 0, &usage) != child) {
+  if (child < 0 || waitpid(child, &status, 0) != child) {
     perror("measure");
     return 2;
   }
   const long long end = nanoseconds();
+  while (wait(nullptr) > 0) continue;
+  rusage usage;
+  getrusage(RUSAGE_CHILDREN, &usage);
   FILE* report = fopen(argv[1], "w");
   if (!report) {
     perror(argv[1]);
     return 2;
   }
-  fprintf(report, "%lld %lld %lld %ld\n", end - start, microseconds(usage.ru_utime), microseconds(usage.ru_stime), usage.ru_maxrss);
+  fprintf(report, "%lld %lld %lld %ld\n", end - start, microseconds(usage.ru_utime), microseconds(usage.ru_stime),
+          usage.ru_maxrss);
   if (fclose(report) != 0) return 2;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -28,7 +28,9 @@ export class Measure {
     this.#helper = join(folder, 'measure');
     this.#report = join(folder, 'measure.report');
     this.#signal = signal;
-    execFileSync(process.env['CXX'] ?? 'g++', ['-O1', '-Wall', '-o', this.#helper, source], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync(process.env['CXX'] ?? 'g++', ['-O1', '-Wall', '-o', this.#helper, source], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
   }
 
   /**
@@ -37,7 +39,10 @@ export class Measure {
    */
   async run(command: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Run> {
     this.#signal.throwIfAborted();
-    const child = spawn(this.#helper, [this.#report, ...command], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(this.#helper, [this.#report, ...command], {
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const kill = (): boolean => child.kill('SIGKILL');
     this.#signal.addEventListener('abort', kill);
     let stdout = '';
@@ -47,7 +52,8 @@ export class Measure {
     const [status] = (await once(child, 'close')) as [number | null];
     this.#signal.removeEventListener('abort', kill);
     this.#signal.throwIfAborted();
-    if (status !== 0) throw new Error(`${command.join(' ')} ended with status ${status}: ${stderr.trim() || stdout.trim()}`);
+    if (status !== 0)
+      throw new Error(`${command.join(' ')} ended with status ${status}: ${stderr.trim() || stdout.trim()}`);
     return { sample: parseReport(readFileSync(this.#report, 'latin1')), stdout };
   }
 }

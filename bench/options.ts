@@ -28,7 +28,7 @@ export function usage(): string {
   --images A,B   only these of ${IMAGES.join(', ')}
   -n NUMBER      how often each program runs, not counting one run to warm up (default 5)
   --json FILE    write all samples to FILE, anew after each line of a table
-  --write        rewrite the tables in docs/performance.md and the chart beside it
+  --write        rewrite these tables in docs/performance.md, and the chart beside it when all are measured
 
 The store is $CFSBRIDGE_STORE, or share/store in $CFSBRIDGE_PEERS (default /var/tmp/peers); cfsctl is bin/cfsctl there.`;
 }
@@ -50,7 +50,11 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
   const repetitions = Number(values.n);
   if (!Number.isInteger(repetitions) || repetitions < 1) throw new TypeError(`-n ${values.n}: not a number of runs`);
   const peers = environment['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers';
-  const names = chosen('--cases', values.cases, cases.map(({ name }) => name));
+  const names = chosen(
+    '--cases',
+    values.cases,
+    cases.map(({ name }) => name),
+  );
   return {
     cases: cases.filter(({ name }) => names.includes(name)),
     images: chosen('--images', values.images, IMAGES),

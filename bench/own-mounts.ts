@@ -11,7 +11,14 @@ const INSIDE = 'CFSBRIDGE_BENCH_OWN_MOUNTS';
  */
 export async function withOwnMounts(): Promise<number | undefined> {
   if (process.env[INSIDE] !== undefined || process.getuid?.() !== 0) return undefined;
-  const command = ['--mount', '--propagation', 'private', process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const command = [
+    '--mount',
+    '--propagation',
+    'private',
+    process.execPath,
+    ...process.execArgv,
+    ...process.argv.slice(1),
+  ];
   const child = spawn('unshare', command, { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } });
   // A terminal sends Ctrl-C to both; this one must stay until the other has cleaned up.
   process.on('SIGINT', () => undefined);

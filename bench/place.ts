@@ -15,7 +15,10 @@ export interface Place extends Disposable {
 /** Why a case cannot run here. */
 export class Unavailable extends Error {}
 
-/** Makes the folder for everything that is written, on the store's filesystem: in $TMPDIR or /var/tmp if that is the same, else beside the store. */
+/**
+ * Makes the folder for everything that is written, on the store's filesystem: in $TMPDIR or /var/tmp if that is the
+ * same, else beside the store.
+ */
 export function workFolder(store: string): string {
   const temporary = process.env['TMPDIR'] ?? '/var/tmp';
   const sameFilesystem = statSync(temporary).dev === statSync(store).dev;
@@ -75,7 +78,9 @@ function loopFilesystem(type: 'btrfs' | 'xfs', bytes: number, work: string): Omi
     execFileSync('mount', ['-o', 'loop', image, folder], { stdio: 'pipe' });
   } catch (error) {
     rmSync(folder, { recursive: true });
-    throw new Unavailable(`no ${type} can be loop-mounted here: ${(error as Error).message.trim().replaceAll('\n', ' ')}`);
+    throw new Unavailable(
+      `no ${type} can be loop-mounted here: ${(error as Error).message.trim().replaceAll('\n', ' ')}`,
+    );
   } finally {
     // The loop device keeps the file; without a name it goes with the mount.
     rmSync(image, { force: true });

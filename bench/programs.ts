@@ -28,8 +28,25 @@ export class Program {
   }
 
   /** The same, with a reference and a tag. */
-  async pullReference(repository: string, graphroot: string, reference: string, tag: string, ...more: readonly string[]): Promise<Run> {
-    const command = [...this.command, '--repo', repository, 'oci', 'pull', '--local-fetch', 'auto', ...more, reference, tag];
+  async pullReference(
+    repository: string,
+    graphroot: string,
+    reference: string,
+    tag: string,
+    ...more: readonly string[]
+  ): Promise<Run> {
+    const command = [
+      ...this.command,
+      '--repo',
+      repository,
+      'oci',
+      'pull',
+      '--local-fetch',
+      'auto',
+      ...more,
+      reference,
+      tag,
+    ];
     return this.#measure.run(command, { CONTAINERS_STORAGE_ROOT: graphroot });
   }
 
@@ -39,11 +56,21 @@ export class Program {
 
   /** Runs a shell script whose $0 and arguments are the command that writes a layer, and whose $TAR is `tar`. */
   async layer(repository: string, diffId: string, script: string, tar: string): Promise<Run> {
-    return this.#measure.run(['sh', '-c', script, ...this.command, '--repo', repository, 'oci', 'layer', diffId], { TAR: tar });
+    return this.#measure.run(['sh', '-c', script, ...this.command, '--repo', repository, 'oci', 'layer', diffId], {
+      TAR: tar,
+    });
   }
 
   async describeLayer(repository: string, diffId: string): Promise<{ diffId: string; size: number }> {
-    const { stdout } = await this.#measure.run([...this.command, '--repo', repository, 'oci', 'layer', '--json', diffId]);
+    const { stdout } = await this.#measure.run([
+      ...this.command,
+      '--repo',
+      repository,
+      'oci',
+      'layer',
+      '--json',
+      diffId,
+    ]);
     return JSON.parse(stdout) as { diffId: string; size: number };
   }
 
@@ -55,23 +82,30 @@ export class Program {
 /** cfsbridge of this tree, run by the Node that runs this, so that a measurement names one version of it. */
 export const ourCommand: readonly string[] = [fileURLToPath(new URL('../../bin/cfsbridge', import.meta.url))];
 
-/** How files got in, from the line "objects 8958 hardlinked + 0 copied + …" that both programs print; "new" are copies, too. */
+/**
+ * How files got in, from the line "objects 8958 hardlinked + 0 copied + …" that both programs print; "new" are copies,
+ * too.
+ */
 export function methodOf(stdout: string): string | undefined {
-  const counts = [...stdout.matchAll(/(\d+) (reflinked|hardlinked|copied|new)\b/g)].filter(([, count]) => Number(count) > 0);
+  const counts = [...stdout.matchAll(/(\d+) (reflinked|hardlinked|copied|new)\b(?!:)/g)].filter(
+    ([, count]) => Number(count) > 0,
+  );
   const ways = counts.map(([, , way = '']) => (way === 'new' ? 'copied' : way));
   return ways.length === 0 ? undefined : ways.join(' and ');
 }
 
 /**
- * What a repository holds: the names of all images and streams with the digests they stand for, sorted. The digest of a manifest's stream is
- * left out: cfsctl writes the references in it in another order every time.
+ * What a repository holds: the names of all images and streams with the digests they stand for, sorted. The digest of a
+ * manifest's stream is left out: cfsctl writes the references in it in another order every time.
  * @throws Error when there is no image
  */
 export function contentsOf(repository: string): string[] {
   const lines = ['images', 'streams'].flatMap((area) =>
     readdirSync(join(repository, area), { withFileTypes: true })
       .filter((entry) => entry.isSymbolicLink())
-      .map(({ name }) => (name.startsWith('oci-manifest-') ? name : `${area}/${name} is ${readlinkSync(join(repository, area, name))}`)),
+      .map(({ name }) =>
+        name.startsWith('oci-manifest-') ? name : `${area}/${name} is ${readlinkSync(join(repository, area, name))}`,
+      ),
   );
   if (!lines.some((line) => line.startsWith('images/'))) throw new Error(`${repository} has no image`);
   return lines.sort();

@@ -11,7 +11,13 @@ import type { Row, Series } from './samples.js';
  * @param before the image to have in the repository when the measured pull starts, if any
  * @throws Error when the programs' results differ
  */
-export async function* comparePulls(bench: Bench, name: string, place: Place, images: readonly string[], before: (image: string) => string | undefined): AsyncGenerator<Row, void> {
+export async function* comparePulls(
+  bench: Bench,
+  name: string,
+  place: Place,
+  images: readonly string[],
+  before: (image: string) => string | undefined,
+): AsyncGenerator<Row, void> {
   for (const image of images) {
     const first = before(image);
     const series = await inTurns(bench, [bench.ours, bench.peer], `${name} ${image}`, async (program) =>
@@ -26,7 +32,14 @@ function subjectOf(image: string, before: string | undefined): string {
 }
 
 /** One measured pull into a fresh repository, which is checked and removed afterwards. */
-export async function pullOnce(bench: Bench, place: Place, program: Program, image: string, before: string | undefined, pull: (repository: string) => Promise<Run>): Promise<Run> {
+export async function pullOnce(
+  bench: Bench,
+  place: Place,
+  program: Program,
+  image: string,
+  before: string | undefined,
+  pull: (repository: string) => Promise<Run>,
+): Promise<Run> {
   const repository = join(place.folder, 'repository');
   try {
     await program.init(repository);
@@ -42,7 +55,12 @@ export async function pullOnce(bench: Bench, place: Place, program: Program, ima
 }
 
 /** Runs the programs by turns: A B A B …; the first turn of each warms the page cache and does not count. */
-export async function inTurns(bench: Bench, programs: readonly Program[], label: string, once: (program: Program) => Promise<Run>): Promise<Series[]> {
+export async function inTurns(
+  bench: Bench,
+  programs: readonly Program[],
+  label: string,
+  once: (program: Program) => Promise<Run>,
+): Promise<Series[]> {
   const series = programs.map((program): Series => ({ program: program.name, samples: [] }));
   for (let turn = 0; turn <= bench.repetitions; turn++) {
     for (const [index, program] of programs.entries()) {
@@ -57,7 +75,10 @@ export async function inTurns(bench: Bench, programs: readonly Program[], label:
   return series;
 }
 
-/** Whoever makes it and on whatever filesystem: the same image gives the same repository. A benchmark of wrong results is worthless. */
+/**
+ * Whoever makes it and on whatever filesystem: the same image gives the same repository. A benchmark of wrong results
+ * is worthless.
+ */
 function checkResult(bench: Bench, what: string, repository: string, program: Program): void {
   const result = contentsOf(repository);
   const expected = bench.results.get(what) ?? result;
@@ -65,6 +86,9 @@ function checkResult(bench: Bench, what: string, repository: string, program: Pr
   const wrong = result.filter((line) => !expected.includes(line));
   const missing = expected.filter((line) => !result.includes(line));
   if (wrong.length + missing.length > 0) {
-    throw new Error(`after pulling ${what}, ${program.name} has\n${wrong.join('\n')}\nwhere the run before had\n${missing.join('\n')}`);
+    throw new Error(
+      `after pulling ${what}, ${program.name} has\n${wrong.join('\n')}\nwhere the run before ` +
+        `had\n${missing.join('\n')}`,
+    );
   }
 }

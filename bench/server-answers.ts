@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { connect } from '../src/fd/fd-passing.js';
-import { sourceFromFd } from '../src/layer/byte-source.js';
-import { JsonRpcConnection } from '../src/rpc/jsonrpc-fdpass.js';
-import { getSplitFDStream } from '../src/rpc/splitfdstream-client.js';
-import { FEATURE_SPLITDIRFDSTREAM, methods, type GetSplitFDStreamParams } from '../src/rpc/splitfdstream-methods.js';
+import { sourceFromFd } from '../src/fd/byte-source.js';
+import { JsonRpcConnection } from '../src/rpc/jsonrpc/connection.js';
+import { getSplitFDStream } from '../src/rpc/jsonrpc/client.js';
+import { FEATURE_SPLITDIRFDSTREAM } from '../src/rpc/contracts/features.js';
+import { methods, type GetSplitFDStreamParams } from '../src/rpc/contracts/splitfdstream.js';
 import type { Bench } from './bench.js';
 import type { Row, Sample } from './samples.js';
 import { Server } from './server.js';
@@ -28,16 +29,28 @@ export async function* serverAnswers(bench: Bench): AsyncGenerator<Row, void> {
         replies.push({ wall: reply });
         streams.push({ wall: stream });
       }
-      yield { case: 'server', subject: `${image}, ${name}`, series: [{ program: 'reply', samples: replies }, { program: 'end of the stream', samples: streams }] };
+      yield {
+        case: 'server',
+        subject: `${image}, ${name}`,
+        series: [
+          { program: 'reply', samples: replies },
+          { program: 'end of the stream', samples: streams },
+        ],
+      };
     }
   }
 }
 
 /** @returns seconds since the request */
-async function ask(socket: string, image: string, params: Partial<GetSplitFDStreamParams>, signal: AbortSignal): Promise<{ reply: number; stream: number }> {
+async function ask(
+  socket: string,
+  image: string,
+  params: Partial<GetSplitFDStreamParams>,
+  signal: AbortSignal,
+): Promise<{ reply: number; stream: number }> {
   using rpc = new JsonRpcConnection(await connect(socket, { signal }));
   const { result } = await rpc.call(methods.GetImage, { imageId: `localhost/${image}` });
-  const [layerId = '', parentId = ''] = result.layerDigests;
+  const [layerId = '', parentId = ''] = result.layerDigests ?? [];
   const start = performance.now();
   const answer = await getSplitFDStream(rpc, { layerId, parentId, ...params });
   const reply = performance.now();

@@ -39,7 +39,8 @@ export class Server implements AsyncDisposable {
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
     while (!(await answers(socket))) {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${command.join(' ')} ended: ${errors}`);
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`${command.join(' ')} ended: ${errors}`);
       await pause(5);
     }
     return new Server(child, ended, socket);
@@ -47,7 +48,9 @@ export class Server implements AsyncDisposable {
 
   /** Seconds of processor time so far, in steps of 10 ms. */
   cpu(): number {
-    const fields = this.#proc('stat').replace(/^.*\) /s, '').split(' ');
+    const fields = this.#proc('stat')
+      .replace(/^.*\) /s, '')
+      .split(' ');
     return (Number(fields[11]) + Number(fields[12])) / TICKS;
   }
 

@@ -14,14 +14,22 @@ export async function* socketPulls(bench: Bench, place: Place): AsyncGenerator<R
   for (const image of bench.images) {
     const series = await inTurns(bench, [direct, served], `socket ${image}`, async (program) =>
       pullOnce(bench, place, program, image, undefined, (repository) =>
-        program === served ? servedPull(bench, place, program, repository, image) : program.pull(repository, place.graphroot, image),
+        program === served
+          ? servedPull(bench, place, program, repository, image)
+          : program.pull(repository, place.graphroot, image),
       ),
     );
     yield { case: 'socket', subject: image, series };
   }
 }
 
-async function servedPull(bench: Bench, place: Place, program: Program, repository: string, image: string): Promise<Run> {
+async function servedPull(
+  bench: Bench,
+  place: Place,
+  program: Program,
+  repository: string,
+  image: string,
+): Promise<Run> {
   await using server = await Server.start(place.graphroot, join(bench.work, 'socket'));
   return await withServer(server, () => program.pull(repository, place.graphroot, image, '--socket', server.socket));
 }

@@ -17,5 +17,6 @@ export async function* startUp(bench: Bench): AsyncGenerator<Row, void> {
       if (turn > 0) series[index]?.samples.push(sample);
     }
   }
-  for (const [index, [subject]] of commands.entries()) yield { case: 'start', subject, series: [series[index] as Series] };
+  for (const [index, [subject]] of commands.entries())
+    yield { case: 'start', subject, series: [series[index] as Series] };
 }

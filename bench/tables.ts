@@ -1,6 +1,12 @@
 import type { Case } from './cases.js';
 import { spread, type Metric, type Row, type Series, type Spread } from './samples.js';
 
+/** What one case came to. */
+export interface Outcome {
+  case: Case;
+  rows: readonly Row[];
+}
+
 export interface Table {
   header: string[];
   rows: string[][];
@@ -21,7 +27,8 @@ export function tableOf({ subject, ratio }: Case, rows: readonly Row[]): Table {
   const header = [subject];
   for (const { name } of measured) {
     for (const { program } of programs) header.push(program === '' ? name : `${name} ${program}`);
-    if (ratio !== 'none') header.push(...(programs.length > 2 ? programs.slice(1).map(({ program }) => `ratio ${program}`) : ['ratio']));
+    if (ratio !== 'none')
+      header.push(...(programs.length > 2 ? programs.slice(1).map(({ program }) => `ratio ${program}`) : ['ratio']));
   }
   const withMethods = rows.some(({ series }) => series.some(({ method }) => method !== undefined));
   if (withMethods) header.push('content');
@@ -60,7 +67,7 @@ function quotient(first: Series, other: Series, metric: Metric, ratio: 'medians'
 
 function methods(series: readonly Series[]): string {
   const [first, ...others] = series.map(({ method }) => method ?? '');
-  return others.every((method) => method === first) ? first ?? '' : [first, ...others].join(' / ');
+  return others.every((method) => method === first) ? (first ?? '') : [first, ...others].join(' / ');
 }
 
 /** The median, with smallest and largest in the same unit. */

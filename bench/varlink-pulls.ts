@@ -14,8 +14,8 @@ import { withServer } from './socket-pulls.js';
 type Pull = (program: Program, repository: string, image: string) => Promise<Run>;
 
 /**
- * Pulls in process; over varlink out of a repository that holds the image, from our server and from cfsctl's; and over varlink from
- * the store, as containers-storage serves it.
+ * Pulls in process; over varlink out of a repository that holds the image, from our server and from cfsctl's; and over
+ * varlink from the store, as containers-storage serves it.
  */
 export async function* varlinkPulls(bench: Bench, place: Place): AsyncGenerator<Row, void> {
   const source = join(place.folder, 'source');
@@ -38,14 +38,20 @@ export async function* varlinkPulls(bench: Bench, place: Place): AsyncGenerator<
 
 function waysToPull(bench: Bench, { graphroot }: Place, source: string): Map<string, Pull> {
   const socket = join(bench.work, 'socket');
-  const fromRepository = (command: readonly string[]): Pull => async (program, repository, image) => {
-    await using server = await Server.run([...command, '--insecure', 'varlink', '--address', socket], socket);
-    return await withServer(server, () => program.pullReference(repository, graphroot, image, image, '--socket', socket, '--from', source));
-  };
-  const fromStore = (peer: string): Pull => async (program, repository, image) => {
-    await using server = await Server.run([peer, socket, graphroot, `localhost/${image}:latest`], socket);
-    return await withServer(server, () => program.pull(repository, graphroot, image, '--socket', socket));
-  };
+  const fromRepository =
+    (command: readonly string[]): Pull =>
+    async (program, repository, image) => {
+      await using server = await Server.run([...command, '--insecure', 'varlink', '--address', socket], socket);
+      return await withServer(server, () =>
+        program.pullReference(repository, graphroot, image, image, '--socket', socket, '--from', source),
+      );
+    };
+  const fromStore =
+    (peer: string): Pull =>
+    async (program, repository, image) => {
+      await using server = await Server.run([peer, socket, graphroot, `localhost/${image}:latest`], socket);
+      return await withServer(server, () => program.pull(repository, graphroot, image, '--socket', socket));
+    };
   const ways = new Map<string, Pull>([
     ['in process', (program, repository, image) => program.pull(repository, graphroot, image)],
     ['from cfsbridge', fromRepository(ourCommand)],

@@ -11,20 +11,25 @@ const dist = join(root, 'dist');
 
 for (const name of existsSync(dist) ? readdirSync(dist, { recursive: true }) : []) {
   const source = /^(.*?)(?:\.d\.[cm]?ts|\.[cm]?js)$/.exec(name)?.[1];
-  if (source !== undefined && !existsSync(join(root, `${source}.ts`)) && !existsSync(join(root, `${source}.cts`))) rmSync(join(dist, name));
+  if (source !== undefined && !existsSync(join(root, `${source}.ts`)) && !existsSync(join(root, `${source}.cts`)))
+    rmSync(join(dist, name));
 }
 
 const require = createRequire(join(root, 'package.json'));
 
 console.log('build: tsc');
-const { status } = spawnSync(process.execPath, [join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc'), '-p', root], { stdio: 'inherit' });
+const { status } = spawnSync(
+  process.execPath,
+  [join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc'), '-p', root],
+  { stdio: 'inherit' },
+);
 if (status !== 0) process.exit(status ?? 1);
 
 // The command line in one file: reading and linking modules is most of a short command's time.
 console.log('build: esbuild');
 rmSync(join(dist, 'cli'), { recursive: true, force: true });
-await require('esbuild').build({
-  entryPoints: { commands: join(dist, 'src/cli/multicall.js'), mkcomposefs: join(dist, 'src/cli/mkcomposefs-main.js') },
+const { build } = require('esbuild');
+const options = {
   outdir: join(dist, 'cli'),
   outExtension: { '.js': '.cjs' },
   bundle: true,
@@ -32,10 +37,51 @@ await require('esbuild').build({
   platform: 'node',
   target: 'node20',
   minifyWhitespace: true,
-  external: ['zstd-napi', 'unix-dgram'],
+  // undici is large, and few commands need it.
+  external: ['zstd-napi', 'undici'],
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'bundleUrl' },
   logLevel: 'warning',
+};
+await build({
+  ...options,
+  entryPoints: { commands: join(dist, 'src/cli/multicall.js'), mkcomposefs: join(dist, 'src/cli/mkcomposefs/main.js') },
+});
+// What `oci pull` may run when it pulls from no registry or server: a third of all code, and reading that of the other
+// commands is work for each process.
+const MAY_RUN =
+  /^cli-progress$|\/(cli\/main|commands\/oci\/pull|source\/(storage|layout|docker-archive|dir)|policy\/signed)\.js$/;
+const pullAlone = {
+  name: 'pull-alone',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /./ }, ({ kind, path, importer }) =>
+      kind === 'dynamic-import' && !MAY_RUN.test(path.startsWith('.') ? join(dirname(importer), path) : path)
+        ? { path, namespace: 'left-out' }
+        : undefined,
+    );
+    onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({
+      contents: `throw new Error(${JSON.stringify(`${path} is not in this bundle`)});`,
+    }));
+  },
+};
+await build({ ...options, entryPoints: { pull: join(dist, 'src/cli/multicall.js') }, plugins: [pullAlone] });
+// The image proxy is started for each pull, and has to answer at once; what opens images comes when one is asked for,
+// from the bundle of all commands' own parts.
+await build({ ...options, entryPoints: { proxy: join(dist, 'src/cli/skopeo/main.js') } });
+// A completion knows the grammar of the commands and the names of transports, and runs and opens none of them.
+const withoutCommands = {
+  name: 'without-commands',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /\/dist\/src\/(cli\/commands|oci\/source|oci\/push)\// }, ({ path }) =>
+      /\.options\.js$|\/oci\/(source|push\/destination)\/(open|transports)\.js$/.test(path)
+        ? undefined
+        : { contents: '' },
+    ),
+};
+await build({
+  ...options,
+  entryPoints: { completion: join(dist, 'src/cli/completion/main.js') },
+  plugins: [withoutCommands],
 });
 
 await import('./code-cache.mjs');

@@ -8,6 +8,4 @@ if [ -L node_modules ]; then
 fi
 echo "build: npm ci"
 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-optional=
-[ -d node_modules/unix-dgram ] && optional=node_modules/unix-dgram
-node scripts/build-addon.mjs node_modules/zstd-napi $optional
+node scripts/build-addon.mjs node_modules/zstd-napi

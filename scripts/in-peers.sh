@@ -1,18 +1,29 @@
 #!/bin/sh
-# Runs a program of the Debian sid tree that scripts/peers.sh made.
+# Runs a program of a Debian tree that scripts/peers.sh made.
 #
-#   scripts/in-peers.sh COMMAND...     as root; $CFSBRIDGE_PEERS (default /var/tmp/peers) says where it is
+#   scripts/in-peers.sh COMMAND...     as root; $CFSBRIDGE_PEERS (default /var/tmp/peers) says where it is, and
+#                                      $CFSBRIDGE_TREE (default sid) which one
 set -eu
 dir=${CFSBRIDGE_PEERS:-/var/tmp/peers}
-for name in proc sys dev; do
-  mountpoint -q "$dir/sid/$name" && continue
-  mount --rbind "/$name" "$dir/sid/$name"
-  # Slave: what is unmounted inside must stay mounted outside.
-  mount --make-rslave "$dir/sid/$name"
-done
-mkdir -p "$dir/share" "$dir/sid/share"
-if ! mountpoint -q "$dir/sid/share"; then
-  mount --bind "$dir/share" "$dir/sid/share"
-  mount --make-private "$dir/sid/share"
+tree=$dir/${CFSBRIDGE_TREE:-sid}
+# One at a time: two callers that both find nothing mounted would mount twice, one over the other.
+exec 9>"$dir/.mounts.lock"
+flock 9
+# A mount of its own: containers-storage remounts / when it unpacks a layer, which a mere folder is not.
+if ! mountpoint -q "$tree"; then
+  mount --bind "$tree" "$tree"
+  mount --make-private "$tree"
 fi
-exec chroot "$dir/sid" "$@"
+for name in proc sys dev; do
+  mountpoint -q "$tree/$name" && continue
+  mount --rbind "/$name" "$tree/$name"
+  # Slave: what is unmounted inside must stay mounted outside.
+  mount --make-rslave "$tree/$name"
+done
+mkdir -p "$dir/share" "$tree/share"
+if ! mountpoint -q "$tree/share"; then
+  mount --bind "$dir/share" "$tree/share"
+  mount --make-private "$tree/share"
+fi
+exec 9>&-
+exec chroot "$tree" "$@"

@@ -20,11 +20,12 @@ if [ "$(id -u)" -ne 0 ] || [ ! -x "$dir/sid/usr/bin/buildah" ]; then
   exit 1
 fi
 here=$(cd "$(dirname "$0")" && pwd)
+mirror=$("$here/debian-mirror.sh")
 mkdir -p "$share"
 if [ ! -e "$share/rootfs.complete" ]; then
   echo "mkstore: debootstrap bookworm (log: $share/rootfs.log)"
   rm -rf "$share/rootfs"
-  debootstrap --variant=minbase --include=python3,perl,git,ca-certificates bookworm "$share/rootfs" >"$share/rootfs.log" 2>&1
+  debootstrap --variant=minbase --include=python3,perl,git,ca-certificates bookworm "$share/rootfs" "$mirror" >"$share/rootfs.log" 2>&1
   touch "$share/rootfs.complete"
 fi
 

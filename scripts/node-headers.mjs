@@ -23,16 +23,12 @@ const commonGypi = `{
 }
 `;
 
-/**
- * @returns {{ dir: string, complete: boolean }} the folder that holds `include/node`, and whether all of
- *   Node's headers are there (V8's too) or only Node-API's
- */
+/** @returns {string} the folder that holds `include/node`, with all of Node's headers or only Node-API's */
 export function nodeHeaders() {
   const prefix = dirname(dirname(process.execPath));
   const own = join(prefix, 'include', 'node');
-  if (['node_api.h', 'common.gypi', 'config.gypi'].every((name) => existsSync(join(own, name))))
-    return { dir: prefix, complete: existsSync(join(own, 'v8.h')) };
-  return { dir: assembleHeaders(), complete: false };
+  if (['node_api.h', 'common.gypi', 'config.gypi'].every((name) => existsSync(join(own, name)))) return prefix;
+  return assembleHeaders();
 }
 
 function assembleHeaders() {

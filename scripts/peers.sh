@@ -6,10 +6,12 @@
 # Leaves behind
 #   DIR/bin/cfsctl     composefs-rs 0.9.4, built with cargo; also as mkcomposefs and composefs-info
 #   DIR/sid/           a Debian sid tree with the container programs; run them with scripts/in-peers.sh
+#   DIR/bookworm/      a tree of Debian 12 with its skopeo, whose image proxy speaks an older protocol
 #   DIR/share/         the folder both sides see, as /share inside the tree
 # What is already there is kept, so calling it again costs nothing. The first time takes about ten minutes.
 set -eu
 dir=${1:-${CFSBRIDGE_PEERS:-/var/tmp/peers}}
+here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$dir/bin" "$dir/share"
 
 # have PROGRAM PACKAGE...: installs the packages unless the program is there
@@ -36,13 +38,25 @@ ln -sf cfsctl "$dir/bin/composefs-info"
 if [ ! -x "$dir/sid/usr/bin/buildah" ]; then
   have debootstrap debootstrap
   echo "peers: debootstrap sid (log: $dir/debootstrap.log)"
-  rm -rf "$dir/sid"
+  umount -R "$dir/sid" 2>/dev/null || true
+  rm -rf --one-file-system "$dir/sid"
   packages=buildah,podman,skopeo,composefs,erofs-utils,fsverity,ostree,crun,containers-storage
-  packages=$packages,ca-certificates,python3,attr,libcap2-bin,zstd,systemd
-  debootstrap --variant=minbase --include="$packages" sid "$dir/sid" >"$dir/debootstrap.log" 2>&1
+  packages=$packages,ca-certificates,python3,attr,libcap2-bin,zstd
+  mirror=$("$here/debian-mirror.sh")
+  debootstrap --variant=minbase --include="$packages" sid "$dir/sid" "$mirror" >"$dir/debootstrap.log" 2>&1
 fi
-# varlinkctl; trees made before it was wanted lack it.
-if [ ! -x "$dir/sid/usr/bin/varlinkctl" ]; then
-  chroot "$dir/sid" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd >/dev/null
+# varlinkctl (Debian 12's is too old), a registry, umoci and nginx; trees made before they were wanted lack them.
+if [ ! -x "$dir/sid/usr/bin/varlinkctl" ] || [ ! -x "$dir/sid/usr/bin/docker-registry" ] ||
+  [ ! -x "$dir/sid/usr/bin/umoci" ] || [ ! -x "$dir/sid/usr/sbin/nginx" ]; then
+  echo "peers: more programs for the sid tree (log: $dir/apt.log)"
+  CFSBRIDGE_PEERS=$dir "$here/in-peers.sh" sh -c 'apt-get -o Acquire::Check-Valid-Until=false update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd docker-registry umoci nginx-light' >"$dir/apt.log" 2>&1
+fi
+if [ ! -x "$dir/bookworm/usr/bin/skopeo" ]; then
+  have debootstrap debootstrap
+  echo "peers: debootstrap bookworm (log: $dir/bookworm.log)"
+  # debootstrap cannot choose among packages that can stand for another: netavark is named.
+  debootstrap --variant=minbase --include=skopeo,netavark,ca-certificates bookworm "$dir/bookworm" \
+    "$("$here/debian-mirror.sh")" >"$dir/bookworm.log" 2>&1
 fi
 echo "peers: ready in $dir"

@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
 work=$project/.cache/vm
-longest=420 # seconds from power on
+longest=900 # seconds from power on
 peers=${CFSBRIDGE_PEERS:-/var/tmp/peers}
 if [ $# -gt 0 ]; then tests=("${@/%/.test.js}") && tests=("${tests[@]/#/dist/test/vm/}"); else tests=(dist/test/vm/*.test.js); fi
 
@@ -44,9 +44,10 @@ install_programs() {
 # Unpacks the kernel package into $work/kernel, through package lists of its own: those of the machine stay as they are.
 fetch_kernel() {
   [ -e "$work/kernel/boot" ] && return
-  local apt=$work/apt source='deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main'
+  local apt=$work/apt mirror
+  mirror=$(scripts/debian-mirror.sh) || return
   mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-  echo "$source" >"$apt/sources.list"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$apt/sources.list"
   local options=(-qq -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists"
     -o "Dir::Cache=$apt" -o Dir::State::status=/dev/null -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none)
   echo "vm: fetching a kernel"

@@ -3,7 +3,7 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Directory } from '../tree/tree.js';
-import type { BootEntry, BootFiles } from './entries.js';
+import type { BootEntry, BootFiles } from './boot-entry.js';
 import { directoryIfAny, regularFile, sortedEntries } from './lookup.js';
 import { hasPeSection, type ReadPart } from './portable-executable.js';
 
@@ -29,26 +29,35 @@ export function androidImage(root: Directory, files: BootFiles): Extract<BootEnt
   }
   for (const [name] of sortedEntries(boot)) {
     const version = versionIn(name, 'vbmeta-');
-    if (version !== undefined && boot?.entries.get(`aboot-${version}.img`) === undefined) throw bad(name, 'belongs to an Android boot image that is not there');
+    if (version !== undefined && boot?.entries.get(`aboot-${version}.img`) === undefined)
+      throw bad(name, 'belongs to an Android boot image that is not there');
   }
-  if (found.length > 1) throw new FormatError('BOOT_ENTRY', `there are ${found.length} Android boot images and only one can be: ${found.map(showBytes).join(', ')}`);
+  if (found.length > 1)
+    throw new FormatError(
+      'BOOT_ENTRY',
+      `there are ${found.length} Android boot images and only one can be: ${found.map(showBytes).join(', ')}`,
+    );
   return found[0] === undefined ? undefined : { kind: 'android', path: found[0] };
 }
 
 function versionIn(name: ByteString, prefix: string): ByteString | undefined {
-  return name.length >= prefix.length + 4 && name.startsWith(prefix) && name.endsWith('.img') ? name.slice(prefix.length, -4) : undefined;
+  return name.length >= prefix.length + 4 && name.startsWith(prefix) && name.endsWith('.img')
+    ? name.slice(prefix.length, -4)
+    : undefined;
 }
 
 /** @returns whether it is one; the other thing that can be there is a unified kernel image */
 function check(read: ReadPart, name: ByteString): boolean {
   if (magic(read) !== MAGIC) {
-    for (const section of ['.linux', '.initrd']) if (!hasPeSection(read, section)) throw bad(name, `has no section ${section}`);
+    for (const section of ['.linux', '.initrd'])
+      if (!hasPeSection(read, section)) throw bad(name, `has no section ${section}`);
     return false;
   }
   const header = read(0, HEADER);
   const [pageSize, version, headerSize] = [header.readUInt32LE(36), header.readUInt32LE(40), header.readUInt32LE(1644)];
   if (version !== 2) throw bad(name, `is an Android boot image of version ${version}; only 2 is known`);
-  if (pageSize === 0 || headerSize < HEADER || headerSize > pageSize) throw bad(name, 'has an Android boot header that contradicts itself');
+  if (pageSize === 0 || headerSize < HEADER || headerSize > pageSize)
+    throw bad(name, 'has an Android boot header that contradicts itself');
   return true;
 }
 

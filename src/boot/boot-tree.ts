@@ -1,7 +1,8 @@
 import type { ObjectStore } from '../repository/objects.js';
 import { readContent } from '../repository/read-content.js';
 import type { Directory } from '../tree/tree.js';
-import { bootEntries, type BootEntry } from './entries.js';
+import type { BootEntry } from './boot-entry.js';
+import { bootEntries } from './entries.js';
 import { StoredFiles } from './stored-files.js';
 import { transformForBoot } from './transform.js';
 

@@ -2,8 +2,8 @@
 // Source: the kernel's admin guide, "kernel-parameters"; composefs-boot 0.9.4 for composefs= and composefs.digest=.
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
-import type { ErofsVersion } from '../repository/meta.js';
-import { DIGEST_SIZE, type Algorithm, type ObjectId } from '../repository/object-id.js';
+import type { ErofsVersion } from '../erofs/format/options.js';
+import { DIGEST_SIZE, type Algorithm, type ObjectId } from '../fsverity/object-id.js';
 
 const DIGEST = 'composefs.digest=';
 const LEGACY = 'composefs=';
@@ -19,7 +19,11 @@ export interface Argument {
 
 /** The arguments of a command line, in order. */
 export function splitCommandLine(line: ByteString): Argument[] {
-  return [...line.matchAll(ARGUMENT)].map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length }));
+  return [...line.matchAll(ARGUMENT)].map((match) => ({
+    text: match[0],
+    start: match.index,
+    end: match.index + match[0].length,
+  }));
 }
 
 /** Whether an argument says which image to boot. */
@@ -38,7 +42,8 @@ export function imageArgument(id: ObjectId, version: ErofsVersion, algorithm: Al
 }
 
 /**
- * The digest of the image that a command line names. Images of another algorithm count as not named; the newer form comes first.
+ * The digest of the image that a command line names. Images of another algorithm count as not named; the newer form
+ * comes first.
  * @throws FormatError `KERNEL_ARGUMENT` for a value that cannot be read
  */
 export function namedImage(line: ByteString, algorithm: Algorithm): ObjectId | undefined {
@@ -57,5 +62,8 @@ function checked(digest: string, algorithm: Algorithm, argument: ByteString): Ob
 }
 
 function bad(argument: ByteString): never {
-  throw new FormatError('KERNEL_ARGUMENT', `the kernel argument ${JSON.stringify(argument.slice(0, 300))} does not name an image`);
+  throw new FormatError(
+    'KERNEL_ARGUMENT',
+    `the kernel argument ${JSON.stringify(argument.slice(0, 300))} does not name an image`,
+  );
 }

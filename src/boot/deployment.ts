@@ -1,6 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { ObjectId } from '../repository/object-id.js';
+import { bytesOf } from '../bytes.js';
+import { makeBelievedDirectory } from '../fd/believed-path.js';
+import type { ObjectId } from '../fsverity/object-id.js';
 
 /** What a booted system keeps: `/var`, and the changes to `/etc` with the kernel's working directory for them. */
 const STATE = ['var', 'etc/upper', 'etc/work'];
@@ -12,6 +13,7 @@ const STATE = ['var', 'etc/upper', 'etc/work'];
  */
 export function makeDeployment(repositoryPath: string, id: ObjectId): string {
   const deployment = join(dirname(resolve(repositoryPath)), 'state', 'deploy', id);
-  for (const name of STATE) mkdirSync(join(deployment, name), { recursive: true });
+  // Nobody else's symlink may have them made elsewhere.
+  for (const name of STATE) makeBelievedDirectory(bytesOf(join(deployment, name)), 0o755).close();
   return deployment;
 }

@@ -1,9 +1,10 @@
 // Boot entries written to where a boot loader looks for them.
 import { randomBytes } from 'node:crypto';
-import { constants, fchmodSync, fsyncSync, mkdirSync } from 'node:fs';
+import { constants, fchmodSync, fsyncSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { bytesOf, type ByteString } from '../bytes.js';
 import { isErrno, openIn, openPath, type Fd } from '../fd/fd.js';
+import { makeFolders } from '../fd/make-folders.js';
 import { files } from '../native.js';
 import type { Regular } from '../tree/tree.js';
 import type { BootPlan } from './plan.js';
@@ -12,21 +13,29 @@ import type { StoredFiles } from './stored-files.js';
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 
 /**
- * Writes what a plan says, the loader's entry last: whoever starts the machine meanwhile finds the old entries or the new one with all that
- * it needs. Each file replaces another one in one step, and only if it has other content. All of it is on the disk afterwards.
+ * Writes what a plan says, the loader's entry last: whoever starts the machine meanwhile finds the old entries or the
+ * new one with all that it needs. Each file replaces another one in one step, and only if it has other content. All of
+ * it is on the disk afterwards.
  * @param folder where the boot partition is mounted; made if need be. Paths cannot lead out of it
  * @returns paths below the folder that were written
  * @throws FormatError `OBJECT_DAMAGED`, what the file system throws, the signal's reason
  */
-export async function installBootEntry(folder: string, { copies, entry }: BootPlan, stored: StoredFiles, signal: AbortSignal): Promise<ByteString[]> {
-  mkdirSync(folder, { recursive: true });
+export async function installBootEntry(
+  folder: string,
+  { copies, entry }: BootPlan,
+  stored: StoredFiles,
+  signal: AbortSignal,
+): Promise<ByteString[]> {
+  makeFolders(folder);
   using root = openPath(bytesOf(folder), DIRECTORY);
   const written: ByteString[] = [];
   for (const [path, file] of copies) {
     signal.throwIfAborted();
     using place = new Place(root, path);
     if (await isThere(place, file, stored, signal)) continue;
-    await place.replace((temporary) => stored.copyTo(file, temporary, () => openIn(place.directory, place.temporary), signal));
+    await place.replace((temporary) =>
+      stored.copyTo(file, temporary, () => openIn(place.directory, place.temporary), signal),
+    );
     written.push(path);
   }
   if (entry === undefined) return written;
@@ -36,10 +45,17 @@ export async function installBootEntry(folder: string, { copies, entry }: BootPl
   return [...written, entry.path];
 }
 
-async function isThere({ directory, name }: Place, file: Regular, stored: StoredFiles, signal: AbortSignal): Promise<boolean> {
+async function isThere(
+  { directory, name }: Place,
+  file: Regular,
+  stored: StoredFiles,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     using present = openIn(directory, name, constants.O_RDONLY | constants.O_NONBLOCK);
-    return (present.stat().mode & constants.S_IFMT) === constants.S_IFREG && (await stored.isContent(present, file, signal));
+    return (
+      (present.stat().mode & constants.S_IFMT) === constants.S_IFREG && (await stored.isContent(present, file, signal))
+    );
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENXIO')) return false;
     throw error;

@@ -26,7 +26,9 @@ export class LoaderEntry {
 
   /** Paths of kernels, initial RAM disks and EFI programs, as they stand there. */
   files(): ByteString[] {
-    return this.#lines.map(parseLine).flatMap((field) => (field !== undefined && FILE_KEYS.has(field.key) ? [field.value] : []));
+    return this.#lines
+      .map(parseLine)
+      .flatMap((field) => (field !== undefined && FILE_KEYS.has(field.key) ? [field.value] : []));
   }
 
   /** Lets each path be another one; undefined leaves it. */
@@ -34,7 +36,8 @@ export class LoaderEntry {
     for (const [index, line] of this.#lines.entries()) {
       const field = parseLine(line);
       const path = field !== undefined && FILE_KEYS.has(field.key) ? replace(field.value) : undefined;
-      if (field !== undefined && path !== undefined) this.#lines[index] = splice(line, field.at, field.at + field.value.length, path);
+      if (field !== undefined && path !== undefined)
+        this.#lines[index] = splice(line, field.at, field.at + field.value.length, path);
     }
   }
 
@@ -66,7 +69,13 @@ export class LoaderEntry {
       for (const [i, { start, end }] of [...old.entries()].reverse()) {
         const current = this.#lines[index] as ByteString;
         if (i === 0 && !placed) this.#lines[index] = splice(current, field.at + start, field.at + end, argument);
-        else if (!firstOnly) this.#lines[index] = splice(current, field.at + start, field.at + end + separator(current, field.at + end), '');
+        else if (!firstOnly)
+          this.#lines[index] = splice(
+            current,
+            field.at + start,
+            field.at + end + separator(current, field.at + end),
+            '',
+          );
       }
       placed ||= old.length > 0;
     }
@@ -78,7 +87,7 @@ export class LoaderEntry {
 
 function parseLine(line: ByteString): Field | undefined {
   const match = /^([^ \t\f\r]+)([ \t\f\r]+)(.*?)[ \t\f\r]*$/.exec(line);
-  if (match === null) return undefined;
+  if (!match) return undefined;
   const [, key = '', space = '', value = ''] = match;
   return { key, value, at: key.length + space.length };
 }

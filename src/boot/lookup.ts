@@ -3,7 +3,10 @@ import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Directory, Node, Regular } from '../tree/tree.js';
 
-/** @returns undefined when there is nothing. @throws FormatError `NOT_BOOTABLE` when the path leads through something else than directories */
+/**
+ * @returns undefined when there is nothing.
+ * @throws FormatError `NOT_BOOTABLE` when the path leads through something other than directories
+ */
 export function find(root: Directory, path: readonly ByteString[]): Node | undefined {
   let node: Node | undefined = root;
   for (const name of path) {
@@ -33,7 +36,10 @@ export function directoryIfAny(root: Directory, path: readonly ByteString[]): Di
 /** @throws FormatError `BOOT_ENTRY` */
 export function regularFile(node: Node | undefined, path: readonly ByteString[]): Regular {
   if (node?.kind === 'regular') return node;
-  throw new FormatError('BOOT_ENTRY', node === undefined ? `there is no file ${shown(path)}` : `${shown(path)} is not a regular file`);
+  throw new FormatError(
+    'BOOT_ENTRY',
+    node === undefined ? `there is no file ${shown(path)}` : `${shown(path)} is not a regular file`,
+  );
 }
 
 /** Names and nodes of a directory, sorted as bytes. */

@@ -15,5 +15,8 @@ export function prettyName(osRelease: Buffer): ByteString | undefined {
 
 /** As a shell does it; quoted and other parts may follow each other. */
 function unquote(value: ByteString): ByteString {
-  return value.replace(/"((?:[^"\\]|\\.)*)"|'([^']*)'/g, (_, double?: string, single?: string) => single ?? (double ?? '').replace(/\\(.)/g, '$1'));
+  return value.replace(
+    /"((?:[^"\\]|\\.)*)"|'([^']*)'/g,
+    (_, double?: string, single?: string) => single ?? (double ?? '').replace(/\\(.)/g, '$1'),
+  );
 }

@@ -1,4 +1,5 @@
-// Sections of EFI programs. Source: Microsoft, "PE Format"; UAPI Group, "Unified Kernel Image", for what the sections are.
+// Sections of EFI programs. Source: Microsoft, "PE Format"; UAPI Group, "Unified Kernel Image", for what the sections
+// are.
 import { FormatError } from '../errors.js';
 
 /** Reads a part of a file. @throws FormatError when the file ends before that */
@@ -17,7 +18,11 @@ const SECTION = 40;
 export function peSection(read: ReadPart, name: string, limit: number): Buffer | undefined {
   const found = findSection(read, name);
   if (found === undefined) return undefined;
-  if (found.length > limit) throw new FormatError('BOOT_ENTRY', `section ${name} of an EFI program has ${found.length} bytes, at most ${limit} are read`);
+  if (found.length > limit)
+    throw new FormatError(
+      'BOOT_ENTRY',
+      `section ${name} of an EFI program has ${found.length} bytes, at most ${limit} are read`,
+    );
   return orBad(() => read(found.offset, found.length));
 }
 
@@ -37,7 +42,8 @@ function findSection(read: ReadPart, name: string): { offset: number; length: nu
     const table = read(start + HEADER + header.readUInt16LE(20), count * SECTION);
     const wanted = name.padEnd(8, '\0');
     for (let at = 0; at < table.length; at += SECTION)
-      if (table.toString('latin1', at, at + 8) === wanted) return { length: table.readUInt32LE(at + 8), offset: table.readUInt32LE(at + 20) };
+      if (table.toString('latin1', at, at + 8) === wanted)
+        return { length: table.readUInt32LE(at + 8), offset: table.readUInt32LE(at + 20) };
     return undefined;
   });
 }

@@ -4,12 +4,12 @@ import { promisify } from 'node:util';
 import { FormatError } from '../errors.js';
 import type { Fd } from '../fd/fd.js';
 import { verityDigest, verityDigestOfFd } from '../fsverity/digest.js';
-import type { ObjectId } from '../repository/object-id.js';
+import type { ObjectId } from '../fsverity/object-id.js';
 import type { ObjectStore } from '../repository/objects.js';
 import { readContent } from '../repository/read-content.js';
-import { readAt } from '../repository/read-file.js';
+import { readAt } from '../fd/read-file.js';
 import type { Regular } from '../tree/tree.js';
-import type { BootFiles } from './entries.js';
+import type { BootFiles } from './boot-entry.js';
 import type { ReadPart } from './portable-executable.js';
 
 const copy = promisify(copyFile);
@@ -35,12 +35,16 @@ export class StoredFiles implements BootFiles {
       return use((offset, length) => (offset + length > size ? short(size) : readAt(object, offset, length)));
     }
     const bytes = this.text(file);
-    return use((offset, length) => (offset + length > bytes.length ? short(bytes.length) : bytes.subarray(offset, offset + length)));
+    return use((offset, length) =>
+      offset + length > bytes.length ? short(bytes.length) : bytes.subarray(offset, offset + length),
+    );
   }
 
   /** The digest of a file's content, as fs-verity has it. */
   digest(file: Regular): ObjectId {
-    return file.content.kind === 'object' ? file.content.id : verityDigest(this.text(file), this.#objects.algorithm).toString('hex');
+    return file.content.kind === 'object'
+      ? file.content.id
+      : verityDigest(this.text(file), this.#objects.algorithm).toString('hex');
   }
 
   /**
@@ -54,12 +58,12 @@ export class StoredFiles implements BootFiles {
     await copy(`/proc/self/fd/${object.number}`, path, constants.COPYFILE_EXCL);
     using written = open();
     if (await this.isContent(written, file, signal)) return;
-    throw new FormatError('OBJECT_DAMAGED', `object ${file.content.id} is damaged; run fsck --repair`);
+    throw new FormatError('OBJECT_DAMAGED', `object ${file.content.id} is damaged`);
   }
 
   /** Whether an open file has the content that a file of the tree should have. */
   async isContent(written: Fd, file: Regular, signal: AbortSignal): Promise<boolean> {
-    return (await verityDigestOfFd(written, this.#objects.algorithm, signal)).toString('hex') === this.digest(file);
+    return (await verityDigestOfFd(written, this.#objects.algorithm, { signal })).toString('hex') === this.digest(file);
   }
 }
 

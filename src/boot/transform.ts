@@ -8,7 +8,9 @@ import { relabel, stripLabels } from './selinux/relabel.js';
 /** What a bootable system has and mounts something else on. */
 const EMPTIED = ['boot', 'sysroot'] as const;
 
-/** An expression can be made to match for ever; those of real policies need seconds for 100,000 files. In milliseconds. */
+/**
+ * An expression can be made to match forever; those of real policies need seconds for 100,000 files. In milliseconds.
+ */
 const LABELLING_LIMIT = 60_000;
 
 /**
@@ -19,9 +21,9 @@ const LABELLING_LIMIT = 60_000;
 export type ReadContent = (file: Regular, path: readonly ByteString[]) => Buffer;
 
 /**
- * Turns a tree into the one a machine boots from, in place, as cfsctl 0.9.4 does: `/boot` and `/sysroot`, which must be there,
- * are emptied and get the mtime of `/usr`, and everything is labelled by the SELinux policy in `/etc/selinux`; without a policy
- * there are no labels.
+ * Turns a tree into the one a machine boots from, in place, as cfsctl 0.9.4 does: `/boot` and `/sysroot`, which must be
+ * there, are emptied and get the mtime of `/usr`, and everything is labelled by the SELinux policy in `/etc/selinux`;
+ * without a policy there are no labels.
  * @param read for the policy's files
  * @param timeLimit milliseconds that the policy's expressions may take in all
  * @throws FormatError `NOT_BOOTABLE` when a directory is missing, `SELINUX_POLICY` for a policy that cannot be read
@@ -54,7 +56,8 @@ function fileContexts(root: Directory, read: ReadContent): FileContexts | undefi
 function policyType(config: Buffer): ByteString | undefined {
   for (const line of config.toString('latin1').split('\n')) {
     const equals = line.indexOf('=');
-    if (equals >= 0 && line.slice(0, equals).trim().toUpperCase() === 'SELINUXTYPE') return line.slice(equals + 1).trim();
+    if (equals >= 0 && line.slice(0, equals).trim().toUpperCase() === 'SELINUXTYPE')
+      return line.slice(equals + 1).trim();
   }
   return undefined;
 }

@@ -1,7 +1,8 @@
 import { NotFoundError } from '../errors.js';
 import type { Algorithm } from '../fsverity/algorithm.js';
 import { DEFAULT_ALGORITHM } from '../repository/init.js';
-import { erofsVersions, type ErofsVersion } from '../repository/meta.js';
+import { erofsVersions } from '../repository/meta.js';
+import type { ErofsVersion } from '../erofs/format/options.js';
 import { openRepository } from './open-repository.js';
 import type { GlobalOptions, Session } from './session.js';
 
@@ -13,7 +14,8 @@ export interface ComputedFor {
 
 /**
  * Algorithm and format for commands that store nothing: those of the options, else of the repository, else what a new
- * repository would have. `--no-repo` leaves the repository out of it. The algorithm may be another one than the repository's.
+ * repository would have. `--no-repo` leaves the repository out of it. The algorithm may be another one than the
+ * repository's.
  */
 export async function computedFor(session: Session, options: GlobalOptions): Promise<ComputedFor> {
   const found = options.repo === false ? undefined : await ofRepository(session, options);
@@ -23,7 +25,10 @@ export async function computedFor(session: Session, options: GlobalOptions): Pro
   };
 }
 
-async function ofRepository(session: Session, { hash: _, ...withoutHash }: GlobalOptions): Promise<ComputedFor | undefined> {
+async function ofRepository(
+  session: Session,
+  { hash: _, ...withoutHash }: GlobalOptions,
+): Promise<ComputedFor | undefined> {
   try {
     using repository = await openRepository(session, withoutHash, 'read');
     return { algorithm: repository.algorithm, version: erofsVersions(repository.meta)[0] ?? 1 };

@@ -1,6 +1,5 @@
-import { constants, mkdirSync } from 'node:fs';
 import { bytesOf } from '../bytes.js';
-import { openPath } from '../fd/fd.js';
+import { makeBelievedDirectory } from '../fd/believed-path.js';
 import { ObjectStore } from '../repository/objects.js';
 import { CommandFailure, errorText } from './command-failure.js';
 
@@ -10,12 +9,7 @@ import { CommandFailure, errorText } from './command-failure.js';
  */
 export function openDigestStore(path: string): ObjectStore {
   try {
-    try {
-      mkdirSync(path, { recursive: true });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-    }
-    return new ObjectStore(openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY), 'sha256', false);
+    return new ObjectStore(makeBelievedDirectory(bytesOf(path), 0o777), 'sha256', false);
   } catch (error) {
     throw new CommandFailure(`cannot fill store: ${errorText(error)}`);
   }

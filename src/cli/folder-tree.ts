@@ -7,9 +7,9 @@ import { BridgeError, NotFoundError } from '../errors.js';
 import { openBeneath, openPath } from '../fd/fd.js';
 import type { Algorithm } from '../fsverity/algorithm.js';
 import { verityDigest } from '../fsverity/digest.js';
+import { CONFIG_FILE_LIMIT } from '../limits.js';
 import type { ObjectStore } from '../repository/objects.js';
-import { CONTENT_LIMIT } from '../repository/read-content.js';
-import { readSmallFile } from '../repository/read-file.js';
+import { readSmallFile } from '../fd/read-file.js';
 import { transformForOci, type XattrMode } from '../tree/oci-transform.js';
 import { scanFolder } from '../tree/scan-folder.js';
 import type { Directory } from '../tree/tree.js';
@@ -22,11 +22,17 @@ export interface FolderOptions extends GlobalOptions {
 }
 
 /**
- * The tree of a folder as its image shows it: by default the folder is taken for the root of an unpacked container image.
+ * The tree of a folder as its image shows it: by default the folder is taken for the root of an unpacked container
+ * image.
  * @param where the algorithm of the digests, or the store that content is put into
  * @throws NotFoundError when a container's root has no /usr; with `bootable` what `transformForBoot` throws
  */
-export async function folderTree({ signal }: Session, path: string, options: FolderOptions, where: Algorithm | ObjectStore): Promise<Directory> {
+export async function folderTree(
+  { signal }: Session,
+  path: string,
+  options: FolderOptions,
+  where: Algorithm | ObjectStore,
+): Promise<Directory> {
   const root = await scan(path, where, signal);
   if (options.propagateUsrToRoot) asContainer(root, path, options.xattrs);
   if (options.bootable && typeof where === 'string') transformForBoot(root, readerBelow(path, where));
@@ -36,7 +42,10 @@ export async function folderTree({ signal }: Session, path: string, options: Fol
 
 function asContainer(root: Directory, path: string, xattrs: XattrMode): void {
   if (root.entries.get('usr')?.kind !== 'directory')
-    throw new NotFoundError(`${path} has no directory usr whose metadata the root could take; --no-propagate-usr-to-root takes the folder as it is`);
+    throw new NotFoundError(
+      `${path} has no directory usr whose metadata the root could take; --no-propagate-usr-to-root takes the ` +
+        'folder as it is',
+    );
   transformForOci(root, xattrs);
 }
 
@@ -47,7 +56,7 @@ function readerBelow(path: string, algorithm: Algorithm): ReadContent {
     if (content.kind !== 'object') return Buffer.alloc(0);
     using folder = openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
     using file = openBeneath(folder, names.join('/'), constants.O_RDONLY | constants.O_NONBLOCK);
-    const bytes = readSmallFile(file, CONTENT_LIMIT);
+    const bytes = readSmallFile(file, CONFIG_FILE_LIMIT);
     if (verityDigest(bytes, algorithm).toString('hex') === content.id) return bytes;
     throw new BridgeError('SOURCE_CHANGED', `${path}/${showBytes(names.join('/'))} changed while it was read`);
   };
@@ -66,7 +75,8 @@ async function scan(path: string, where: Algorithm | ObjectStore, signal: AbortS
     });
   } catch (cause) {
     signal.throwIfAborted();
-    const below = cause instanceof Error && 'below' in cause && typeof cause.below === 'string' ? showBytes(cause.below) : '';
+    const below =
+      cause instanceof Error && 'below' in cause && typeof cause.below === 'string' ? showBytes(cause.below) : '';
     throw new Error(`reading ${path}${below}`, { cause });
   }
 }

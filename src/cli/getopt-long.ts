@@ -5,7 +5,9 @@ export interface LongOption<Name extends string> {
 }
 
 /** What is wrong with an argument, as getopt_long(3) tells it apart. */
-export type UsageProblem = { kind: 'unknown' | 'ambiguous' | 'unexpected-value' | 'missing-value'; argument: string } | { kind: 'unknown-letter'; argument: string };
+export type UsageProblem =
+  | { kind: 'unknown' | 'ambiguous' | 'unexpected-value' | 'missing-value'; argument: string }
+  | { kind: 'unknown-letter'; argument: string };
 
 /** An option as it was given, or the first problem met. Positional arguments come last, together. */
 export type ParsedArgument<Name extends string> =
@@ -18,9 +20,12 @@ export type ParsedArgument<Name extends string> =
  * positional arguments in any order, names cut short as long as they stay unique, values behind `=` or as the next
  * argument, `--` ends the options and `-` is positional.
  */
-export function* getoptLong<Name extends string>(args: readonly string[], options: readonly LongOption<Name>[]): Generator<ParsedArgument<Name>> {
+export function* getoptLong<Name extends string>(
+  args: readonly string[],
+  options: readonly LongOption<Name>[],
+): Generator<ParsedArgument<Name>> {
   const positional: string[] = [];
-  for (let at = 0; at < args.length; at += 1) {
+  for (let at = 0; at < args.length; at++) {
     const argument = args[at]!;
     if (argument === '--') {
       positional.push(...args.slice(at + 1));
@@ -40,11 +45,13 @@ export function* getoptLong<Name extends string>(args: readonly string[], option
     if (typeof option === 'string') {
       yield { problem: { kind: option, argument } };
     } else if (!option.value) {
-      yield equals < 0 ? { option: option.name, value: '' } : { problem: { kind: 'unexpected-value', argument: `--${option.name}` } };
+      yield equals < 0
+        ? { option: option.name, value: '' }
+        : { problem: { kind: 'unexpected-value', argument: `--${option.name}` } };
     } else if (equals >= 0) {
       yield { option: option.name, value: argument.slice(equals + 1) };
     } else if (at + 1 < args.length) {
-      at += 1;
+      at++;
       yield { option: option.name, value: args[at]! };
     } else {
       yield { problem: { kind: 'missing-value', argument: `--${option.name}` } };
@@ -53,7 +60,10 @@ export function* getoptLong<Name extends string>(args: readonly string[], option
   yield { positional };
 }
 
-function findOption<Name extends string>(given: string, options: readonly LongOption<Name>[]): LongOption<Name> | 'unknown' | 'ambiguous' {
+function findOption<Name extends string>(
+  given: string,
+  options: readonly LongOption<Name>[],
+): LongOption<Name> | 'unknown' | 'ambiguous' {
   const exact = options.find(({ name }) => name === given);
   if (exact !== undefined) return exact;
   const [first, second] = options.filter(({ name }) => name.startsWith(given));
@@ -64,7 +74,7 @@ function findOption<Name extends string>(given: string, options: readonly LongOp
 /** Reads a number as strtol(3) does, to the end of the text, then cut to a C `int`; undefined when it is none. */
 export function parseCInt(text: string): number | undefined {
   const match = /^[\t-\r ]*([+-]?)([0-9]+)$/.exec(text);
-  if (match === null) return undefined;
+  if (!match) return undefined;
   const magnitude = BigInt(match[2]!);
   const value = match[1] === '-' ? -magnitude : magnitude;
   const limited = value > LONG_MAX ? LONG_MAX : value < -LONG_MAX - 1n ? -LONG_MAX - 1n : value;

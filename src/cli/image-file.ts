@@ -1,6 +1,7 @@
-import { IMAGE_MAX } from '../erofs/format.js';
 import { FormatError } from '../errors.js';
-import { DAMAGE_ADVICE, type Repository } from '../repository/repository.js';
+import { verityDigest } from '../fsverity/digest.js';
+import { EROFS_IMAGE_LIMIT } from '../limits.js';
+import type { Repository } from '../repository/repository.js';
 import { resolveImage } from '../repository/image-name.js';
 import { readFd } from './read-fd.js';
 
@@ -10,11 +11,22 @@ import { readFd } from './read-fd.js';
  * @throws NotFoundError; FormatError when `read` does
  */
 export function readImage<T>(repository: Repository, name: string, read: (image: Buffer) => T): T {
-  using file = repository.objects.open(resolveImage(repository, name));
+  const id = resolveImage(repository, name);
+  using file = repository.objects.open(id);
   try {
-    return read(readFd(file.number, IMAGE_MAX));
+    const bytes = readFd(file.number, EROFS_IMAGE_LIMIT);
+    if (!repository.believed && verityDigest(bytes, repository.algorithm).toString('hex') !== id)
+      throw new FormatError('OBJECT_DAMAGED', 'its content is another');
+    return read(bytes);
   } catch (error) {
-    if (error instanceof FormatError) throw new FormatError(error.code, `image ${name} is damaged: ${error.message}; ${DAMAGE_ADVICE}`, { cause: error });
+    if (error instanceof FormatError)
+      throw new FormatError(
+        error.code,
+        `image ${name} is damaged: ${error.message}; pull the image again, or run fsck --repair`,
+        {
+          cause: error,
+        },
+      );
     throw error;
   }
 }

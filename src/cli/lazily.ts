@@ -13,6 +13,7 @@ export function lazily<Arguments extends readonly unknown[], Options>(
   return async (...all) => {
     const command = all.at(-1) as Command;
     const { run } = await load();
-    await run(session, all.slice(0, -2) as readonly unknown[] as Arguments, command.optsWithGlobals() as Options);
+    const args = all.slice(0, -2) as readonly unknown[] as Arguments;
+    await run(session, args, command.optsWithGlobals() as Options, command);
   };
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { isErrno } from '../fd/fd.js';
+import { printableJson, printableLines } from '../bytes.js';
+import { PartFailure } from '../fd/part-writer.js';
 
 /** Small pieces are written together up to this many bytes. */
 const GATHER = 256 << 10;
@@ -18,17 +19,27 @@ export class Output {
     return this.#stream.isTTY === true;
   }
 
-  /** Writes one line of text. */
+  /** Writes lines of text. */
   line(text: string): Promise<void> {
     return this.write(`${text}\n`);
   }
 
   /** Writes a value as JSON with two spaces of indentation, the way cfsctl prints it. */
   json(value: unknown): Promise<void> {
-    return this.line(JSON.stringify(value, null, 2));
+    return this.jsonText(`${JSON.stringify(value, null, 2)}\n`);
   }
 
-  async write(data: string | Uint8Array): Promise<void> {
+  /** The same for JSON that is text already. */
+  jsonText(json: string): Promise<void> {
+    return this.#put(printableJson(json));
+  }
+
+  /** Writes text for people, and bytes as they are. */
+  write(data: string | Uint8Array): Promise<void> {
+    return this.#put(typeof data === 'string' ? printableLines(data) : data);
+  }
+
+  async #put(data: string | Uint8Array): Promise<void> {
     this.#signal.throwIfAborted();
     if (!this.#stream.write(data)) await once(this.#stream, 'drain', { signal: this.#signal });
   }
@@ -38,8 +49,8 @@ export class Output {
     try {
       await write(this.#stream.fd);
     } catch (error) {
-      // Whoever listens aborts the signal.
-      if (isErrno(error, 'EPIPE')) this.#stream.emit('error', error);
+      // The listener aborts the signal.
+      if (error instanceof PartFailure && error.ofOutput) this.#stream.emit('error', error);
       this.#signal.throwIfAborted();
       throw error;
     }

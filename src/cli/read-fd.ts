@@ -29,12 +29,12 @@ export function readFd(fd: number, limit: number): Buffer {
 function fill(fd: number, into: Buffer): number {
   for (let at = 0; ; ) {
     try {
-      const count = readSync(fd, into, at, into.length - at, null);
+      const count = readSync(fd, into, { offset: at, length: into.length - at });
       if (count === 0) return at;
       at += count;
       if (at === into.length) return at;
     } catch (error) {
-      // Whoever started us may have set the descriptor not to block.
+      // Our parent may have set the descriptor to non-blocking.
       if (!isErrno(error, 'EAGAIN')) throw error;
       waitShortly();
     }

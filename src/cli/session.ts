@@ -1,4 +1,5 @@
-import type { Algorithm } from '../repository/object-id.js';
+import type { Command } from 'commander';
+import type { Algorithm } from '../fsverity/object-id.js';
 import type { XattrMode } from '../tree/oci-transform.js';
 import type { Output } from './output.js';
 
@@ -20,6 +21,7 @@ export interface GlobalOptions {
   erofsVersion?: 0 | 1 | 2;
   requireVerity?: true;
   insecure?: true;
+  trustRepository?: true;
   upgrade: boolean;
 }
 
@@ -31,8 +33,15 @@ export interface TreeOptions extends GlobalOptions {
 
 /**
  * A command's module: `run` is called with the positional arguments (left out ones undefined) and the
- * options, global ones included. It throws to end with exit status 1.
+ * options, global ones included, and its place in the grammar. It throws to end with exit status 1.
  */
 export interface CommandModule<Arguments extends readonly unknown[], Options> {
-  run(session: Session, args: Arguments, options: Options): Promise<void> | void;
+  run(session: Session, args: Arguments, options: Options, command: Command): Promise<void> | void;
+}
+
+/** What is known of a command without loading it; stands beside the command's module. */
+export interface CommandDefinition {
+  name: string;
+  /** Adds description, arguments, options and examples. @returns the same command */
+  define(command: Command): Command;
 }

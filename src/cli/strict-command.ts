@@ -1,9 +1,9 @@
 import { Command, type Option, type ParseOptionsResult } from 'commander';
 
 /**
- * A command that takes options as strictly as cfsctl does. `gc -r $ROOT -n` with an empty variable must not become a garbage
- * collection that keeps "-n", so what looks like an option is no option's value, unless `=` joins them; and an option that
- * is given twice is a mistake, unless it collects.
+ * A command that takes options as strictly as cfsctl does. `gc -r $ROOT -n` with an empty variable must not become a
+ * garbage collection that keeps "-n", so what looks like an option is not an option's value, unless `=` joins them; and
+ * an option that is given twice is a mistake, unless it collects.
  */
 export class StrictCommand extends Command {
   override createCommand(name?: string): Command {
@@ -19,7 +19,8 @@ export class StrictCommand extends Command {
     const seen = new Set<Option>();
     for (let i = 0; i < args.length && args[i] !== '--'; i++) {
       for (const { option, joined } of this.#optionsIn(args[i] as string)) {
-        if (seen.has(option) && !Array.isArray(option.defaultValue)) this.error(`error: the option '${option.flags}' cannot be used multiple times`);
+        if (seen.has(option) && !Array.isArray(option.defaultValue))
+          this.error(`error: the option '${option.flags}' cannot be used multiple times`);
         seen.add(option);
         if (!option.required || joined) continue;
         if (/^-./.test(args[++i] ?? '')) this.error(`error: option '${option.flags}' argument missing`);

@@ -11,8 +11,8 @@ const SIGPIPE_STATUS = 141;
 const RETRY_MS = 5;
 
 /**
- * Writes all bytes to a descriptor and returns when they are gone. Standard output is written to in this way by programs that
- * do nothing else meanwhile; `process.stdout` would make a stream of it first.
+ * Writes all bytes to a descriptor and returns when they are gone. Standard output is written to in this way by
+ * programs that do nothing else meanwhile; `process.stdout` would make a stream of it first.
  */
 export function writeFd(fd: number, bytes: Uint8Array | string): void {
   const buffer = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
@@ -21,7 +21,7 @@ export function writeFd(fd: number, bytes: Uint8Array | string): void {
       at += writeSync(fd, buffer, at);
     } catch (error) {
       if (fd === STDOUT && isErrno(error, 'EPIPE')) process.exit(SIGPIPE_STATUS);
-      // Whoever started us may have set the descriptor not to block.
+      // Our parent may have set the descriptor to non-blocking.
       if (!isErrno(error, 'EAGAIN')) throw error;
       waitShortly();
     }

@@ -1,4 +1,7 @@
+import type { Abortable } from '../abortable.js';
+import type { FdNumber } from '../native.js';
 import { Fd, isErrno } from './fd.js';
+import { ForeignFd, type ForeignFds } from './foreign-fd.js';
 import {
   CONTROL_TRUNCATED,
   MAX_FDS_PER_SEND,
@@ -11,36 +14,36 @@ import {
   type PeerCredentials,
   type SocketType,
 } from './native-socket.js';
+import { isRootOrSelf } from './peer.js';
 import { idle, pause, Readiness } from './readiness.js';
 import { SocketError } from './socket-error.js';
 
-/** What one receive brought: bytes, and the descriptors that came with the last part of them. The receiver owns them. */
+/**
+ * What one receive brought: bytes, and the descriptors that came with the last part of them. The receiver owns them.
+ */
 export interface Segment {
   bytes: Buffer;
   fds: Fd[];
 }
 
-export interface ConnectionOptions {
-  /** Aborting closes the connection; whatever waits on it ends with the signal's reason. */
-  signal?: AbortSignal;
-  /** Milliseconds a receive, or a send the peer does not drain, may wait. Default: for ever. */
+/** Aborting the signal closes the connection; whatever waits on it ends with the signal's reason. */
+export interface ConnectionOptions extends Abortable {
+  /** Milliseconds a receive, or a send the peer does not drain, may wait. Default: forever. */
   idleTimeout?: number;
   /** Longest packet accepted on a `seqpacket` connection, in bytes. Default: 65536. */
   maxPacket?: number;
 }
 
-export interface OperationOptions {
-  /** Ends this operation only, with the signal's reason. */
-  signal?: AbortSignal | undefined;
-}
+/** The signal ends this operation only, with its reason. */
+export type OperationOptions = Abortable;
 
 const RECEIVE_BUFFER = 64 * 1024;
-/** A stream receive is not worth a system call with less room than this. */
-const LEAST_ROOM = 16 * 1024;
+/** Below, copying what was received costs less than a new buffer. */
+const WORTH_A_BUFFER = 16 * 1024;
 /** How often to look whether descriptors in flight (a limit per user, not per socket) have been taken. */
 const IN_FLIGHT_PAUSE = 10;
-const GONE = ['EPIPE', 'ECONNRESET'];
-const NO_FDS: readonly number[] = [];
+const GONE = ['EPIPE', 'ECONNRESET'] as const;
+const NO_FDS: readonly FdNumber[] = [];
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -52,12 +55,15 @@ export class Connection implements Disposable {
   readonly #socket: Fd;
   readonly #readiness: Readiness;
   readonly #idleTimeout: number | undefined;
+  /** Milliseconds a send the peer does not drain may wait. Default: the idle timeout. */
+  sendTimeout: number | undefined;
+  /** @internal Where the descriptors that a stranger sends count. */
+  foreignFds: ForeignFds | undefined;
   readonly #packetRoom: number;
   readonly #unlisten: () => void;
-  #buffer: Buffer = Buffer.alloc(0);
-  #used = 0;
   #sending: Promise<void> = Promise.resolve();
   #receiving = false;
+  #stranger: boolean | undefined;
   readonly #returned: Segment[] = [];
   /** Why nothing more can be sent or received. */
   #broken: unknown;
@@ -69,13 +75,13 @@ export class Connection implements Disposable {
   constructor(socket: Fd, type: SocketType, options: ConnectionOptions = {}) {
     this.#socket = socket;
     this.type = type;
-    this.#idleTimeout = options.idleTimeout;
+    this.#idleTimeout = this.sendTimeout = options.idleTimeout;
     this.#packetRoom = options.maxPacket ?? RECEIVE_BUFFER;
     this.#readiness = new Readiness(socket.number);
     const { signal } = options;
-    const onAbort = (): void => this.#end(signal!.reason);
+    const onAbort = (): void => this.end(signal?.reason);
     this.#unlisten = () => signal?.removeEventListener('abort', onAbort);
-    if (signal?.aborted) this.#end(signal.reason);
+    if (signal?.aborted) this.end(signal.reason);
     else signal?.addEventListener('abort', onAbort, { once: true });
   }
 
@@ -99,7 +105,10 @@ export class Connection implements Disposable {
    */
   async send(bytes: Uint8Array, fds: readonly Fd[] = [], options: OperationOptions = {}): Promise<void> {
     if (fds.length > MAX_FDS_PER_SEND)
-      throw new SocketError('TOO_MANY_FDS', `${fds.length} descriptors in one segment, the kernel takes ${MAX_FDS_PER_SEND}`);
+      throw new SocketError(
+        'TOO_MANY_FDS',
+        `${fds.length} descriptors in one segment, the kernel takes ${MAX_FDS_PER_SEND}`,
+      );
     if (bytes.length === 0 && (fds.length > 0 || this.type === 'seqpacket'))
       throw new RangeError('a packet, or a segment with descriptors, needs at least one byte');
     const turn = this.#sending.then(() => this.#sendNow(bytes, fds, options.signal));
@@ -109,7 +118,7 @@ export class Connection implements Disposable {
 
   async #sendNow(bytes: Uint8Array, fds: readonly Fd[], signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    const wait = { signal, timeout: this.#idleTimeout };
+    const wait = { signal, timeout: this.sendTimeout };
     let offset = 0;
     let paused = 0;
     try {
@@ -120,16 +129,19 @@ export class Connection implements Disposable {
         const sent = sockets.socketSend(this.#socket.number, bytes, offset, numbers);
         if (sent === WOULD_BLOCK) await this.#readiness.wait(WRITE, wait);
         else if (sent === TOO_MANY_IN_FLIGHT) {
-          if (paused >= (this.#idleTimeout ?? Infinity)) throw idle(paused);
+          if (paused >= (this.sendTimeout ?? Infinity)) throw idle(paused);
           await pause(IN_FLIGHT_PAUSE, signal);
           paused += IN_FLIGHT_PAUSE;
-        }
-        else offset += sent;
+        } else offset += sent;
       }
     } catch (error) {
       // After a peer that went away its last words can still be read.
       if (offset > 0 && !isErrno(error, ...GONE))
-        this.#end(new SocketError('SEND_INTERRUPTED', `a send ended after ${offset} of ${bytes.length} bytes`, { cause: error }));
+        this.end(
+          new SocketError('SEND_INTERRUPTED', `a send ended after ${offset} of ${bytes.length} bytes`, {
+            cause: error,
+          }),
+        );
       throw peerGone(error);
     }
   }
@@ -138,8 +150,9 @@ export class Connection implements Disposable {
    * Waits for the next bytes: on `seqpacket` one packet, on `stream` whatever is there. Descriptors come with the
    * bytes they were attached to; those of two sends never come together.
    * @returns the segment, or undefined at the end of the peer's data
-   * @throws SocketError CONTROL_TRUNCATED, PACKET_TRUNCATED (nothing leaks; the connection is of no more use),
-   * PEER_GONE, IDLE_TIMEOUT (which may be retried), CONNECTION_CLOSED
+   * @throws SocketError CONTROL_TRUNCATED (nothing leaks; the connection is of no more use), PACKET_TRUNCATED (the
+   * packet and its descriptors are gone; the next one can be received), PEER_GONE, IDLE_TIMEOUT (which may be
+   * retried), CONNECTION_CLOSED
    */
   async receive(options: OperationOptions = {}): Promise<Segment | undefined> {
     if (this.#receiving) throw new Error('receive: the previous receive has not ended');
@@ -185,38 +198,56 @@ export class Connection implements Disposable {
     else for (const fd of segment.fds) fd.close();
   }
 
-  /** Whether the peer has closed its end altogether. One that only ended its data (`shutdown`) can still be sent to. */
+  /** Bytes (with what the kernel adds to them) that were sent and the peer has not received; 0 once it is closed. */
+  get unread(): number {
+    return this.closed ? 0 : sockets.socketUnread(this.#socket.number);
+  }
+
+  /**
+   * Whether nothing can be sent any more, as after the peer has closed its end. One that only ended its data
+   * (`shutdown`) can still be sent to.
+   */
   get peerGone(): boolean {
     if (this.closed) return true;
     try {
       // Nothing is sent; the kernel tells whether anything could be.
       sockets.socketSend(this.#socket.number, NO_BYTES, 0, NO_FDS);
       return false;
-    } catch (error) {
-      if (isErrno(error, ...GONE)) return true;
-      throw error;
+    } catch {
+      return true;
     }
+  }
+
+  get #fromStranger(): boolean {
+    return (this.#stranger ??= !isRootOrSelf(this.peer.uid));
   }
 
   #receiveNow(): Segment | undefined | 'wait' {
     const returned = this.#returned.shift();
     if (returned) return returned;
-    const room = this.type === 'stream' ? LEAST_ROOM : this.#packetRoom;
-    if (this.#buffer.length - this.#used < room) {
-      this.#buffer = Buffer.allocUnsafeSlow(Math.max(RECEIVE_BUFFER, room));
-      this.#used = 0;
-    }
-    const limit = this.type === 'stream' ? this.#buffer.length - this.#used : this.#packetRoom;
+    const room = Math.max(RECEIVE_BUFFER, this.#packetRoom);
+    if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
     const numbers: number[] = [];
-    const received = sockets.socketReceive(this.#socket.number, this.#buffer, this.#used, limit, numbers);
+    const most = Math.min(this.foreignFds?.room ?? Infinity, MAX_FDS_PER_SEND);
+    const received = sockets.socketReceive(
+      this.#socket.number,
+      scratch,
+      0,
+      this.type === 'stream' ? RECEIVE_BUFFER : this.#packetRoom,
+      numbers,
+      most,
+    );
+    const fds = numbers.map((number) => (this.#fromStranger ? new ForeignFd(number, this.foreignFds) : new Fd(number)));
+    if (received === CONTROL_TRUNCATED || received === PACKET_TRUNCATED) for (const fd of fds) fd.close();
     if (received === WOULD_BLOCK) return 'wait';
+    if (received === CONTROL_TRUNCATED && most < MAX_FDS_PER_SEND)
+      throw this.#lostFds(`user ${this.peer.uid} sends more descriptors than its clients may have in use`);
     if (received === CONTROL_TRUNCATED)
-      throw this.#break('CONTROL_TRUNCATED', 'descriptors were lost on arrival: raise the limit of open files (RLIMIT_NOFILE)');
-    if (received === PACKET_TRUNCATED) throw this.#break('PACKET_TRUNCATED', `a packet is longer than ${room} bytes`);
-    if (received === 0 && numbers.length === 0) return undefined;
-    const bytes = this.#buffer.subarray(this.#used, this.#used + received);
-    this.#used += received;
-    return { bytes, fds: numbers.map((number) => new Fd(number)) };
+      throw this.#lostFds('descriptors were lost on arrival: raise the limit of open files (RLIMIT_NOFILE)');
+    if (received === PACKET_TRUNCATED)
+      throw new SocketError('PACKET_TRUNCATED', `a packet is longer than ${this.#packetRoom} bytes`);
+    if (received === 0 && fds.length === 0) return undefined;
+    return { bytes: takeReceived(received), fds };
   }
 
   /** Segments until the end of the peer's data. Leaving the loop early leaves the connection open. */
@@ -233,14 +264,15 @@ export class Connection implements Disposable {
 
   /** Ends whatever waits (`CONNECTION_CLOSED`) and closes the socket. Harmless when repeated. */
   close(): void {
-    this.#end(new SocketError('CONNECTION_CLOSED', 'the connection was closed'));
+    this.end(new SocketError('CONNECTION_CLOSED', 'the connection was closed'));
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  #end(reason: unknown): void {
+  /** Closes the socket; whatever waits on it ends with the reason. Harmless when repeated. */
+  end(reason: unknown): void {
     if (this.#socket.closed) return;
     this.#broken = reason;
     this.#unlisten();
@@ -249,8 +281,8 @@ export class Connection implements Disposable {
     for (const { fds } of this.#returned.splice(0)) for (const fd of fds) fd.close();
   }
 
-  #break(code: 'CONTROL_TRUNCATED' | 'PACKET_TRUNCATED', message: string): SocketError {
-    const error = new SocketError(code, message);
+  #lostFds(message: string): SocketError {
+    const error = new SocketError('CONTROL_TRUNCATED', message);
     this.#broken ??= error;
     return error;
   }
@@ -258,6 +290,19 @@ export class Connection implements Disposable {
   #check(): void {
     if (this.#broken !== undefined) throw this.#broken;
   }
+}
+
+/**
+ * Received into by all connections in turn: one that waits holds no memory, and a single byte keeps no more than
+ * itself.
+ */
+let scratch: Buffer = Buffer.alloc(0);
+
+function takeReceived(length: number): Buffer {
+  const bytes = scratch.subarray(0, length);
+  if (length < WORTH_A_BUFFER) return Buffer.from(bytes);
+  scratch = Buffer.alloc(0);
+  return bytes;
 }
 
 function peerGone(error: unknown): unknown {

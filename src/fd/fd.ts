@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import type { ByteString } from '../bytes.js';
-import { files, type FileStat } from '../native.js';
+import type { SystemErrorCode } from '../error-codes.js';
+import { AT_FDCWD, files, type FdNumber, type FileStat } from '../native.js';
 
 /** openat2(2) resolve flags. */
 export const RESOLVE_NO_XDEV = 0x01;
@@ -8,7 +9,8 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 
-const AT_FDCWD = -100;
+/** The kernel's numbers are C ints; a larger one would be cut to another descriptor's. */
+const NUMBER_MAX = 2 ** 31 - 1;
 
 /**
  * An open file descriptor with exactly one owner. Closing twice is harmless, using it after
@@ -17,16 +19,20 @@ const AT_FDCWD = -100;
 export class Fd implements Disposable {
   #number: number;
 
-  /** Takes ownership of `number`, an open descriptor that nobody else will close. */
+  /**
+   * Takes ownership of `number`, an open descriptor that nobody else will close.
+   * @throws TypeError for what can be no descriptor
+   */
   constructor(number: number) {
-    if (!Number.isInteger(number) || number < 0) throw new TypeError(`not a file descriptor: ${number}`);
+    if (!Number.isInteger(number) || number < 0 || number > NUMBER_MAX)
+      throw new TypeError(`not a file descriptor: ${number}`);
     this.#number = number;
   }
 
   /** The descriptor number, for system calls. Throws when this object no longer owns one. */
-  get number(): number {
+  get number(): FdNumber {
     if (this.#number < 0) throw new Error('this descriptor was closed or given away');
-    return this.#number;
+    return this.#number as FdNumber;
   }
 
   get closed(): boolean {
@@ -34,7 +40,7 @@ export class Fd implements Disposable {
   }
 
   /** Gives the descriptor away: the caller owns the returned number, this object owns nothing. */
-  take(): number {
+  take(): FdNumber {
     const { number } = this;
     this.#number = -1;
     return number;
@@ -92,6 +98,6 @@ export function openIn(dir: Fd, name: ByteString, flags: number = constants.O_RD
   return new Fd(files.openat2(dir.number, name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
 }
 
-export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(error.code as string);
+export function isErrno(error: unknown, ...codes: SystemErrorCode[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(error.code as SystemErrorCode);
 }

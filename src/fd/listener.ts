@@ -18,8 +18,10 @@ export interface ListenOptions extends ConnectionOptions {
   backlog?: number;
 }
 
-/** Pause after the process or system ran out of descriptors: the connection stays queued meanwhile. */
-const EXHAUSTED_PAUSE = 100;
+/** Pause after a connection could not be accepted: out of descriptors or memory, say. It stays queued meanwhile. */
+const FAILED_PAUSE = 100;
+/** What only a listener that is none any more brings; anything else comes from one connection, or passes. */
+const BROKEN = ['EBADF', 'EINVAL', 'ENOTSOCK', 'EOPNOTSUPP', 'EFAULT'] as const;
 const LOCK_PAUSE = 10;
 const LOCK_ATTEMPTS = 200;
 
@@ -44,8 +46,8 @@ export class Listener implements Disposable {
     setMaxListeners(0, connections.signal);
     this.#options = signal ? { ...options, signal: connections.signal } : options;
     const onAbort = (): void => {
-      this.#end(signal!.reason);
-      connections.abort(signal!.reason);
+      this.#end(signal?.reason);
+      connections.abort(signal?.reason);
     };
     if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort, { once: true });
@@ -59,19 +61,28 @@ export class Listener implements Disposable {
     for (;;) {
       if (this.#ended !== undefined) throw this.#ended;
       const socket = this.#acceptNow();
-      if (socket === 'exhausted') await pause(EXHAUSTED_PAUSE, options.signal);
+      if (socket === 'failed') await pause(FAILED_PAUSE, options.signal);
       else if (socket) return new Connection(socket, this.type, this.#options);
-      else await this.#readiness.wait(READ, { signal: options.signal });
+      else await this.#readable(options.signal);
     }
   }
 
-  #acceptNow(): Fd | 'exhausted' | undefined {
+  async #readable(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#readiness.wait(READ, { signal });
+    } catch (error) {
+      if (!isErrno(error, 'ENOMEM', 'ENOSPC')) throw error;
+      await pause(FAILED_PAUSE, signal);
+    }
+  }
+
+  #acceptNow(): Fd | 'failed' | undefined {
     try {
       const socket = sockets.socketAccept(this.#socket.number);
       return socket === WOULD_BLOCK ? undefined : new Fd(socket);
     } catch (error) {
-      if (isErrno(error, 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM')) return 'exhausted';
-      throw error;
+      if (isErrno(error, ...BROKEN)) throw error;
+      return 'failed';
     }
   }
 
@@ -111,6 +122,23 @@ export class Listener implements Disposable {
  * Listens on a new socket file. A socket file that nobody listens on any more is replaced when this user owns it; any
  * other file stays.
  * @throws SocketError ADDRESS_IN_USE; the system's error otherwise
+ * @example
+ * ```ts
+ * import { openSync } from 'node:fs';
+ * import { connect, Fd, listen } from 'composefs-bridge/fd-passing';
+ *
+ * using listener = await listen('/run/files.sock', { mode: 0o600 });
+ * using client = await connect('/run/files.sock');
+ * for await (const connection of listener) {
+ *   using file = new Fd(openSync('/etc/passwd', 'r'));
+ *   await connection.send(Buffer.from('here it is'), [file]);
+ *   connection.close();
+ *   break;
+ * }
+ * const segment = await client.receive();
+ * console.log(segment?.bytes.toString(), segment?.fds.length); // here it is 1
+ * for (const fd of segment?.fds ?? []) fd.close();
+ * ```
  */
 export async function listen(path: string, options: ListenOptions = {}): Promise<Listener> {
   options.signal?.throwIfAborted();
@@ -133,7 +161,9 @@ export async function listen(path: string, options: ListenOptions = {}): Promise
       parent.close();
     });
   } catch (error) {
-    const failure = isErrno(error, 'EADDRINUSE') ? new SocketError('ADDRESS_IN_USE', whyInUse(parent, name, path), { cause: error }) : error;
+    const failure = isErrno(error, 'EADDRINUSE')
+      ? new SocketError('ADDRESS_IN_USE', whyInUse(parent, name, path), { cause: error })
+      : error;
     socket.close();
     parent.close();
     throw failure;
@@ -143,7 +173,8 @@ export async function listen(path: string, options: ListenOptions = {}): Promise
 function whyInUse(parent: Fd, name: ByteString, path: string): string {
   const found = statOrUndefined(parent, name);
   if (found !== undefined && !isSocket(found)) return `${path} is there already, and is no socket`;
-  if (found !== undefined && found.uid !== process.geteuid!()) return `${path} belongs to user ${found.uid}; remove it if nobody listens on it`;
+  if (found !== undefined && found.uid !== process.geteuid!())
+    return `${path} belongs to user ${found.uid}; remove it if nobody listens on it`;
   return `another process listens on ${path}`;
 }
 

@@ -1,5 +1,6 @@
 import type { ByteString } from '../bytes.js';
-import { loadNative } from '../native.js';
+import { INTEREST, SOCKET_RESULT } from '../layouts.js';
+import { loadNative, type FdNumber } from '../native.js';
 
 /** `stream`: bytes without boundaries; `seqpacket`: whole packets in order. Both carry descriptors. */
 export type SocketType = 'stream' | 'seqpacket';
@@ -8,14 +9,15 @@ export type SocketType = 'stream' | 'seqpacket';
 export const MAX_FDS_PER_SEND = 253;
 
 /** Results below zero of {@link NativeSocket.socketSend} and {@link NativeSocket.socketReceive}. */
-export const WOULD_BLOCK = -1;
-export const CONTROL_TRUNCATED = -2;
-export const PACKET_TRUNCATED = -3;
-export const TOO_MANY_IN_FLIGHT = -4;
+export const {
+  wouldBlock: WOULD_BLOCK,
+  controlTruncated: CONTROL_TRUNCATED,
+  packetTruncated: PACKET_TRUNCATED,
+  tooManyInFlight: TOO_MANY_IN_FLIGHT,
+} = SOCKET_RESULT;
 
 /** Interest in, and readiness for, reading (1) and writing (2). */
-export const READ = 1;
-export const WRITE = 2;
+export const { read: READ, write: WRITE } = INTEREST;
 export type Interest = typeof READ | typeof WRITE;
 
 export interface PeerCredentials {
@@ -27,19 +29,28 @@ export interface PeerCredentials {
 interface NativeSocket {
   socket(type: SocketType): number;
   socketpair(type: SocketType): [number, number];
-  socketConnect(socket: number, path: ByteString): boolean;
-  socketBind(socket: number, path: ByteString, mode: number): void;
-  socketListen(socket: number, backlog: number): void;
-  socketNonBlocking(socket: number): void;
-  socketAccept(socket: number): number;
-  socketFacts(socket: number): [unix: boolean, type: SocketType | '', listening: boolean];
-  socketSend(socket: number, bytes: Uint8Array, offset: number, fds: readonly number[]): number;
-  socketReceive(socket: number, buffer: Uint8Array, offset: number, limit: number, fds: number[]): number;
-  socketShutdownWrite(socket: number): void;
-  socketPeer(socket: number): PeerCredentials;
+  socketConnect(socket: FdNumber, path: ByteString): boolean;
+  socketBind(socket: FdNumber, path: ByteString, mode: number): void;
+  socketListen(socket: FdNumber, backlog: number): void;
+  socketNonBlocking(socket: FdNumber): void;
+  socketAccept(socket: FdNumber): number;
+  socketFacts(socket: FdNumber): [unix: boolean, type: SocketType | '', listening: boolean];
+  socketSend(socket: FdNumber, bytes: Uint8Array, offset: number, fds: readonly FdNumber[]): number;
+  socketReceive(
+    socket: FdNumber,
+    buffer: Uint8Array,
+    offset: number,
+    limit: number,
+    fds: number[],
+    most: number,
+  ): number;
+  datagram(path: ByteString, bytes: Uint8Array): boolean;
+  socketUnread(socket: FdNumber): number;
+  socketShutdownWrite(socket: FdNumber): void;
+  socketPeer(socket: FdNumber): PeerCredentials;
   pollStart(callback: (tokensAndReadiness: number[]) => void): void;
-  pollArm(socket: number, token: number, interest: number): void;
-  pollForget(socket: number): void;
+  pollArm(socket: FdNumber, token: number, interest: number): void;
+  pollForget(socket: FdNumber): void;
   pollHold(hold: boolean): void;
 }
 

@@ -1,26 +1,30 @@
 import type { ByteString } from '../bytes.js';
+import { CancelFlag } from '../cancel-flag.js';
+import type { NativeErrorCode, SystemErrorCode } from '../error-codes.js';
+import { ANY_SIZE, OPERATION } from '../layouts.js';
 import { loadNative } from '../native.js';
-import type { Fd } from './fd.js';
+import { LEASE_PAUSE, LEASE_WAIT } from '../limits.js';
+import { Fd } from './fd.js';
+import { pause } from './readiness.js';
 
-const { sendParts } = loadNative<{ sendParts(fd: number, position: number, ops: Buffer, cancelled: Uint8Array): Promise<number> }>();
-
-const BYTES = 0;
-const NAMED = 1;
-const OPEN = 2;
-const ANY_SIZE = 0xffff_ffff;
+const { sendParts } = loadNative<{
+  sendParts(fd: number, position: number, limit: number, ops: Buffer, cancelled: Uint8Array): Promise<number>;
+}>();
 
 /** So much is handed to the addon at once: bytes of operations, and files. */
 const LENGTH = 128 * 1024;
 const FILES = 256;
 
-/** Operations for the addon; see native/part_binding.cc. */
+/** Operations for the addon; see native/socket/part_binding.cc. */
 class Operations {
   buffer = Buffer.allocUnsafe(2 * LENGTH);
   length = 0;
   files = 0;
   /** What each part is called, where it has a name. */
   names: (ByteString | undefined)[] = [];
-  descriptors: Fd[] = [];
+  /** Where each part begins. */
+  starts: number[] = [];
+  descriptors: { part: number; fd: Fd }[] = [];
 
   get full(): boolean {
     return this.length >= LENGTH || this.files >= FILES;
@@ -28,6 +32,7 @@ class Operations {
 
   reserve(size: number): number {
     const at = this.length;
+    this.starts.push(at);
     this.length += size;
     if (this.length > this.buffer.length) {
       const larger = Buffer.allocUnsafe(2 * this.length);
@@ -40,32 +45,41 @@ class Operations {
   clear(): void {
     this.length = this.files = 0;
     this.names = [];
+    this.starts = [];
     this.descriptors = [];
   }
 }
 
-/** A part could not be written. `entry` is the file's name, where it has one. */
+/** What the addon throws, see native/socket/part_binding.cc: where it stopped, and what it had written until then. */
+type SendFailure = Error & { code: PartFailure['code']; part?: number; written?: number };
+
+/**
+ * A part could not be written. `entry` is the file's name, where it has one; `ofOutput` says that nothing was wrong
+ * with the part.
+ */
 export class PartFailure extends Error {
   override name = 'PartFailure';
 
   constructor(
-    readonly code: string,
+    readonly code: NativeErrorCode | SystemErrorCode,
     message: string,
     readonly entry: ByteString | undefined,
+    readonly ofOutput: boolean,
   ) {
     super(message);
   }
 }
 
 /**
- * Writes bytes and whole files, one after the other, to a descriptor. Another thread does the writing; the content of files does not
- * come into JavaScript. Dispose it to stop what is under way and close what was not written.
+ * Writes bytes and whole files, one after the other, to a descriptor. Another thread does the writing; the content of
+ * files does not come into JavaScript. Dispose it to stop what is under way and close what was not written.
  */
 export class PartWriter implements AsyncDisposable {
   readonly #fd: number;
   readonly #start: number | undefined;
+  readonly #limit: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #cancelled = new Uint8Array(1);
+  readonly #cancelled: CancelFlag;
   #next = new Operations();
   #other = new Operations();
   #underWay: Promise<void> = Promise.resolve();
@@ -73,13 +87,15 @@ export class PartWriter implements AsyncDisposable {
 
   /**
    * @param fd stays the caller's, and open until this is disposed
-   * @param position where in the file to begin; without it, where the descriptor is
+   * @param options.position where in the file to begin; without it, where the descriptor is
+   * @param options.limit most bytes to write
    */
-  constructor(fd: number, options: { position?: number; signal?: AbortSignal | undefined } = {}) {
+  constructor(fd: number, options: { position?: number; limit?: number; signal?: AbortSignal | undefined } = {}) {
     this.#fd = fd;
     this.#start = options.position;
+    this.#limit = options.limit ?? Infinity;
     this.#signal = options.signal;
-    this.#signal?.addEventListener('abort', this.#cancel);
+    this.#cancelled = new CancelFlag(options.signal);
   }
 
   /** Adds bytes. They are copied. */
@@ -87,7 +103,7 @@ export class PartWriter implements AsyncDisposable {
     if (bytes.length === 0) return;
     const at = this.#next.reserve(5 + bytes.length);
     const { buffer } = this.#next;
-    buffer[at] = BYTES;
+    buffer[at] = OPERATION.bytes;
     buffer.writeUInt32LE(bytes.length, at + 1);
     buffer.set(bytes, at + 5);
     this.#next.names.push(undefined);
@@ -102,7 +118,7 @@ export class PartWriter implements AsyncDisposable {
   named(dir: Fd, name: ByteString, size?: number): void {
     const at = this.#next.reserve(15 + name.length);
     const { buffer } = this.#next;
-    buffer[at] = NAMED;
+    buffer[at] = OPERATION.named;
     buffer.writeInt32LE(dir.number, at + 1);
     writeSize(buffer, size, at + 5);
     buffer.writeUInt16LE(name.length, at + 13);
@@ -115,17 +131,17 @@ export class PartWriter implements AsyncDisposable {
   open(fd: Fd, size?: number): void {
     const at = this.#next.reserve(13);
     const { buffer } = this.#next;
-    buffer[at] = OPEN;
+    buffer[at] = OPERATION.open;
     buffer.writeInt32LE(fd.number, at + 1);
     writeSize(buffer, size, at + 5);
+    this.#next.descriptors.push({ part: this.#next.names.length, fd });
     this.#next.names.push(undefined);
-    this.#next.descriptors.push(fd);
     this.#next.files++;
   }
 
   /**
    * Has what was added written when it is enough, and waits for what was before. To be called after every few parts.
-   * @throws PartFailure, with errno's name, `CONTENT_SIZE` or `NOT_A_FILE` as its code; the signal's reason
+   * @throws PartFailure, with errno's name, `CONTENT_SIZE`, `NOT_A_FILE` or `TOO_MUCH` as its code; the signal's reason
    */
   async pause(): Promise<void> {
     this.#signal?.throwIfAborted();
@@ -144,15 +160,11 @@ export class PartWriter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#cancel();
-    this.#signal?.removeEventListener('abort', this.#cancel);
+    this.#cancelled.set();
+    this.#cancelled[Symbol.dispose]();
     await this.#underWay.catch(() => undefined);
-    for (const fd of this.#next.descriptors) fd.close();
+    for (const { fd } of this.#next.descriptors) fd.close();
   }
-
-  readonly #cancel = (): void => {
-    this.#cancelled[0] = 1;
-  };
 
   async #submit(): Promise<void> {
     await this.#underWay;
@@ -161,24 +173,51 @@ export class PartWriter implements AsyncDisposable {
     this.#next.clear();
     this.#other = operations;
     this.#underWay = this.#send(operations);
-    // Whoever waits for it hears of it.
+    // The code that waits for it gets the error.
     this.#underWay.catch(() => undefined);
   }
 
-  async #send({ buffer, length, names, descriptors }: Operations): Promise<void> {
-    for (const fd of descriptors) fd.take();
-    const position = this.#start === undefined ? -1 : this.#start + this.#written;
-    try {
-      this.#written += await sendParts(this.#fd, position, buffer.subarray(0, length), this.#cancelled);
-    } catch (error) {
-      this.#signal?.throwIfAborted();
-      const { code, message, part } = error as Error & { code: string; part?: number };
-      throw new PartFailure(code, message, part === undefined ? undefined : names[part]);
+  async #send({ buffer, length, names, starts, descriptors }: Operations): Promise<void> {
+    let first = 0;
+    let taken = descriptors.map(({ part, fd }) => ({ part, number: fd.take() }));
+    const closeRest = (): void => taken.forEach(({ number }) => new Fd(number).close());
+    for (const deadline = performance.now() + LEASE_WAIT; ; ) {
+      const position = this.#start === undefined ? -1 : this.#start + this.#written;
+      try {
+        this.#written += await sendParts(
+          this.#fd,
+          position,
+          Math.min(this.#limit - this.#written, Number.MAX_SAFE_INTEGER),
+          buffer.subarray(starts[first], length),
+          this.#cancelled.byte,
+        );
+        return;
+      } catch (error) {
+        const { code, message, part, written = 0 } = error as SendFailure;
+        const at = part === undefined ? undefined : first + part;
+        if (code === 'LEASED' && at !== undefined) {
+          // From here on the parts are to be written again, their descriptors are ours again.
+          this.#written += written;
+          first = at;
+          taken = taken.filter((other) => other.part >= first);
+          if (performance.now() < deadline && !this.#cancelled.isSet) {
+            await pause(LEASE_PAUSE);
+            continue;
+          }
+          closeRest();
+        }
+        this.#signal?.throwIfAborted();
+        throw new PartFailure(code, message, at === undefined ? undefined : names[at], at === names.length);
+      }
     }
   }
 }
 
 function writeSize(buffer: Buffer, size: number | undefined, at: number): void {
-  buffer.writeUInt32LE(size === undefined ? ANY_SIZE : size >>> 0, at);
-  buffer.writeUInt32LE(size === undefined ? ANY_SIZE : Math.floor(size / 2 ** 32), at + 4);
+  if (size === undefined) {
+    buffer.writeBigUInt64LE(ANY_SIZE, at);
+  } else {
+    buffer.writeUInt32LE(size >>> 0, at);
+    buffer.writeUInt32LE(Math.floor(size / 2 ** 32), at + 4);
+  }
 }

@@ -1,9 +1,9 @@
+import type { Abortable } from '../abortable.js';
+import type { FdNumber } from '../native.js';
 import { SocketError } from './socket-error.js';
 import { READ, sockets, WRITE, type Interest } from './native-socket.js';
 
-export interface WaitOptions {
-  /** Ends the wait with the signal's reason. */
-  signal?: AbortSignal | undefined;
+export interface WaitOptions extends Abortable {
   /** Milliseconds after which the wait ends with `IDLE_TIMEOUT`. */
   timeout?: number | undefined;
 }
@@ -24,12 +24,12 @@ function dispatch(tokensAndReadiness: number[]): void {
  * socket waits. One wait per direction at a time.
  */
 export class Readiness {
-  readonly #socket: number;
+  readonly #socket: FdNumber;
   readonly #token = nextToken++;
   readonly #waiters = new Map<Interest, (error?: unknown) => void>();
   #operations = 0;
 
-  constructor(socket: number) {
+  constructor(socket: FdNumber) {
     sockets.pollStart(dispatch);
     this.#socket = socket;
   }
@@ -39,7 +39,7 @@ export class Readiness {
     signal?.throwIfAborted();
     this.#operations = 0;
     await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => finish(signal!.reason);
+      const onAbort = (): void => finish(signal?.reason);
       const timer = timeout === undefined ? undefined : setTimeout(() => finish(idle(timeout)), timeout);
       const finish = (error?: unknown): void => {
         clearTimeout(timer);
@@ -49,7 +49,11 @@ export class Readiness {
         else reject(error as Error);
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#add(interest, finish);
+      try {
+        this.#add(interest, finish);
+      } catch (error) {
+        finish(error);
+      }
     });
   }
 
@@ -66,13 +70,23 @@ export class Readiness {
   /** Called when the kernel reports the socket ready. */
   wake(ready: number): void {
     for (const [interest, finish] of [...this.#waiters]) if (interest & ready) finish();
-    if (this.#waiters.size > 0) this.#arm();
+    if (this.#waiters.size === 0) return;
+    try {
+      this.#arm();
+    } catch (error) {
+      // Thrown here, where the poller calls, it would end the process, not only what waits.
+      this.#fail(error);
+    }
   }
 
   /** Ends all waits with `error` and forgets the socket; must precede closing it. */
   close(error: unknown): void {
-    for (const finish of [...this.#waiters.values()]) finish(error);
+    this.#fail(error);
     sockets.pollForget(this.#socket);
+  }
+
+  #fail(error: unknown): void {
+    for (const finish of [...this.#waiters.values()]) finish(error);
   }
 
   #add(interest: Interest, finish: (error?: unknown) => void): void {
@@ -102,7 +116,7 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => {
       clearTimeout(timer);
-      reject(signal!.reason as Error);
+      reject(signal?.reason as Error);
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener('abort', onAbort);

@@ -1,11 +1,13 @@
+import type { Abortable } from '../abortable.js';
+import { CancelFlag } from '../cancel-flag.js';
 import type { Fd } from '../fd/fd.js';
-import { loadNative } from '../native.js';
+import { loadNative, type FdNumber } from '../native.js';
 import type { Algorithm } from './algorithm.js';
 
 /** What the addon computes itself; the kernel is never asked, so this works on every filesystem. */
 interface NativeDigest {
   verityDigest(bytes: Uint8Array, algorithm: Algorithm): Buffer;
-  verityDigestOfFd(fd: number, algorithm: Algorithm, cancelled: Uint8Array): Promise<Buffer>;
+  verityDigestOfFd(fd: FdNumber, algorithm: Algorithm, cancelled: Uint8Array): Promise<Buffer>;
 }
 
 const native = loadNative<NativeDigest>();
@@ -15,6 +17,12 @@ const native = loadNative<NativeDigest>();
  * (Linux, Documentation/filesystems/fsverity.rst). Blocks the caller: for a few MiB at most.
  * @returns 32 or 64 bytes
  * @throws TypeError when `bytes` is no Uint8Array or `algorithm` is unknown
+ * @example
+ * ```ts
+ * import { verityDigest } from 'composefs-bridge';
+ *
+ * console.log(verityDigest(Buffer.from('hello\n'), 'sha256').toString('hex')); // …
+ * ```
  */
 export function verityDigest(bytes: Uint8Array, algorithm: Algorithm): Buffer {
   return native.verityDigest(bytes, algorithm);
@@ -25,20 +33,25 @@ export function verityDigest(bytes: Uint8Array, algorithm: Algorithm): Buffer {
  * constant memory. The caller keeps `fd` and may close it at once: the worker reads through its own duplicate.
  * @returns 32 or 64 bytes
  * @throws the signal's reason when aborted, otherwise an error with `code`, `errno` and `syscall`
+ * @example
+ * ```ts
+ * import { openSync } from 'node:fs';
+ * import { Fd, verityDigestOfFd } from 'composefs-bridge';
+ *
+ * using file = new Fd(openSync('image.cfs', 'r'));
+ * const digest = await verityDigestOfFd(file, 'sha256', { signal: AbortSignal.timeout(60_000) });
+ * console.log(digest.toString('hex')); // …
+ * ```
  */
-export async function verityDigestOfFd(fd: Fd, algorithm: Algorithm, signal?: AbortSignal): Promise<Buffer> {
+export async function verityDigestOfFd(fd: Fd, algorithm: Algorithm, { signal }: Abortable = {}): Promise<Buffer> {
   signal?.throwIfAborted();
-  const cancelled = new Uint8Array(1);
-  const cancel = () => Atomics.store(cancelled, 0, 1);
-  signal?.addEventListener('abort', cancel, { once: true });
+  using cancelled = new CancelFlag(signal);
   try {
-    const digest = await native.verityDigestOfFd(fd.number, algorithm, cancelled);
+    const digest = await native.verityDigestOfFd(fd.number, algorithm, cancelled.byte);
     signal?.throwIfAborted();
     return digest;
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
-  } finally {
-    signal?.removeEventListener('abort', cancel);
   }
 }

@@ -1,8 +1,10 @@
 import { constants, read } from 'node:fs';
 import { promisify } from 'node:util';
 import { showBytes } from '../bytes.js';
-import { FormatError } from '../errors.js';
-import { openBeneath, type Fd } from '../fd/fd.js';
+import { BridgeError, FormatError } from '../errors.js';
+import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
+import { pause } from '../fd/readiness.js';
+import { LEASE_PAUSE, LEASE_WAIT } from '../limits.js';
 import type { FdChunk, NamedChunk } from './stream.js';
 
 /** Opening a pipe that somebody put in a file's place must not wait for its other end. */
@@ -22,8 +24,10 @@ const readAt = promisify(read);
 export function checkContent(fd: Fd, size?: number, offset?: number): number {
   const stat = fd.stat();
   const place = offset === undefined ? {} : { offset };
-  if ((stat.mode & S_IFMT) !== S_IFREG) throw new FormatError('CONTENT_TYPE', 'what stands for file content is not a regular file', { place });
-  if (size !== undefined && stat.size !== size) throw new FormatError('CONTENT_SIZE', `file content of ${stat.size} bytes where ${size} were announced`, { place });
+  if ((stat.mode & S_IFMT) !== S_IFREG)
+    throw new FormatError('CONTENT_TYPE', 'what stands for file content is not a regular file', { place });
+  if (size !== undefined && stat.size !== size)
+    throw new FormatError('CONTENT_SIZE', `file content of ${stat.size} bytes where ${size} were announced`, { place });
   return stat.size;
 }
 
@@ -31,8 +35,8 @@ export function checkContent(fd: Fd, size?: number, offset?: number): number {
  * Opens the file of a chunk and checks it. The chunk's own descriptor moves into the result.
  * @throws FormatError when the file is not what the chunk says; an error with `code` when it cannot be opened
  */
-export function openContent(chunk: FdChunk | NamedChunk): Fd {
-  const fd = chunk.kind === 'fd' ? chunk.fd.move() : openBeneath(chunk.dir, chunk.name, CONTENT_FLAGS);
+export async function openContent(chunk: FdChunk | NamedChunk): Promise<Fd> {
+  const fd = chunk.kind === 'fd' ? chunk.fd.move() : (openNow(chunk) ?? (await openWhenFree(chunk)));
   try {
     checkContent(fd, chunk.size);
     return fd;
@@ -43,13 +47,41 @@ export function openContent(chunk: FdChunk | NamedChunk): Fd {
   }
 }
 
+/** @returns undefined while another process has a lease on the file, which the kernel then asks back */
+function openNow({ dir, name }: NamedChunk): Fd | undefined {
+  try {
+    return openBeneath(dir, name, CONTENT_FLAGS);
+  } catch (error) {
+    if (isErrno(error, 'EAGAIN')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A lease is waited for here and not in the call: its holder would otherwise stop everybody whom this process serves.
+ */
+async function openWhenFree(chunk: NamedChunk): Promise<Fd> {
+  for (const deadline = performance.now() + LEASE_WAIT; performance.now() < deadline; ) {
+    await pause(LEASE_PAUSE);
+    const fd = openNow(chunk);
+    if (fd !== undefined) return fd;
+  }
+  throw new BridgeError('LEASED', 'another process keeps a lease on the file and does not give it back', {
+    place: { entry: showBytes(chunk.name) },
+  });
+}
+
 /** The content of a chunk in pieces of bounded length. Opens it and closes it. Throws as openContent does. */
-export async function* readContent(chunk: FdChunk | NamedChunk): AsyncGenerator<Buffer, void, void> {
-  using fd = openContent(chunk);
+export async function* readChunk(chunk: FdChunk | NamedChunk): AsyncGenerator<Buffer, void, void> {
+  using fd = await openContent(chunk);
   for (let position = 0; position < chunk.size; ) {
     const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE_SIZE, chunk.size - position));
     const { bytesRead } = await readAt(fd.number, buffer, 0, buffer.length, position);
-    if (bytesRead === 0) throw new FormatError('CONTENT_SIZE', `a file became shorter while it was read; ${chunk.size} bytes were announced`);
+    if (bytesRead === 0)
+      throw new FormatError(
+        'CONTENT_SIZE',
+        `a file became shorter while it was read; ${chunk.size} bytes were announced`,
+      );
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }

@@ -3,7 +3,10 @@ import { closeChunk, type Chunk, type LayerStream } from './stream.js';
 /** Chunks handed out at once; see LayerStream. */
 const BATCH_LENGTH = 256;
 
-/** Turns pieces of something into chunks. Chunks put into `out` belong to the caller, also when the step throws afterwards. */
+/**
+ * Turns pieces of something into chunks. Chunks put into `out` belong to the caller, also when the step throws
+ * afterwards.
+ */
 export interface ChunkStep<T> {
   push(piece: T, out: Chunk[]): void;
   /** The pieces are over: checks that nothing is cut, and may add last chunks. */
@@ -15,7 +18,11 @@ export interface ChunkStep<T> {
  * @param source is disposed with the stream
  * @param owned what else the stream keeps open, closed in this order after the source
  */
-export function layerFrom<T>(source: AsyncIterable<T> & AsyncDisposable, step: ChunkStep<T>, owned: readonly Disposable[] = []): LayerStream {
+export function layerFrom<T>(
+  source: AsyncIterable<T> & AsyncDisposable,
+  step: ChunkStep<T>,
+  owned: readonly Disposable[] = [],
+): LayerStream {
   return new LayerPipe(source, step, owned);
 }
 

@@ -1,15 +1,20 @@
+import { FormatError } from '../errors.js';
+import { LEGACY_HEADERS_LIMIT } from '../limits.js';
 import { layerFrom, type ChunkStep } from './layer-pipe.js';
 import { closeChunk, type Chunk, type LayerStream } from './stream.js';
 import { BLOCK_SIZE } from './tar-header.js';
 import { TarScanner } from './tar-scanner.js';
 
 /*
- * The streams of the JSON-RPC method GetSplitFDStream are tars with two things left out: the padding after file content,
- * and the two blocks of zeros at the end. Extension records keep theirs.
+ * The streams of the JSON-RPC method GetSplitFDStream are tars with two things left out: the padding after file
+ * content, and the two blocks of zeros at the end. Extension records keep theirs.
  */
 const ZEROS = Buffer.alloc(2 * BLOCK_SIZE);
 
-/** Puts back what streams of GetSplitFDStream leave out. Disposing the result disposes `layer`. Throws as TarScanner does. */
+/**
+ * Puts back what streams of GetSplitFDStream leave out. Disposing the result disposes `layer`. Throws as TarScanner
+ * does.
+ */
 export function completeLegacyTar(layer: LayerStream): LayerStream {
   return layerFrom(layer, new Complete());
 }
@@ -25,7 +30,7 @@ export function stripForLegacy(layer: LayerStream): LayerStream {
 /** Passes a tar on in parts that are all of one kind; the scanner only tells where in the tar a byte is. */
 abstract class LegacyStep implements ChunkStep<readonly Chunk[]> {
   protected readonly scanner = new TarScanner({
-    entry: () => (this.entries += 1),
+    entry: () => this.entries++,
     inline() {},
     smallContent() {},
     content() {},
@@ -91,6 +96,7 @@ class Complete extends LegacyStep {
 class Strip extends LegacyStep {
   /** Bytes since the last content or header. */
   #headers: Buffer[] = [];
+  #headersLength = 0;
   #entriesWritten = 0;
   #isContentPadding = false;
 
@@ -105,7 +111,17 @@ class Strip extends LegacyStep {
     }
     if (place === 'end' || place === 'trailing' || (place === 'padding' && this.#isContentPadding)) return;
     this.#isContentPadding = false;
-    this.#headers.push(bytes);
+    this.#headers.push(Buffer.from(bytes));
+    this.#headersLength += bytes.length;
+    // Global headers may follow each other without end.
+    if (this.#headersLength > LEGACY_HEADERS_LIMIT) {
+      const advice = 'such a layer can only be sent by the other protocol, varlink';
+      throw new FormatError(
+        'TAR_EXTENSION',
+        `tar headers of more than ${LEGACY_HEADERS_LIMIT} bytes before one entry; ${advice}`,
+        { place: { offset: this.scanner.offset } },
+      );
+    }
     if (this.entries > this.#entriesWritten) this.#flush(0, out);
     else if (this.scanner.stage === 'end') this.#flush(BLOCK_SIZE, out);
   }
@@ -118,6 +134,7 @@ class Strip extends LegacyStep {
   #flush(omit: number, out: Chunk[]): void {
     const bytes = Buffer.concat(this.#headers);
     this.#headers = [];
+    this.#headersLength = 0;
     this.#entriesWritten = this.entries;
     if (bytes.length > omit) out.push({ kind: 'bytes', bytes: bytes.subarray(0, bytes.length - omit) });
   }

@@ -1,5 +1,6 @@
 import type { ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
+import { XATTR_NAMES_LIMIT } from '../limits.js';
 
 /** What a PAX extended header (POSIX.1-2001, type `x`) overrides in the header after it. */
 export interface PaxRecords {
@@ -45,10 +46,26 @@ export function parsePax(data: Buffer, offset: number): PaxRecords {
     }
     const equals = data.indexOf(EQUALS, keyStart);
     if (equals <= keyStart || equals >= end) throw malformed('key', offset + start);
-    applyRecord(records, data.toString('latin1', keyStart, equals), data.toString('latin1', equals + 1, end - 1), offset + start);
+    applyRecord(
+      records,
+      data.toString('latin1', keyStart, equals),
+      data.toString('latin1', equals + 1, end - 1),
+      offset + start,
+    );
     start = end;
   }
+  checkXattrNames(records, offset);
   return records;
+}
+
+function checkXattrNames({ xattrs }: PaxRecords, offset: number): void {
+  if (xattrs === undefined) return;
+  let bytes = 0;
+  for (const name of xattrs.keys()) bytes += name.length + 1;
+  if (bytes > XATTR_NAMES_LIMIT)
+    throw new FormatError('TAR_PAX', `names of xattrs of ${bytes} bytes, at most ${XATTR_NAMES_LIMIT} are accepted`, {
+      place: { offset },
+    });
 }
 
 function applyRecord(records: PaxRecords, key: string, value: ByteString, offset: number): void {
@@ -73,7 +90,9 @@ function applyRecord(records: PaxRecords, key: string, value: ByteString, offset
     if (attribute.includes('\0')) throw malformed('xattr name', offset);
     (records.xattrs ??= new Map()).set(attribute, value);
   } else if (key.startsWith(SPARSE_PREFIX)) {
-    throw new FormatError('TAR_SPARSE', 'sparse files in a tar are not supported; pack the layer without --sparse', { place: { offset } });
+    throw new FormatError('TAR_SPARSE', 'sparse files in a tar are not supported; pack the layer without --sparse', {
+      place: { offset },
+    });
   }
 }
 
@@ -96,7 +115,7 @@ function applyTime(records: PaxRecords, value: string, offset: number): void {
   records.mtimeNsec = undefined;
   if (value === '') return;
   const match = /^([+-]?)(\d{1,19})(?:\.(\d*))?$/.exec(value);
-  if (match === null) throw malformed('mtime', offset);
+  if (!match) throw malformed('mtime', offset);
   const seconds = BigInt(match[2]!);
   if (seconds >= 1n << 63n) throw malformed('mtime', offset);
   const nanoseconds = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));

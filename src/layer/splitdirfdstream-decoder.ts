@@ -1,9 +1,16 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { Fd } from '../fd/fd.js';
-import type { ByteSource } from './byte-source.js';
+import { CHUNK_BODY_LIMIT, CHUNK_NAME_LIMIT } from '../limits.js';
+import type { ByteSource } from '../fd/byte-source.js';
 import { layerFrom, type ChunkStep } from './layer-pipe.js';
-import { BYTES_HEADER_SIZE, FILE_BACKED_DATA, FILE_HEADER_SIZE, INLINE_DATA, MAX_BODY_LENGTH, MAX_NAME_LENGTH, METADATA } from './splitdirfdstream-format.js';
+import {
+  BYTES_HEADER_SIZE,
+  FILE_BACKED_DATA,
+  FILE_HEADER_SIZE,
+  INLINE_DATA,
+  METADATA,
+} from './splitdirfdstream-format.js';
 import type { Chunk, LayerStream } from './stream.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -12,12 +19,17 @@ const MAX_SAFE_HIGH = 0x1f_ffff;
 
 /**
  * Reads a splitdirfdstream. Its end can be a failed producer's end: only the diff_id tells whether it was complete.
- * @param dirs what came in the directory slots; some may be no directories, which shows when a chunk's name is opened. The
- *   stream closes them when it is disposed
- * @param lease further resources (the lifetime descriptors) to release, after everything else, when the stream is disposed
+ * @param dirs what came in the directory slots; some may be no directories, which shows when a chunk's name is opened.
+ *   The stream closes them when it is disposed
+ * @param lease further resources (the lifetime descriptors) to release, after everything else, when the stream is
+ *   disposed
  * @returns a stream that throws FormatError, with the offset in the splitdirfdstream, while it is read
  */
-export function decodeSplitdirfdstream(source: ByteSource, dirs: readonly Fd[], lease: readonly Disposable[] = []): LayerStream {
+export function decodeSplitdirfdstream(
+  source: ByteSource,
+  dirs: readonly Fd[],
+  lease: readonly Disposable[] = [],
+): LayerStream {
   return layerFrom(source, new Decoder(dirs), [...dirs, ...lease]);
 }
 
@@ -64,7 +76,8 @@ class Decoder implements ChunkStep<Buffer> {
     if (type === METADATA || type === INLINE_DATA) {
       if (available < BYTES_HEADER_SIZE) return at;
       this.#bodyDue = buffer.readUInt32LE(at + 1);
-      if (this.#bodyDue > MAX_BODY_LENGTH) throw this.#error(`chunk of ${this.#bodyDue} bytes, the limit is ${MAX_BODY_LENGTH}`);
+      if (this.#bodyDue > CHUNK_BODY_LIMIT)
+        throw this.#error(`chunk of ${this.#bodyDue} bytes, the limit is ${CHUNK_BODY_LIMIT}`);
       return at + BYTES_HEADER_SIZE;
     }
     if (type !== FILE_BACKED_DATA) throw this.#error(`unknown chunk type ${type}`);
@@ -76,7 +89,8 @@ class Decoder implements ChunkStep<Buffer> {
     if (high > MAX_SAFE_HIGH) throw this.#error('content length out of range');
     const dir = this.#dirs[slot];
     if (dir === undefined) throw this.#error(`directory ${slot} of ${this.#dirs.length}`);
-    if (nameLength > MAX_NAME_LENGTH) throw this.#error(`file name of ${nameLength} bytes, the limit is ${MAX_NAME_LENGTH}`);
+    if (nameLength > CHUNK_NAME_LIMIT)
+      throw this.#error(`file name of ${nameLength} bytes, the limit is ${CHUNK_NAME_LIMIT}`);
     const nameStart = at + FILE_HEADER_SIZE;
     const end = nameStart + nameLength;
     if (end > buffer.length) return at;

@@ -1,8 +1,15 @@
 import { showBytes } from '../bytes.js';
 import { FormatError } from '../errors.js';
-import { readContent } from './content.js';
+import { CHUNK_BODY_LIMIT, CHUNK_NAME_LIMIT } from '../limits.js';
+import { readChunk } from './content.js';
 import type { TarEntry } from './entry.js';
-import { BYTES_HEADER_SIZE, FILE_BACKED_DATA, FILE_HEADER_SIZE, INLINE_DATA, MAX_BODY_LENGTH, MAX_NAME_LENGTH, METADATA } from './splitdirfdstream-format.js';
+import {
+  BYTES_HEADER_SIZE,
+  FILE_BACKED_DATA,
+  FILE_HEADER_SIZE,
+  INLINE_DATA,
+  METADATA,
+} from './splitdirfdstream-format.js';
 import { closeChunk, type FdChunk, type LayerStream, type NamedChunk } from './stream.js';
 import { TarScanner, type TarVisitor } from './tar-scanner.js';
 
@@ -16,10 +23,13 @@ const TWO_32 = 0x1_0000_0000;
  * Writes a layer as splitdirfdstream. The caller disposes the layer.
  * @param slotOf the directory slot under which the peer finds a chunk's directory; undefined when it has not got it or
  *   could not open the file, whose content then travels in the stream
- * @returns the stream in pieces for writing; throws FormatError when the layer is no tar, a file is not what its chunk
- *   promised, or one that has to travel in the stream is over 256 MiB
+ * @returns the stream in pieces for writing; throws FormatError when the layer is not a tar, a file is not what its
+ *   chunk promised, or one that has to travel in the stream is over 256 MiB
  */
-export async function* encodeSplitdirfdstream(layer: LayerStream, slotOf: (chunk: NamedChunk) => number | undefined): AsyncGenerator<Buffer, void, void> {
+export async function* encodeSplitdirfdstream(
+  layer: LayerStream,
+  slotOf: (chunk: NamedChunk) => number | undefined,
+): AsyncGenerator<Buffer, void, void> {
   const encoder = new Encoder(slotOf);
   const scanner = new TarScanner(encoder);
   for await (const batch of layer) {
@@ -52,7 +62,7 @@ async function* write(parts: readonly Part[]): AsyncGenerator<Buffer, void, void
       joined = [];
       length = 0;
     }
-    if (!isBuffer) yield* readContent(part);
+    if (!isBuffer) yield* readChunk(part);
     else if (part.length >= WRITE_SIZE) yield part;
     else {
       joined.push(part);
@@ -84,7 +94,7 @@ class Encoder implements TarVisitor {
     for (let pos = 0; pos < bytes.length; pos += METADATA_SIZE) {
       const part = bytes.subarray(pos, pos + METADATA_SIZE);
       if (this.#metadataLength + part.length > METADATA_SIZE) this.flush();
-      this.#metadata.push(part);
+      this.#metadata.push(Buffer.from(part));
       this.#metadataLength += part.length;
     }
   }
@@ -96,7 +106,7 @@ class Encoder implements TarVisitor {
   }
 
   reference(chunk: FdChunk | NamedChunk, entry: TarEntry): void {
-    const slot = chunk.kind === 'named' && chunk.name.length <= MAX_NAME_LENGTH ? this.#slotOf(chunk) : undefined;
+    const slot = chunk.kind === 'named' && chunk.name.length <= CHUNK_NAME_LIMIT ? this.#slotOf(chunk) : undefined;
     if (chunk.kind === 'fd' || slot === undefined) {
       try {
         this.#beginContent(entry);
@@ -127,9 +137,12 @@ class Encoder implements TarVisitor {
   }
 
   #beginContent(entry: TarEntry): void {
-    if (entry.size > MAX_BODY_LENGTH) {
-      const message = `content of ${entry.size} bytes cannot travel in a splitdirfdstream; the limit is ${MAX_BODY_LENGTH}`;
-      throw new FormatError('SPLITDIRFDSTREAM', message, { place: { entry: showBytes(entry.path), offset: entry.offset } });
+    if (entry.size > CHUNK_BODY_LIMIT) {
+      const message =
+        `content of ${entry.size} bytes cannot travel in a splitdirfdstream; the limit is ` + `${CHUNK_BODY_LIMIT}`;
+      throw new FormatError('SPLITDIRFDSTREAM', message, {
+        place: { entry: showBytes(entry.path), offset: entry.offset },
+      });
     }
     this.flush();
     this.parts.push(bytesHeader(INLINE_DATA, entry.size));

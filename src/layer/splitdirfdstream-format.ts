@@ -14,7 +14,3 @@ export const FILE_BACKED_DATA = 2;
 export const BYTES_HEADER_SIZE = 5;
 /** Type byte and fixed fields of FILE_BACKED_DATA. */
 export const FILE_HEADER_SIZE = 17;
-
-/** Limits that cfsctl and containers-storage apply, in bytes. */
-export const MAX_BODY_LENGTH = 256 * 1024 * 1024;
-export const MAX_NAME_LENGTH = 4096;

@@ -1,14 +1,14 @@
 import { FormatError } from '../errors.js';
-import { openBeneath, type Fd } from '../fd/fd.js';
+import type { Fd } from '../fd/fd.js';
 import type { PartWriter } from '../fd/part-writer.js';
-import type { ByteSource } from './byte-source.js';
-import { CONTENT_FLAGS, checkContent } from './content.js';
+import type { ByteSource } from '../fd/byte-source.js';
+import { checkContent, openContent } from './content.js';
 import { layerFrom, type ChunkStep } from './layer-pipe.js';
 import { closeChunk, type Chunk, type LayerStream } from './stream.js';
 
 /*
- * splitfdstream: repeat until the end of the file: a prefix, i64 little endian. Negative: that many bytes follow. Otherwise:
- * the whole content of the file with this index among the descriptors that came with the stream.
+ * splitfdstream: repeat until the end of the file: a prefix, i64 little endian. Negative: that many bytes follow.
+ * Otherwise: the whole content of the file with this index among the descriptors that came with the stream.
  */
 const PREFIX_SIZE = 8;
 const TWO_32 = 0x1_0000_0000;
@@ -20,7 +20,11 @@ const TWO_32 = 0x1_0000_0000;
  * @param lease further resources to release, after everything else, when the stream is disposed
  * @returns a stream that throws FormatError, with the offset in the splitfdstream, while it is read
  */
-export function decodeSplitfdstream(source: ByteSource, fds: readonly Fd[], lease: readonly Disposable[] = []): LayerStream {
+export function decodeSplitfdstream(
+  source: ByteSource,
+  fds: readonly Fd[],
+  lease: readonly Disposable[] = [],
+): LayerStream {
   const decoder = new Decoder(fds);
   return layerFrom(source, decoder, [decoder, ...lease]);
 }
@@ -80,7 +84,8 @@ class Decoder implements ChunkStep<Buffer>, Disposable {
       this.#inlineDue = length;
       return;
     }
-    if (high > 0 || low >= this.#files.length) throw this.#error(`a file is named that did not come; there are ${this.#files.length}`);
+    if (high > 0 || low >= this.#files.length)
+      throw this.#error(`a file is named that did not come; there are ${this.#files.length}`);
     const fd = this.#files[low];
     if (fd === undefined) throw this.#error(`file ${low} is named twice`);
     const size = checkContent(fd, undefined, this.#offset);
@@ -97,11 +102,18 @@ class Decoder implements ChunkStep<Buffer>, Disposable {
 
 /**
  * Writes a layer as splitfdstream. The caller disposes the layer.
- * @param passes whether a file of so many bytes goes as a descriptor; the content of others goes into the stream. Asked once for each.
- * @param fds receives the files that go as descriptors in the order of their index; they belong to the caller, also after an error
+ * @param passes whether a file of so many bytes goes as a descriptor; the content of others goes into the stream. Asked
+ *   once for each.
+ * @param fds receives the files that go as descriptors in the order of their index; they belong to the caller, also
+ *   after an error
  * @throws what opening a file throws, FormatError when it is not the file its chunk promised, and PartFailure
  */
-export async function encodeSplitfdstream(layer: LayerStream, out: PartWriter, passes: (size: number) => boolean, fds: Fd[]): Promise<void> {
+export async function encodeSplitfdstream(
+  layer: LayerStream,
+  out: PartWriter,
+  passes: (size: number) => boolean,
+  fds: Fd[],
+): Promise<void> {
   for await (const batch of layer) {
     let taken = 0;
     try {
@@ -113,9 +125,7 @@ export async function encodeSplitfdstream(layer: LayerStream, out: PartWriter, p
           out.bytes(chunk.bytes);
         } else if (passes(chunk.size)) {
           out.bytes(prefixOf(BigInt(fds.length)));
-          const fd = chunk.kind === 'fd' ? chunk.fd : openBeneath(chunk.dir, chunk.name, CONTENT_FLAGS);
-          fds.push(fd);
-          checkContent(fd, chunk.size);
+          fds.push(await openContent(chunk));
         } else {
           out.bytes(prefixOf(-BigInt(chunk.size)));
           if (chunk.kind === 'fd') out.open(chunk.fd, chunk.size);

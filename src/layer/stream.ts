@@ -32,7 +32,7 @@ export type Chunk = BytesChunk | FdChunk | NamedChunk;
  * One layer, as the pieces of its byte-exact tar in order. Chunks come in batches of up to a few hundred, so that
  * a consumer's cost is per batch and not per file. It can be read once. Disposing releases whatever kept the
  * content in place (locks, directories, descriptors of chunks not yet handed out); consumers dispose as soon as the
- * content is safe, on every path.
+ * content is safe, on every path. Bytes are valid until the next batch is asked for: their memory may be used again.
  */
 export interface LayerStream extends AsyncIterable<readonly Chunk[]>, AsyncDisposable {}
 

@@ -1,5 +1,6 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
+import { NAME_LIMIT, PATH_LIMIT } from '../limits.js';
 import type { EntryType, TarEntry } from './entry.js';
 import type { PaxRecords } from './pax.js';
 import { signedField, unsignedField } from './tar-number.js';
@@ -7,7 +8,9 @@ import { signedField, unsignedField } from './tar-number.js';
 /** Tar works in blocks of this many bytes: a header is one, content is padded to whole ones. */
 export const BLOCK_SIZE = 512;
 
-/** Header fields as [offset, length] in the block; the layout of POSIX ustar, which V7 and GNU share up to `linkname`. */
+/**
+ * Header fields as [offset, length] in the block; the layout of POSIX ustar, which V7 and GNU share up to `linkname`.
+ */
 const NAME = [0, 100] as const;
 const MODE = [100, 8] as const;
 const UID = [108, 8] as const;
@@ -15,7 +18,7 @@ const GID = [116, 8] as const;
 const SIZE = [124, 12] as const;
 const MTIME = [136, 12] as const;
 const CHECKSUM = [148, 8] as const;
-const TYPE_OFFSET = 156;
+export const TYPE_OFFSET = 156;
 const LINK_NAME = [157, 100] as const;
 const MAGIC_OFFSET = 257;
 const DEV_MAJOR = [329, 8] as const;
@@ -23,6 +26,7 @@ const DEV_MINOR = [337, 8] as const;
 const PREFIX = [345, 155] as const;
 
 const MAX_ID = 0xffff_ffff;
+const LONG_NAME = new RegExp(`[^/]{${NAME_LIMIT + 1}}`);
 const NO_XATTRS: ReadonlyMap<ByteString, ByteString> = new Map();
 
 /** One character per entry type; NUL and 7 (contiguous) are files like 0. */
@@ -108,14 +112,18 @@ export function parseEntry(block: Buffer, at: number, extensions: Extensions, of
   const { pax } = extensions;
   const path = pax?.path ?? extensions.longName ?? headerPath(block, at);
   if (path === '') throw new FormatError('TAR_NAME', 'tar entry without a name', { place: { offset } });
+  checkLength('name', path, path, offset);
+  if (path.length > NAME_LIMIT && LONG_NAME.test(path))
+    throw tooLong(`name has a part of more than ${NAME_LIMIT} bytes`, path, offset);
   const type = entryType(block, at, path, offset);
-  const size = pax?.size ?? headerSize(block, at, offset);
-  // Go's tar reads on as if there were no content, others skip it: a header hidden there would be seen by half of the tools.
-  if (type !== 'file' && size !== 0) throw bad(`${type} with content`, path, offset);
+  const announced = pax?.size ?? headerSize(block, at, offset);
+  // As for Go's tar, and so for podman: what follows a link or a folder is the next header, whatever size it names.
+  const size = type === 'file' ? announced : 0;
   let linkPath = '';
   if (type === 'symlink' || type === 'hardlink') {
     linkPath = pax?.linkPath ?? extensions.longLink ?? text(block, at, LINK_NAME);
     if (linkPath === '') throw bad(`${type} without a target`, path, offset);
+    checkLength('target', linkPath, path, offset);
   }
   const isDevice = type === 'char' || type === 'block';
   const mtimeSec = pax?.mtimeSec ?? signedField(block, at + MTIME[0], MTIME[1]);
@@ -146,8 +154,43 @@ function entryType(block: Buffer, at: number, path: ByteString, offset: number):
   if (flag === '\0' && path.endsWith('/')) return 'directory';
   const type = ENTRY_TYPES[flag];
   if (type !== undefined) return type;
-  if (flag === 'S') throw new FormatError('TAR_SPARSE', 'sparse files in a tar are not supported; pack the layer without --sparse', { place: { entry: showBytes(path), offset } });
-  throw new FormatError('TAR_TYPE', `tar entry of unsupported type "${showBytes(flag)}"`, { place: { entry: showBytes(path), offset } });
+  if (flag === 'S')
+    throw new FormatError('TAR_SPARSE', 'sparse files in a tar are not supported; pack the layer without --sparse', {
+      place: { entry: showBytes(path), offset },
+    });
+  throw new FormatError('TAR_TYPE', `tar entry of unsupported type "${showBytes(flag)}"`, {
+    place: { entry: showBytes(path), offset },
+  });
+}
+
+/** The names that a header without extension records has; the header is not checked. */
+export function linkNames(block: Buffer, at: number): { path: ByteString; linkPath: ByteString } {
+  return { path: headerPath(block, at), linkPath: text(block, at, LINK_NAME) };
+}
+
+/**
+ * Bytes of records that follow the header at `at`, which speak of another; undefined for an entry's own header. It is
+ * not checked.
+ */
+export function extensionSize(block: Buffer, at: number): number | undefined {
+  const type = headerType(block, at);
+  if (type !== 'g' && !((type === 'x' || type === 'L' || type === 'K') && hasMagic(block, at))) return undefined;
+  return unsignedField(block, at + SIZE[0], SIZE[1]) ?? 0;
+}
+
+/**
+ * With paths of any length a small archive has names of gigabytes: each entry repeats those of all folders above it,
+ * and compresses to nothing.
+ */
+function checkLength(what: string, text: ByteString, path: ByteString, offset: number): void {
+  const bytes = text.endsWith('/') ? text.length - 1 : text.length;
+  if (bytes > PATH_LIMIT) throw tooLong(`${what} has ${bytes} bytes, at most ${PATH_LIMIT} are accepted`, path, offset);
+}
+
+function tooLong(what: string, path: ByteString, offset: number): FormatError {
+  return new FormatError('TAR_NAME', `the tar entry's ${what}`, {
+    place: { entry: showBytes(path.slice(0, NAME_LIMIT)), offset },
+  });
 }
 
 function headerPath(block: Buffer, at: number): ByteString {
@@ -164,7 +207,14 @@ function text(block: Buffer, at: number, [start, length]: readonly [number, numb
   return to === from ? '' : block.toString('latin1', from, to);
 }
 
-function number(block: Buffer, at: number, [start, length]: readonly [number, number], field: string, max: number, offset: number): number {
+function number(
+  block: Buffer,
+  at: number,
+  [start, length]: readonly [number, number],
+  field: string,
+  max: number,
+  offset: number,
+): number {
   const value = unsignedField(block, at + start, length);
   if (!(value <= max)) throw new FormatError('TAR_NUMBER', `tar header with a bad ${field}`, { place: { offset } });
   return value;

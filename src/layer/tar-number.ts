@@ -1,6 +1,6 @@
 /**
  * Numbers in tar header fields: octal text, or base-256 (GNU) when the field's first bit is set.
- * Everything here reads `length` bytes of `block` from `at` and answers NaN or undefined for what is no number.
+ * Everything here reads `length` bytes of `block` from `at` and answers NaN or undefined for what is not a number.
  */
 
 const I64_MIN = -(1n << 63n);

@@ -1,16 +1,23 @@
 import { showBytes } from '../bytes.js';
+import type { FormatErrorCode } from '../error-codes.js';
 import { FormatError } from '../errors.js';
+import { TAR_EXTENSION_LIMIT } from '../limits.js';
 import { INLINE_LIMIT, type TarEntry } from './entry.js';
 import { parsePax } from './pax.js';
 import { closeChunk, type FdChunk, type NamedChunk } from './stream.js';
-import { BLOCK_SIZE, checkHeader, hasMagic, headerSize, headerType, parseEntry, type Extensions } from './tar-header.js';
-
-/** Upper limit for the extension records of one entry, and for one global header, in bytes. */
-const MAX_EXTENSION_SIZE = 1 << 20;
+import {
+  BLOCK_SIZE,
+  checkHeader,
+  hasMagic,
+  headerSize,
+  headerType,
+  parseEntry,
+  type Extensions,
+} from './tar-header.js';
 
 /**
- * What a scanner tells about a tar, in the order of its bytes. `inline`, `content` and `reference` together give every byte
- * exactly once. The buffers are parts of those that were fed in; nothing is copied.
+ * What a scanner tells about a tar, in the order of its bytes. `inline`, `content` and `reference` together give every
+ * byte exactly once. The buffers are parts of those that were fed in; nothing is copied.
  */
 export interface TarVisitor {
   /** The header of an entry is complete. Called before anything of its content. */
@@ -21,15 +28,17 @@ export interface TarVisitor {
    */
   inline(bytes: Buffer): void;
   /**
-   * The whole content of a file of 1 to INLINE_LIMIT bytes that came as bytes. These are also told to `inline`; here they
-   * are valid during the call only.
+   * The whole content of a file of 1 to INLINE_LIMIT bytes that came as bytes. These are also told to `inline`; here
+   * they are valid during the call only.
    */
   smallContent(bytes: Buffer, entry: TarEntry): void;
-  /** A piece of the content of a file of more than INLINE_LIMIT bytes that came as bytes. `last` marks its last piece. */
+  /**
+   * A piece of the content of a file of more than INLINE_LIMIT bytes that came as bytes. `last` marks its last piece.
+   */
   content(bytes: Buffer, entry: TarEntry, last: boolean): void;
   /**
-   * The whole content of a file that came by reference, of the size the entry has, which may be INLINE_LIMIT or less. The
-   * visitor owns the chunk from here on.
+   * The whole content of a file that came by reference, of the size the entry has, which may be INLINE_LIMIT or less.
+   * The visitor owns the chunk from here on.
    */
   reference(chunk: FdChunk | NamedChunk, entry: TarEntry): void;
 }
@@ -38,8 +47,8 @@ export interface TarVisitor {
 type Stage = 'header' | 'extension' | 'global' | 'small' | 'content' | 'padding' | 'end' | 'trailing';
 
 /**
- * Takes the pieces of one tar in order and tells a visitor what they are. Pieces may be cut anywhere. Understands V7, ustar,
- * PAX and GNU headers; global PAX headers count as bytes without meaning, as in cfsctl. All methods throw
+ * Takes the pieces of one tar in order and tells a visitor what they are. Pieces may be cut anywhere. Understands V7,
+ * ustar, PAX and GNU headers; global PAX headers count as bytes without meaning, as in cfsctl. All methods throw
  * FormatError with the place, after which the scanner must not be used any more.
  */
 export class TarScanner {
@@ -106,9 +115,12 @@ export class TarScanner {
     const isDue = this.#stage === 'content' || this.#stage === 'small';
     if (!isDue || entry === undefined || this.#due !== entry.size || chunk.size !== entry.size) {
       closeChunk(chunk);
-      throw this.#error('TAR_REFERENCE', isDue && entry !== undefined && this.#due === entry.size
-        ? `the tar header announces ${entry.size} bytes, the file that comes for it has ${chunk.size}`
-        : 'a file comes where the tar has no place for one');
+      throw this.#error(
+        'TAR_REFERENCE',
+        isDue && entry !== undefined && this.#due === entry.size
+          ? `the tar header announces ${entry.size} bytes, the file that comes for it has ${chunk.size}`
+          : 'a file comes where the tar has no place for one',
+      );
     }
     this.#offset += entry.size;
     this.#enterPadding();
@@ -117,9 +129,11 @@ export class TarScanner {
 
   /** Call when the tar is over. A missing end marker is accepted, anything cut is not. */
   end(): void {
-    const cut = this.#stage === 'header' || this.#stage === 'end' ? this.#gatheredLength > 0 : this.#stage !== 'trailing';
+    const cut =
+      this.#stage === 'header' || this.#stage === 'end' ? this.#gatheredLength > 0 : this.#stage !== 'trailing';
     if (cut) throw this.#error('TAR_TRUNCATED', 'the tar ends in the middle of an entry');
-    if (this.#extensionStart >= 0) throw this.#error('TAR_EXTENSION', 'the tar ends after an extension header without its entry');
+    if (this.#extensionStart >= 0)
+      throw this.#error('TAR_EXTENSION', 'the tar ends after an extension header without its entry');
   }
 
   /** Handles bytes of any stage but `content`, from `pos`; returns the position after them. */
@@ -168,9 +182,11 @@ export class TarScanner {
       return;
     }
     // Go's tar refuses this, GNU tar stops at the zero block: entries after it would be seen by half of the tools.
-    if (this.#stage === 'end') throw new FormatError('TAR_ZERO_BLOCK', 'a single block of zeros between tar entries', { place: { offset } });
+    if (this.#stage === 'end')
+      throw new FormatError('TAR_ZERO_BLOCK', 'a single block of zeros between tar entries', { place: { offset } });
     const type = headerType(block, at);
-    if ((type === 'x' || type === 'L' || type === 'K') && hasMagic(block, at)) this.#enterExtension(type, headerSize(block, at, offset), offset);
+    if ((type === 'x' || type === 'L' || type === 'K') && hasMagic(block, at))
+      this.#enterExtension(type, headerSize(block, at, offset), offset);
     else if (type === 'g') this.#enterGlobal(headerSize(block, at, offset), offset);
     else this.#enterEntry(block, at, offset);
   }
@@ -178,10 +194,12 @@ export class TarScanner {
   #enterExtension(kind: 'x' | 'L' | 'K', size: number, offset: number): void {
     const { pax, longName, longLink } = this.#extensions;
     if ((kind === 'x' ? pax : kind === 'L' ? longName : longLink) !== undefined) {
-      throw new FormatError('TAR_EXTENSION', `two extension headers of type "${kind}" for one tar entry`, { place: { offset } });
+      throw new FormatError('TAR_EXTENSION', `two extension headers of type "${kind}" for one tar entry`, {
+        place: { offset },
+      });
     }
     this.#extensionBytes += size;
-    if (this.#extensionBytes > MAX_EXTENSION_SIZE) throw tooLarge(offset);
+    if (this.#extensionBytes > TAR_EXTENSION_LIMIT) throw tooLarge(offset);
     if (this.#extensionStart < 0) this.#extensionStart = offset;
     this.#extensionKind = kind;
     this.#padding = paddingOf(size);
@@ -207,8 +225,11 @@ export class TarScanner {
 
   #enterGlobal(size: number, offset: number): void {
     // Tools differ in whether the records before it still count for the entry after it.
-    if (this.#extensionStart >= 0) throw new FormatError('TAR_EXTENSION', 'a global header between an extension header and its tar entry', { place: { offset } });
-    if (size > MAX_EXTENSION_SIZE) throw tooLarge(offset);
+    if (this.#extensionStart >= 0)
+      throw new FormatError('TAR_EXTENSION', 'a global header between an extension header and its tar entry', {
+        place: { offset },
+      });
+    if (size > TAR_EXTENSION_LIMIT) throw tooLarge(offset);
     this.#padding = paddingOf(size);
     this.#due = size;
     this.#stage = size === 0 ? 'header' : 'global';
@@ -224,7 +245,8 @@ export class TarScanner {
       this.#extensionStart = -1;
       if (this.#gathered.length > BLOCK_SIZE) this.#gathered = Buffer.allocUnsafeSlow(BLOCK_SIZE);
     }
-    if (entry.size > Number.MAX_SAFE_INTEGER - offset - 2 * BLOCK_SIZE) throw new FormatError('TAR_NUMBER', 'tar entry too large', { place: { entry: showBytes(entry.path), offset } });
+    if (entry.size > Number.MAX_SAFE_INTEGER - offset - 2 * BLOCK_SIZE)
+      throw new FormatError('TAR_NUMBER', 'tar entry too large', { place: { entry: showBytes(entry.path), offset } });
     this.#entry = entry;
     if (entry.size > 0) {
       this.#stage = entry.size > INLINE_LIMIT ? 'content' : 'small';
@@ -243,7 +265,7 @@ export class TarScanner {
     this.#padding = 0;
   }
 
-  #error(code: string, message: string): FormatError {
+  #error(code: FormatErrorCode, message: string): FormatError {
     const entry = this.#entry;
     const place = { offset: this.#offset, ...(entry === undefined ? {} : { entry: showBytes(entry.path) }) };
     return new FormatError(code, message, { place });
@@ -255,5 +277,7 @@ function paddingOf(size: number): number {
 }
 
 function tooLarge(offset: number): FormatError {
-  return new FormatError('TAR_EXTENSION', `tar extension records of more than ${MAX_EXTENSION_SIZE} bytes`, { place: { offset } });
+  return new FormatError('TAR_EXTENSION', `tar extension records of more than ${TAR_EXTENSION_LIMIT} bytes`, {
+    place: { offset },
+  });
 }

@@ -1,13 +1,6 @@
 import type { ByteString } from '../bytes.js';
 import type { Fd } from '../fd/fd.js';
-
-const BYTES = 0;
-const NAMED = 1;
-const OPEN = 2;
-const MEMORY = 3;
-const DATA_BEGIN = 4;
-const DATA = 5;
-const DATA_END = 6;
+import { OPERATION } from '../layouts.js';
 
 /**
  * Operations on one layer, collected for a single call into the native pool. Everything is in tar order.
@@ -31,7 +24,7 @@ export class Batch {
   /** Tar bytes that are no file's content, or content that stays inline. */
   bytes(bytes: Buffer): void {
     const at = this.#reserve(5 + bytes.length);
-    this.#buffer[at] = BYTES;
+    this.#buffer[at] = OPERATION.bytes;
     this.#buffer.writeUInt32LE(bytes.length, at + 1);
     this.#buffer.set(bytes, at + 5);
   }
@@ -39,7 +32,7 @@ export class Batch {
   /** A file of `size` bytes (> 0) called `name` below `dir`; `dir` must stay open until the batch is done. */
   named(dir: Fd, name: ByteString, size: number): void {
     const at = this.#reserve(15 + name.length);
-    this.#buffer[at] = NAMED;
+    this.#buffer[at] = OPERATION.named;
     this.#buffer.writeInt32LE(dir.number, at + 1);
     writeSize(this.#buffer, size, at + 5);
     this.#buffer.writeUInt16LE(name.length, at + 13);
@@ -50,7 +43,7 @@ export class Batch {
   /** An open file of `size` bytes (> 0); the batch owns `fd` from here on. */
   open(fd: Fd, size: number): void {
     const at = this.#reserve(13);
-    this.#buffer[at] = OPEN;
+    this.#buffer[at] = OPERATION.open;
     this.#buffer.writeInt32LE(fd.number, at + 1);
     writeSize(this.#buffer, size, at + 5);
     this.#descriptors.push(fd);
@@ -60,7 +53,7 @@ export class Batch {
   /** The whole content of one file, of more than INLINE_LIMIT bytes. */
   memory(content: Buffer): void {
     const at = this.#reserve(5 + content.length);
-    this.#buffer[at] = MEMORY;
+    this.#buffer[at] = OPERATION.memory;
     this.#buffer.writeUInt32LE(content.length, at + 1);
     this.#buffer.set(content, at + 5);
     this.#files++;
@@ -69,20 +62,20 @@ export class Batch {
   /** Starts one file's content that comes in pieces: `data` calls adding up to `size`, then `dataEnd`. */
   dataBegin(size: number): void {
     const at = this.#reserve(9);
-    this.#buffer[at] = DATA_BEGIN;
+    this.#buffer[at] = OPERATION.dataBegin;
     writeSize(this.#buffer, size, at + 1);
   }
 
   data(piece: Buffer): void {
     const at = this.#reserve(5 + piece.length);
-    this.#buffer[at] = DATA;
+    this.#buffer[at] = OPERATION.data;
     this.#buffer.writeUInt32LE(piece.length, at + 1);
     this.#buffer.set(piece, at + 5);
   }
 
   dataEnd(): void {
     const at = this.#reserve(1);
-    this.#buffer[at] = DATA_END;
+    this.#buffer[at] = OPERATION.dataEnd;
     this.#files++;
   }
 

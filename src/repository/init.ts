@@ -1,13 +1,17 @@
-import { constants, mkdirSync, rmSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { bytesOf } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
-import { isErrno, openPath, type Fd } from '../fd/fd.js';
+import { makeBelievedDirectory } from '../fd/believed-path.js';
+import type { Fd } from '../fd/fd.js';
+import { removeTree } from '../fd/remove-tree.js';
 import { files } from '../native.js';
 import { linkMeta, metaFile } from './meta-file.js';
-import { algorithmName, checkReadable, newMeta, printMeta, type ErofsVersion, type Meta } from './meta.js';
-import type { Algorithm } from './object-id.js';
-import { readMeta } from './repository.js';
+import { algorithmName, checkReadable, newMeta, printMeta, type Meta } from './meta.js';
+import type { ErofsVersion } from '../erofs/format/options.js';
+import { IMAGES, META, OBJECTS, STREAMS, VERIFIED } from './names.js';
+import type { Algorithm } from '../fsverity/object-id.js';
+import { readMeta } from './read-meta.js';
+import { dubiousOwnership, isOwnerBelieved } from './trust.js';
 import { firstObject, upgradeRepository } from './upgrade.js';
 
 /** That of the reference's command. */
@@ -24,39 +28,42 @@ export interface InitOptions {
   ensure?: boolean;
   /** Drop meta.json and all names of an existing repository and keep its objects. */
   resetMetadata?: boolean;
+  /** Make it also in a folder of somebody who is neither root nor the caller. */
+  trust?: boolean;
 }
 
 /**
  * Makes a repository: the directory (mode 0700, parents as needed) and meta.json, which appears complete or not at all.
- * @returns `existing` when there already was one like this; `upgraded` when `ensure` met one of the old kind, without meta.json
- * @throws BridgeError `REPOSITORY_EXISTS` when there is a different one, or objects of another algorithm, `REPOSITORY_BUSY` when
- *   metadata is to be reset while somebody uses it, `VERITY_UNSUPPORTED` when the file system cannot protect it; nothing was
- *   dropped then
+ * @returns `existing` when there already was one like this; `upgraded` when `ensure` met one of the old kind, without
+ *   meta.json
+ * @throws BridgeError `REPOSITORY_EXISTS` when there is a different one, or objects of another algorithm,
+ *   `REPOSITORY_BUSY` when metadata is to be reset while somebody uses it, `DUBIOUS_OWNERSHIP`, `VERITY_UNSUPPORTED`
+ *   when the file system cannot protect it; nothing was dropped then
+ * @example
+ * ```ts
+ * import { initRepository } from 'composefs-bridge';
+ *
+ * // Insecure: for file systems without fs-verity.
+ * console.log(initRepository('/srv/images', { insecure: true, ensure: true })); // created
+ * ```
  */
 export function initRepository(path: string, options: InitOptions = {}): 'created' | 'existing' | 'upgraded' {
   const meta = newMeta(options.algorithm ?? DEFAULT_ALGORITHM, options.erofsVersion ?? 1);
-  mkdirSync(dirname(resolve(path)), { recursive: true });
-  makeRoot(path);
-  using root = openPath(bytesOf(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  makeBelievedDirectory(bytesOf(dirname(path)), 0o777).close();
+  using root = makeBelievedDirectory(bytesOf(path), 0o700);
+  if (!isOwnerBelieved(root, options.trust === true)) throw dubiousOwnership(root, path);
   const existing = options.resetMetadata === true ? undefined : findMeta(root, path);
   if (existing !== undefined) {
     checkSame(path, existing, meta, options);
     return 'existing';
   }
   checkObjects(root, path, meta.algorithm);
-  if (options.ensure === true && options.resetMetadata !== true && upgradeRepository(root, path) !== undefined) return 'upgraded';
+  if (options.ensure === true && options.resetMetadata !== true && upgradeRepository(root, path) !== undefined)
+    return 'upgraded';
   using file = metaFile(root, path, meta, options.insecure !== true);
   if (options.resetMetadata === true) resetMetadata(root, path);
   linkMeta(root, path, file);
   return 'created';
-}
-
-function makeRoot(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error;
-  }
 }
 
 function findMeta(root: Fd, path: string): ReturnType<typeof readMeta> | undefined {
@@ -90,7 +97,8 @@ function checkObjects(root: Fd, path: string, wanted: Algorithm): void {
   if (found === undefined || found === wanted) return;
   throw new BridgeError(
     'REPOSITORY_EXISTS',
-    `${path} has objects with ${algorithmName(found)} digests, not ${algorithmName(wanted)}: give that algorithm, change it afterwards with "cfsbridge migrate", or remove ${path}/objects first`,
+    `${path} has objects with ${algorithmName(found)} digests, not ${algorithmName(wanted)}: give that algorithm ` +
+      `and migrate the repository afterwards, or remove ${path}/${OBJECTS} first`,
   );
 }
 
@@ -99,9 +107,8 @@ function describe(meta: Meta): string {
 }
 
 function resetMetadata(root: Fd, path: string): void {
-  if (!files.flock(root.number, 'exclusive')) throw new BridgeError('REPOSITORY_BUSY', `${path} is in use: end the programs that have it open and try again`);
+  if (!files.flock(root.number, 'exclusive'))
+    throw new BridgeError('REPOSITORY_BUSY', `${path} is in use: end the programs that have it open and try again`);
   // meta.json first: without it nobody opens what is half removed.
-  for (const name of ['meta.json', 'streams', 'images', 'verified']) {
-    rmSync(`/proc/self/fd/${root.number}/${name}`, { recursive: true, force: true });
-  }
+  for (const name of [META, STREAMS, IMAGES, VERIFIED]) removeTree(root, name);
 }

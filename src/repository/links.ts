@@ -1,13 +1,13 @@
 // Symlinks are the repository's names: a stream or image to its object, a ref to a stream or image.
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { bytesOf, showBytes, type ByteString } from '../bytes.js';
+import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
+import { NAME_LIMIT, PATH_LIMIT } from '../limits.js';
 import { files } from '../native.js';
-import { DIGEST_SIZE, objectPath, type Algorithm, type ObjectId } from './object-id.js';
+import { DIGEST_SIZE, type Algorithm, type ObjectId } from '../fsverity/object-id.js';
+import { pathOfObject, temporaryLinkName } from './names.js';
 
-const NAME_MAX = 255;
 const ATTEMPTS = 16;
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 
@@ -16,8 +16,13 @@ const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
  * @throws BridgeError `INVALID_NAME` for an empty name, `.`, `..`, a slash, NUL, or more than 255 bytes
  */
 export function checkName(name: ByteString): void {
-  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new BridgeError('INVALID_NAME', `"${showBytes(name)}" cannot be a name in a repository`);
-  if (name.length > NAME_MAX) throw new BridgeError('INVALID_NAME', `name of ${name.length} bytes, at most ${NAME_MAX} fit: "${showBytes(name.slice(0, 40))}…"`);
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name))
+    throw new BridgeError('INVALID_NAME', `"${showBytes(name)}" cannot be a name in a repository`);
+  if (name.length > NAME_LIMIT)
+    throw new BridgeError(
+      'INVALID_NAME',
+      `name of ${name.length} bytes, at most ${NAME_LIMIT} fit: "${showBytes(name.slice(0, 40))}…"`,
+    );
 }
 
 /** Checks a name whose parts become directories. @throws BridgeError `INVALID_NAME`, see `checkName` */
@@ -27,7 +32,7 @@ export function checkPath(path: ByteString): void {
 
 /** What a stream or image link points at, for links that are `depth` directories below the repository. */
 export function objectTarget(id: ObjectId, depth = 1): ByteString {
-  return `${'../'.repeat(depth)}objects/${objectPath(id)}`;
+  return '../'.repeat(depth) + pathOfObject(id);
 }
 
 /**
@@ -36,12 +41,16 @@ export function objectTarget(id: ObjectId, depth = 1): ByteString {
  */
 export function parseObjectTarget(target: ByteString, algorithm: Algorithm): ObjectId {
   const match = /(?:^|\/)([0-9a-f]{2})\/([0-9a-f]+)$/.exec(target);
-  const id = match === null ? '' : `${match[1]}${match[2]}`;
-  if (id.length !== 2 * DIGEST_SIZE[algorithm]) throw new FormatError('LINK_TARGET', `link to "${showBytes(target)}" does not name a ${algorithm} object`);
+  const id = match ? `${match[1]}${match[2]}` : '';
+  if (id.length !== 2 * DIGEST_SIZE[algorithm])
+    throw new FormatError('LINK_TARGET', `link to "${showBytes(target)}" does not name a ${algorithm} object`);
   return id;
 }
 
-/** The target of the symlink `path`, or undefined when there is no such name. @throws FormatError `NOT_A_LINK` when it is not a symlink */
+/**
+ * The target of the symlink `path`, or undefined when there is no such name.
+ * @throws FormatError `NOT_A_LINK` when it is not a symlink
+ */
 export function readLink(root: Fd, path: ByteString): ByteString | undefined {
   const { parent, name } = splitPath(path);
   try {
@@ -51,7 +60,9 @@ export function readLink(root: Fd, path: ByteString): ByteString | undefined {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     if (isErrno(error, 'EINVAL')) {
       const advice = entryType(root, path) === constants.S_IFDIR ? '' : '; move it away';
-      throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink as names in a repository are${advice}`, { cause: error });
+      throw new FormatError('NOT_A_LINK', `${showBytes(path)} is no symlink as names in a repository are${advice}`, {
+        cause: error,
+      });
     }
     throw error;
   }
@@ -109,13 +120,33 @@ export function entryType(root: Fd, path: ByteString): number {
   return files.fstatat(dir.number, name).mode & constants.S_IFMT;
 }
 
-/** All symlinks below a directory, as paths relative to it, sorted as bytes. */
+/**
+ * All symlinks below a directory, as paths relative to it, sorted as bytes.
+ * @throws BridgeError `NESTED_TOO_DEEP`: whoever may write there could have us walk, and go on, without end
+ */
 export function walkLinks(root: Fd, path: ByteString): ByteString[] {
-  return listDirectory(root, path).flatMap((name) => {
-    const inner = `${path}/${name}`;
-    if (entryType(root, inner) === constants.S_IFDIR) return walkLinks(root, inner).map((below) => `${name}/${below}`);
-    return [name];
-  });
+  const found: ByteString[] = [];
+  const left = [path];
+  for (let at = left.pop(); at !== undefined; at = left.pop()) {
+    if (at !== path && entryType(root, at) !== constants.S_IFDIR) {
+      found.push(at.slice(path.length + 1));
+      continue;
+    }
+    const inner = listDirectory(root, at).map((name) => `${at}/${name}`);
+    inner.forEach(checkDepth);
+    left.push(...inner.reverse());
+  }
+  return found;
+}
+
+/** @throws BridgeError `NESTED_TOO_DEEP` for a path that the system does not take in one piece */
+export function checkDepth(path: ByteString): void {
+  if (path.length <= PATH_LIMIT) return;
+  throw new BridgeError(
+    'NESTED_TOO_DEEP',
+    `${showBytes(path.slice(0, 60))}… is nested deeper than any ref: a path has at most ${PATH_LIMIT} bytes; ` +
+      'remove that folder',
+  );
 }
 
 /**
@@ -128,7 +159,11 @@ export function openDirectory(root: Fd, path: ByteString): Fd {
     return openBeneath(root, path, DIRECTORY);
   } catch (error) {
     if (!isErrno(error, 'ELOOP')) throw error;
-    throw new BridgeError('ELOOP', `${showBytes(path)} in the repository is a symlink or behind one; put the folder itself there, or mount it there`, { cause: error });
+    throw new BridgeError(
+      'ELOOP',
+      `${showBytes(path)} in the repository is a symlink or behind one; put the folder itself there, or mount it there`,
+      { cause: error },
+    );
   }
 }
 
@@ -138,7 +173,8 @@ export function makeDirectories(root: Fd, path: ByteString): Fd {
   try {
     for (const name of path === '' ? [] : path.split('/')) {
       try {
-        files.mkdirat(at.number, name, 0o777);
+        // Who else may write a folder could exchange what is in it: not even a umask may allow it.
+        files.mkdirat(at.number, name, 0o755);
       } catch (error) {
         if (!isErrno(error, 'EEXIST')) throw error;
       }
@@ -163,7 +199,7 @@ function splitPath(path: ByteString): { parent: ByteString; name: ByteString } {
 
 function makeTemporaryLink(root: Fd, target: ByteString): ByteString {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const name = bytesOf(`.symlink-${randomBytes(6).toString('hex')}`);
+    const name = temporaryLinkName();
     if (trySymlink(target, root, name)) return name;
   }
   throw new BridgeError('TEMPORARY_NAME', `no free temporary name in ${ATTEMPTS} attempts`);

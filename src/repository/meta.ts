@@ -1,9 +1,8 @@
 // meta.json: which hash a repository uses, which features a program must know, which EROFS versions images get.
 import * as z from 'zod';
 import { BridgeError, FormatError } from '../errors.js';
-import type { Algorithm } from './object-id.js';
-
-export type ErofsVersion = 0 | 1 | 2;
+import type { ErofsVersion } from '../erofs/format/options.js';
+import type { Algorithm } from '../fsverity/object-id.js';
 
 export interface Meta {
   version: number;
@@ -12,9 +11,6 @@ export interface Meta {
   /** As the file says it; `undefined` when it says nothing. See `erofsVersions`. */
   erofsFormats: { default: ErofsVersion; extra: ErofsVersion[] } | undefined;
 }
-
-/** Largest meta.json that is read, in bytes. */
-export const META_LIMIT = 1 << 20;
 
 const NEWEST_VERSION = 1;
 const V1_EROFS = 'v1_erofs';
@@ -38,7 +34,11 @@ export function parseMeta(text: string): Meta {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new FormatError('META_INVALID', 'no JSON; when the file is moved away, the next command makes one that fits the objects', { cause });
+    throw new FormatError(
+      'META_INVALID',
+      'no JSON; when the file is moved away, the next command makes one that fits the objects',
+      { cause },
+    );
   }
   const parsed = schema.safeParse(json);
   if (!parsed.success) throw new FormatError('META_INVALID', z.prettifyError(parsed.error), { cause: parsed.error });
@@ -46,7 +46,11 @@ export function parseMeta(text: string): Meta {
   return {
     version,
     algorithm: parseAlgorithm(algorithm),
-    features: { compatible: features.compatible, readOnlyCompatible: features['read-only-compatible'], incompatible: features.incompatible },
+    features: {
+      compatible: features.compatible,
+      readOnlyCompatible: features['read-only-compatible'],
+      incompatible: features.incompatible,
+    },
     erofsFormats: erofs_formats,
   };
 }
@@ -59,7 +63,9 @@ export function printMeta(meta: Meta): string {
     version: meta.version,
     algorithm: algorithmName(meta.algorithm),
     features: { compatible, 'read-only-compatible': readOnlyCompatible, incompatible },
-    ...(formats && { erofs_formats: { default: formats.default, ...(formats.extra.length > 0 && { extra: formats.extra }) } }),
+    ...(formats && {
+      erofs_formats: { default: formats.default, ...(formats.extra.length > 0 && { extra: formats.extra }) },
+    }),
   };
   return `${JSON.stringify(json, undefined, 2)}\n`;
 }
@@ -84,15 +90,29 @@ export function erofsVersions(meta: Meta): readonly ErofsVersion[] {
 
 /** @throws BridgeError `REPOSITORY_INCOMPATIBLE` when this program is too old to read the repository */
 export function checkReadable(meta: Meta): void {
-  if (meta.version > NEWEST_VERSION) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository format ${meta.version} is newer than ${NEWEST_VERSION}; use a later version of this program`);
+  if (meta.version > NEWEST_VERSION)
+    throw new BridgeError(
+      'REPOSITORY_INCOMPATIBLE',
+      `repository format ${meta.version} is newer than ${NEWEST_VERSION}; use a later version of this program`,
+    );
   const { incompatible } = meta.features;
-  if (incompatible.length > 0) throw new BridgeError('REPOSITORY_INCOMPATIBLE', `repository requires features that are not known: ${incompatible.join(', ')}; use a later version of this program`);
+  if (incompatible.length > 0)
+    throw new BridgeError(
+      'REPOSITORY_INCOMPATIBLE',
+      `repository requires features that are not known: ${incompatible.join(', ')}; use a later version of ` +
+        'this program',
+    );
 }
 
 /** @throws BridgeError `REPOSITORY_READ_ONLY` when only a newer program may write to the repository */
 export function checkWritable(meta: Meta): void {
   const unknown = meta.features.readOnlyCompatible.filter((flag) => !KNOWN_READ_ONLY_COMPATIBLE.includes(flag));
-  if (unknown.length > 0) throw new BridgeError('REPOSITORY_READ_ONLY', `repository has features that are not known, so it can only be read: ${unknown.join(', ')}; change it with a later version of this program`);
+  if (unknown.length > 0)
+    throw new BridgeError(
+      'REPOSITORY_READ_ONLY',
+      `repository has features that are not known, so it can only be read: ${unknown.join(', ')}; change it with ` +
+        'a later version of this program',
+    );
 }
 
 /** The name of an algorithm with its block size of 2^12 bytes: `fsverity-sha512-12`. */
@@ -106,6 +126,11 @@ export function algorithmName(algorithm: Algorithm): string {
  */
 export function parseAlgorithm(name: string): Algorithm {
   const match = /^fsverity-(sha256|sha512)-12$/.exec(name);
-  if (match === null) throw new FormatError('META_ALGORITHM', `algorithm "${name}" is not supported, only fsverity-sha256-12 and fsverity-sha512-12; a newer version may know it`);
+  if (!match)
+    throw new FormatError(
+      'META_ALGORITHM',
+      `algorithm "${name}" is not supported, only fsverity-sha256-12 and fsverity-sha512-12; a newer version ` +
+        'may know it',
+    );
   return match[1] as Algorithm;
 }

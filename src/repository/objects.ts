@@ -1,55 +1,65 @@
 import { constants } from 'node:fs';
+import type { NativeErrorCode, SystemErrorCode } from '../error-codes.js';
 import { BridgeError, NotFoundError, type Place } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
-import { files, loadNative } from '../native.js';
-import { Batch } from './batch.js';
-import { DIGEST_SIZE, KERNEL_ALGORITHM, objectPath, type Algorithm, type ObjectId } from './object-id.js';
+import { rootAndSelf } from '../fd/peer.js';
+import { OUTCOME, RESULT_AT } from '../layouts.js';
+import { files, loadNative, type FdNumber } from '../native.js';
+import type { Batch } from './batch.js';
+import { DIGEST_SIZE, KERNEL_ALGORITHM, objectPath, type Algorithm, type ObjectId } from '../fsverity/object-id.js';
+import { pathOfObject } from './names.js';
+import { takingOf, type TakePolicy, type Taking } from './take-policy.js';
 
-/** How file content may get into the repository. */
-export interface TakePolicy {
-  /** false: digests are computed and nothing is written */
-  store: boolean;
-  reflink: boolean;
-  /** share the source's inode where reflinks do not work */
-  hardlink: boolean;
-  copy: boolean;
-  /** fs-verity may be enabled on a hardlinked source, which makes it immutable for its owner */
-  sealSource: boolean;
-  /** nobody who can write to the sources wants to deceive us; otherwise content is only hashed where nobody else can change it */
-  trusted: boolean;
-}
-
-export type Outcome = 'hashed' | 'reflinked' | 'hardlinked' | 'copied' | 'present';
-const OUTCOMES: readonly Outcome[] = ['hashed', 'reflinked', 'hardlinked', 'copied', 'present'];
-const SMALL = 5;
+type Outcome = 'hashed' | 'reflinked' | 'hardlinked' | 'copied' | 'present';
+/** By their numbers, in which order they are there. */
+const OUTCOMES = Object.keys(OUTCOME) as (keyof typeof OUTCOME)[];
 
 /** What became of one file: an object, or its content where that is short enough to stay inline. */
 export type FileResult = StoredFile | { outcome: 'small'; content: Buffer };
 
-interface StoredFile {
+/** A file that is an object now. */
+export interface StoredFile {
   outcome: Outcome;
   id: ObjectId;
+  /** copied because of its owner, mode or capabilities, where it would have been hardlinked otherwise */
+  unshareable: boolean;
 }
 
 interface NativeIngest {
   submit(ops: Buffer): Promise<Buffer>;
   digest(): Buffer;
   abort(): void;
+  endSilence(limit: number, message: string): void;
+  withdrawWrong(): Promise<void>;
 }
 
 interface NativeStore {
   put(bytes: Uint8Array): Promise<Buffer>;
   firstMissing(digests: Buffer): Promise<number>;
-  ingest(policy: TakePolicy): NativeIngest;
+  ingest(policy: Taking): NativeIngest;
   distrust(digest: Buffer): void;
+  refusals(): [hardlink: boolean, major: number, minor: number, code: string][];
   handle(): object;
+  land(staging: FdNumber): Promise<void>;
   close(): void;
 }
 
-const { NativeStore } = loadNative<{ NativeStore: new (dir: number, algorithm: number, verityRequired: boolean) => NativeStore }>();
+const { openStore } = loadNative<{
+  openStore: (
+    dir: FdNumber,
+    algorithm: number,
+    verityRequired: boolean,
+    believed: readonly number[],
+    staging?: FdNumber,
+  ) => NativeStore;
+}>();
 
-/** For content that has no file. */
-const COPY: TakePolicy = { store: true, reflink: false, hardlink: false, copy: true, sealSource: false, trusted: true };
+export interface ObjectStoreOptions {
+  /** Whose files may be objects; default: root and the caller. */
+  believed?: readonly number[];
+  /** A folder that new objects go into instead, until `land` is called with it on a store without one. */
+  staging?: Fd;
+}
 
 /** The `objects/` folder of a repository: content by fs-verity digest. */
 export class ObjectStore implements Disposable {
@@ -57,6 +67,7 @@ export class ObjectStore implements Disposable {
   readonly #verityRequired: boolean;
 
   /**
+   * @internal
    * @param dir the open `objects/` folder; owned by this object from here on
    * @param verityRequired objects without a matching fs-verity digest are refused
    */
@@ -64,8 +75,9 @@ export class ObjectStore implements Disposable {
     readonly dir: Fd,
     readonly algorithm: Algorithm,
     verityRequired: boolean,
+    { believed = rootAndSelf(), staging }: ObjectStoreOptions = {},
   ) {
-    this.#native = new NativeStore(dir.number, KERNEL_ALGORITHM[algorithm], verityRequired);
+    this.#native = openStore(dir.number, KERNEL_ALGORITHM[algorithm], verityRequired, believed, staging?.number);
     this.#verityRequired = verityRequired;
   }
 
@@ -83,50 +95,23 @@ export class ObjectStore implements Disposable {
   }
 
   /**
-   * The same for content that comes in pieces. Each is used before the next is asked for.
-   * @param length of all pieces together, in bytes
-   * @throws BridgeError like `put`; what `pieces` throws
-   */
-  async putPieces(length: number, pieces: Iterable<Buffer>): Promise<ObjectId> {
-    const ingest = this.ingest(COPY);
-    const batch = new Batch();
-    let latest: Promise<FileResult[]> | undefined;
-    const submit = (): Promise<FileResult[]> => {
-      latest = ingest.submit(batch);
-      latest.catch(() => undefined);
-      return latest;
-    };
-    try {
-      batch.dataBegin(length);
-      let before: Promise<unknown> = Promise.resolve();
-      for (const piece of pieces) {
-        batch.data(piece);
-        // The pool stores one piece while the next is made.
-        const submitted = submit();
-        await before;
-        before = submitted;
-      }
-      await before;
-      batch.dataEnd();
-      const [result] = await submit();
-      return (result as StoredFile).id;
-    } catch (error) {
-      ingest.abort();
-      await latest?.catch(() => undefined);
-      throw error;
-    }
-  }
-
-  /**
    * Opens an object read-only.
+   * @param dir another descriptor of this folder, to open it through
    * @throws NotFoundError; BridgeError `VERITY_MISMATCH` where fs-verity is required and the file's digest is another
    */
-  open(id: ObjectId): Fd {
+  open(id: ObjectId, dir = this.dir): Fd {
     let fd: Fd;
     try {
-      fd = openBeneath(this.dir, objectPath(id), constants.O_RDONLY | constants.O_NONBLOCK);
+      fd = openBeneath(dir, objectPath(id), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) throw new NotFoundError(`object ${id} is missing; pull the image again`, { cause: error });
+      if (isErrno(error, 'ENOENT'))
+        throw new NotFoundError(`object ${id} is missing; pull the image again`, { cause: error });
+      if (isErrno(error, 'ELOOP'))
+        throw new BridgeError(
+          'OBJECT_SYMLINK',
+          `${pathOfObject(id)} is a symlink or behind one, which could lead anywhere; fsck names it`,
+          { cause: error },
+        );
       throw error;
     }
     if (this.#verityRequired && files.measureVerity(fd.number)?.toString('hex') !== id) {
@@ -136,18 +121,25 @@ export class ObjectStore implements Disposable {
     return fd;
   }
 
+  /** Which ways of sharing did not work from which file system, in words: `reflink from 8:1: EOPNOTSUPP`. */
+  refusals(): string[] {
+    return this.#native
+      .refusals()
+      .map(([hardlink, major, minor, code]) => `${hardlink ? 'hardlink' : 'reflink'} from ${major}:${minor}: ${code}`);
+  }
+
   has(id: ObjectId): boolean {
     try {
-      files.fstatat(this.dir.number, objectPath(id));
-      return true;
+      return (files.statBeneath(this.dir.number, objectPath(id)).mode & constants.S_IFMT) === constants.S_IFREG;
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) return false;
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return false;
       throw error;
     }
   }
 
   /**
-   * Looks for many objects at once.
+   * Looks for many objects at once. One that others than those who are believed can change, or that gives rights to
+   * whoever executes it, is not there.
    * @param digests raw, one after the other
    * @returns the first that is not there
    */
@@ -162,19 +154,36 @@ export class ObjectStore implements Disposable {
   }
 
   /**
-   * Says that an object was found damaged: the next one that is stored under this id replaces it, also where the kernel still vouches
-   * for its digest, which it does without reading the content.
+   * Says that an object was found damaged: the next one that is stored under this id replaces it, also where the kernel
+   * still vouches for its digest, which it does without reading the content.
    */
   distrust(id: ObjectId): void {
     this.#native.distrust(Buffer.from(id, 'hex'));
   }
 
-  /** Starts taking over one layer's content. */
-  ingest(policy: TakePolicy): LayerIngest {
-    return new LayerIngest(this.#native.ingest(policy), DIGEST_SIZE[this.algorithm]);
+  /**
+   * Moves the objects of a staging folder to where they belong; a right one that is there already stays.
+   * @throws BridgeError with the errno's name as `code`
+   */
+  async land(staging: Fd): Promise<void> {
+    try {
+      await this.#native.land(staging.number);
+    } catch (error) {
+      throw storeError(error, {});
+    }
   }
 
-  /** What the addon's other functions know this store by. Valid as long as the store is. */
+  /**
+   * @internal
+   * Starts taking over one layer's content.
+   * @param from.trusted nobody who can write to the files wants to deceive us; otherwise content is only hashed where
+   *   nobody else can change it
+   */
+  ingest(policy: TakePolicy, { trusted }: { trusted: boolean } = { trusted: true }): LayerIngest {
+    return new LayerIngest(this.#native.ingest(takingOf(policy, trusted)), DIGEST_SIZE[this.algorithm]);
+  }
+
+  /** @internal What the addon's other functions know this store by. Valid as long as the store is. */
   nativeHandle(): object {
     return this.#native.handle();
   }
@@ -186,7 +195,7 @@ export class ObjectStore implements Disposable {
   }
 }
 
-/** One layer's way into the object store; see `native/ingest.h`. */
+/** One layer's way into the object store; see `native/ingest/ingest.h`. */
 export class LayerIngest {
   readonly #native: NativeIngest;
   readonly #digestSize: number;
@@ -197,7 +206,8 @@ export class LayerIngest {
   }
 
   /**
-   * Hashes and stores a batch, which can be filled anew at once. Batches are processed in the order of these calls, several at a time.
+   * Hashes and stores a batch, which can be filled anew at once. Batches are processed in the order of these calls,
+   * several at a time.
    * @returns one result per file of the batch, in order
    * @throws BridgeError; after the first failure every later batch fails, too. `file` on the error is the index of the
    *   file in its batch, or undefined.
@@ -210,12 +220,19 @@ export class LayerIngest {
       throw storeError(error, {});
     }
     const results: FileResult[] = [];
-    for (let at = 0; at < packed.length; at += 66) {
-      const outcome = packed[at] as number;
-      if (outcome === SMALL) {
-        results.push({ outcome: 'small', content: packed.subarray(at + 2, at + 2 + (packed[at + 1] as number)) });
+    for (let at = 0; at < packed.length; at += RESULT_AT.end) {
+      const content = at + RESULT_AT.content;
+      const outcome = OUTCOMES[packed[at + RESULT_AT.outcome] as number] as keyof typeof OUTCOME;
+      if (outcome === 'small') {
+        const length = packed[at + RESULT_AT.length] as number;
+        results.push({ outcome, content: packed.subarray(content, content + length) });
       } else {
-        results.push({ outcome: OUTCOMES[outcome] as Outcome, id: packed.toString('hex', at + 2, at + 2 + this.#digestSize) });
+        const unshareable = outcome === 'unshareable';
+        results.push({
+          outcome: unshareable ? 'copied' : outcome,
+          unshareable,
+          id: packed.toString('hex', content, content + this.#digestSize),
+        });
       }
     }
     return results;
@@ -230,13 +247,36 @@ export class LayerIngest {
   abort(): void {
     this.#native.abort();
   }
+
+  /**
+   * Makes all batches fail when a call on a source has not returned for `limit` milliseconds. What is in that call is
+   * left alone, and its descriptors stay open. To be called several times in so long.
+   */
+  endSilence(limit: number): void {
+    this.#native.endSilence(limit, `nothing came for ${limit / 1000} s of a file that the peer passed`);
+  }
+
+  /**
+   * Takes those hardlinked objects away that are not right any more, as somebody wrote to the files they share their
+   * inodes with. To be called after a failure or with the wrong digest, when no batch is under way. What cannot be
+   * removed is for fsck to find.
+   */
+  async withdrawWrong(): Promise<void> {
+    await this.#native.withdrawWrong().catch(() => undefined);
+  }
 }
 
 /** A failure of the native store; `file` is the index of the file within its batch. */
 export class StoreFailure extends BridgeError {
+  declare readonly code: NativeErrorCode | SystemErrorCode;
   readonly file: number | undefined;
 
-  constructor(code: string, message: string, file: number | undefined, options: ErrorOptions & { place?: Place }) {
+  constructor(
+    code: NativeErrorCode | SystemErrorCode,
+    message: string,
+    file: number | undefined,
+    options: ErrorOptions & { place?: Place },
+  ) {
     super(code, message, options);
     this.file = file;
   }
@@ -245,5 +285,8 @@ export class StoreFailure extends BridgeError {
 function storeError(error: unknown, place: Place): unknown {
   if (!(error instanceof Error) || !('code' in error)) return error;
   const file = 'file' in error ? (error.file as number) : undefined;
-  return new StoreFailure(error.code as string, error.message, file, { cause: error, place });
+  return new StoreFailure(error.code as NativeErrorCode | SystemErrorCode, error.message, file, {
+    cause: error,
+    place,
+  });
 }

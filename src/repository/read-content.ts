@@ -1,16 +1,14 @@
 import { FormatError } from '../errors.js';
 import { verityDigest } from '../fsverity/digest.js';
+import { CONFIG_FILE_LIMIT } from '../limits.js';
 import type { Regular } from '../tree/tree.js';
 import type { ObjectStore } from './objects.js';
-import { readSmallFile } from './read-file.js';
-
-/** Files that are read whole are configuration; none is longer than this, in bytes. */
-export const CONTENT_LIMIT = 64 << 20;
+import { readSmallFile } from '../fd/read-file.js';
 
 /**
  * The content of a file of a tree whose objects are in a repository.
- * @throws NotFoundError for a missing object; FormatError `FILE_TOO_LARGE`, `OBJECT_DAMAGED`, `CONTENT_UNKNOWN` for a tree
- *   that does not say which object it is
+ * @throws NotFoundError for a missing object; FormatError `FILE_TOO_LARGE`, `OBJECT_DAMAGED`, `CONTENT_UNKNOWN` for a
+ *   tree that does not say which object it is
  */
 export function readContent(objects: ObjectStore, { content }: Regular): Buffer {
   switch (content.kind) {
@@ -22,8 +20,9 @@ export function readContent(objects: ObjectStore, { content }: Regular): Buffer 
       throw new FormatError('CONTENT_UNKNOWN', 'a file has to be read whose object is not known');
     case 'object': {
       using file = objects.open(content.id);
-      const bytes = readSmallFile(file, CONTENT_LIMIT);
-      if (verityDigest(bytes, objects.algorithm).toString('hex') !== content.id) throw new FormatError('OBJECT_DAMAGED', `object ${content.id} is damaged; run fsck --repair`);
+      const bytes = readSmallFile(file, CONFIG_FILE_LIMIT);
+      if (verityDigest(bytes, objects.algorithm).toString('hex') !== content.id)
+        throw new FormatError('OBJECT_DAMAGED', `object ${content.id} is damaged`);
       return bytes;
     }
   }

@@ -1,24 +1,10 @@
+import type { RpcProtocolErrorCode } from '../error-codes.js';
 import { BridgeError, FormatError, type Place } from '../errors.js';
-
-export type RpcProtocolErrorCode =
-  /** The bytes are not one JSON object after the other. */
-  | 'FRAMING_ERROR'
-  /** Other bytes, or the end of data, where descriptors were due. */
-  | 'MISMATCHED_COUNT'
-  /** The member `fds` is not a count this end accepts. */
-  | 'INVALID_FD_COUNT'
-  /** More descriptors arrived than any message may have. */
-  | 'TOO_MANY_FDS'
-  | 'MESSAGE_TOO_LARGE'
-  /** A JSON object that is no message of the protocol, or an answer to nothing. */
-  | 'INVALID_MESSAGE'
-  /** The data ended inside a message. */
-  | 'UNEXPECTED_END'
-  /** An answer that does not have the members or descriptors its method promises. */
-  | 'INVALID_RESULT';
 
 /** The peer broke the protocol; `place.offset` counts the bytes received on the connection. */
 export class RpcProtocolError extends FormatError {
+  declare readonly code: RpcProtocolErrorCode;
+
   constructor(code: RpcProtocolErrorCode, message: string, options: ErrorOptions & { place?: Place } = {}) {
     super(code, message, options);
   }
@@ -32,6 +18,7 @@ export const SERVER_ERROR = -32000;
 
 /** The peer answered a request with an error; `rpcCode` is its number (METHOD_NOT_FOUND, …). */
 export class RemoteError extends BridgeError {
+  declare readonly code: 'REMOTE_ERROR';
   readonly rpcCode: number;
   readonly data: unknown;
 
@@ -44,6 +31,7 @@ export class RemoteError extends BridgeError {
 
 /** Thrown by a method's handler to answer with this error number; any other error answers SERVER_ERROR. */
 export class MethodError extends BridgeError {
+  declare readonly code: 'METHOD_ERROR';
   readonly rpcCode: number;
   readonly data: unknown;
 

@@ -1,4 +1,5 @@
-import type { LayerToSend } from './layer-fds.js';
+import type { Platform } from '../spec/platform.js';
+import type { LayerToSend } from './lend.js';
 
 /** An image that is served: its documents, and its layers from the base up. */
 export interface ServedImage {
@@ -11,7 +12,8 @@ export interface ServedImage {
 export interface ServedImages {
   list(): Promise<{ id: string; names: string[]; digest: string }[]>;
   /** @throws NotFoundError */
-  image(reference: string): Promise<ServedImage>;
+  /** @param platform what to take of a manifest list; the server's own when left out */
+  image(reference: string, platform: Platform | undefined): Promise<ServedImage>;
   /**
    * Finds a layer.
    * @param parentId what the client takes for the layer below; undefined when it does not say

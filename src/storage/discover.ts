@@ -1,19 +1,13 @@
-import { homedir } from 'node:os';
 import { join, normalize } from 'node:path';
+import { debug } from '../debug.js';
 import { BridgeError, FormatError } from '../errors.js';
-import { readStorageConfig, type Surroundings } from './config.js';
+import { ownSurroundings, type Surroundings } from './containers-config.js';
+import { readStorageConfig } from './config.js';
 import type { StoreChoice } from './reference.js';
 import type { Driver } from './root.js';
 import type { StoreOptions } from './store.js';
 
 const ROOT_GRAPHROOT = '/var/lib/containers/storage';
-
-/** The process's own surroundings. Inside `podman unshare` the user still is the one who called it. */
-export function ownSurroundings(env: NodeJS.ProcessEnv = process.env): Surroundings {
-  const outside = Number(env['_CONTAINERS_ROOTLESS_UID']);
-  const inNamespace = Boolean(env['_CONTAINERS_USERNS_CONFIGURED']) && Number.isInteger(outside);
-  return { env, uid: inNamespace ? outside : (process.getuid?.() ?? 0), home: env['HOME'] || homedir() };
-}
 
 /**
  * Where podman, run by the same user in the same environment, has its store. `CONTAINERS_STORAGE_ROOT`, which
@@ -21,20 +15,43 @@ export function ownSurroundings(env: NodeJS.ProcessEnv = process.env): Surroundi
  * Source: containers/storage types/options.go.
  * @param choice the store an image reference names; with a graph root in it no configuration is read
  * @throws FormatError `BAD_CONFIG`; NotFoundError; BridgeError `UNKNOWN_DRIVER`
+ * @example
+ * ```ts
+ * import { discoverStore, parseImageReference } from 'composefs-bridge';
+ *
+ * const { store } = parseImageReference('containers-storage:[overlay@/srv/storage+/run/storage]debian:12');
+ * console.log(discoverStore(store).graphroot); // …/srv/storage
+ * ```
  */
 export function discoverStore(choice?: StoreChoice, surroundings: Surroundings = ownSurroundings()): StoreOptions {
   if (choice?.graphroot !== undefined) {
-    return { graphroot: choice.graphroot, driver: checkDriver(choice.driver), additionalStores: storesIn(choice.options) };
+    debug(() => `store: ${choice.graphroot}, which the image's name says; no storage.conf is read`);
+    return {
+      graphroot: choice.graphroot,
+      driver: checkDriver(choice.driver),
+      additionalStores: storesIn(choice.options),
+    };
   }
   const { env } = surroundings;
   const config = readStorageConfig(surroundings);
   const options = choice?.options.length ? choice.options : env['STORAGE_OPTS']?.split(',');
-  return {
+  const found = {
     graphroot: env['CONTAINERS_STORAGE_ROOT'] || graphroot(surroundings, config.graphroot, config.rootlessStoragePath),
     driver: checkDriver(choice?.driver || env['STORAGE_DRIVER'] || config.driver),
     imagestore: config.imagestore || undefined,
     additionalStores: options ? storesIn(options) : config.additionalImageStores,
   };
+  const why = env['CONTAINERS_STORAGE_ROOT']
+    ? 'CONTAINERS_STORAGE_ROOT says'
+    : config.graphroot || config.rootlessStoragePath
+      ? `is from storage.conf, for user ${surroundings.uid}`
+      : `is the default of user ${surroundings.uid}`;
+  debug(
+    () =>
+      `store: ${found.graphroot}, which ${why}; driver ${found.driver ?? 'to be seen'}; other stores: ` +
+      `${[found.imagestore, ...found.additionalStores].filter(Boolean).join(', ') || 'none'}`,
+  );
+  return found;
 }
 
 function graphroot(surroundings: Surroundings, configured?: string, rootlessPath?: string): string {
@@ -48,7 +65,10 @@ function graphroot(surroundings: Surroundings, configured?: string, rootlessPath
 
 function expand(path: string, { env, uid, home }: Surroundings): string {
   const known: NodeJS.ProcessEnv = { ...env, HOME: home, UID: String(uid) };
-  const expanded = path.replace(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, plain?: string) => known[braced ?? plain ?? ''] ?? '');
+  const expanded = path.replace(
+    /\$(?:\{(\w+)\}|(\w+))/g,
+    (_, braced?: string, plain?: string) => known[braced ?? plain ?? ''] ?? '',
+  );
   if (!expanded.startsWith('/')) throw new FormatError('BAD_CONFIG', `storage.conf: "${path}" is not an absolute path`);
   return normalize(expanded);
 }

@@ -7,8 +7,6 @@ import { cleanName } from './tar-split.js';
 
 /** Key of the layer's big data with the table of contents of a zstd:chunked layer. */
 export const CHUNKED_MANIFEST_KEY = 'zstd-chunked-manifest';
-/** Tables of contents grow with the number of files, about 200 bytes each. */
-export const CHUNKED_MANIFEST_LIMIT = 256 << 20;
 
 const tableSchema = z.object({
   entries: z.array(z.object({ type: z.string(), name: z.string(), digest: z.string().nullish() })),
@@ -28,7 +26,9 @@ export function flatNames(table: Buffer, layer: string): ReadonlyMap<ByteString,
     if (type !== 'reg' || !digest) continue;
     const clean = cleanName(bytesOf(name));
     if (!digestSchema.safeParse(digest).success) {
-      throw new FormatError('BAD_DIGEST', `"${digest}" is not a sha256 digest`, { place: { layer, entry: showBytes(clean) } });
+      throw new FormatError('BAD_DIGEST', `"${digest}" is not a sha256 digest`, {
+        place: { layer, entry: showBytes(clean) },
+      });
     }
     const hex = digest.slice('sha256:'.length);
     paths.set(clean, `${hex.slice(0, 2)}/${hex.slice(2)}`);

@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
-import { DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
+import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
+import { SIGNATURES_LIMIT, STATEMENT_LIMIT, STORE_CONFIG_LIMIT, STORE_MANIFEST_LIMIT } from '../limits.js';
 import { parseJson } from './read-file.js';
 import { digestSchema, type ImageRecord } from './records.js';
 import type { StoreRoot } from './root.js';
 
-/** Registries refuse manifests above 4 MiB; configs are as small in practice, but nobody limits them. */
-const MANIFEST_LIMIT = 4 << 20;
-const CONFIG_LIMIT = 32 << 20;
-
 const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+const ALGORITHMS = ['sha256', 'sha384', 'sha512'];
 const LISTS = ['application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json'];
 /** Keys of big data that hold a manifest of the image, or the list it was pulled through. */
 const MANIFEST_KEY = 'manifest';
@@ -21,12 +19,27 @@ const descriptorSchema = z.object({
   size: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
 });
 const manifestSchema = z.object({
-  mediaType: z.string().optional(),
+  mediaType: z.string().nullish(),
   config: descriptorSchema,
 });
+const word = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? '');
+const platformSchema = z.object({ os: word, architecture: word, variant: word });
 const listSchema = z.object({
-  mediaType: z.string().optional(),
-  manifests: z.array(z.object({ digest: z.string(), platform: z.object({ os: z.string(), architecture: z.string() }).nullish() })),
+  mediaType: z.string().nullish(),
+  manifests: z
+    .array(z.object({ digest: z.string(), platform: platformSchema.nullish() }))
+    .nullish()
+    .transform((manifests) => manifests ?? []),
+});
+
+const sizesSchema = z.array(z.number().int().min(1).max(STATEMENT_LIMIT)).max(SIGNATURES_LIMIT).nullish();
+/** What containers/image keeps about signatures: the lengths of those that lie in one file. */
+const metadataSchema = z.object({
+  'signature-sizes': sizesSchema,
+  'signatures-sizes': z.record(z.string(), sizesSchema).nullish(),
 });
 
 /** What a manifest or list says of a blob. */
@@ -46,6 +59,8 @@ interface Manifest {
 }
 
 export type ManifestList = z.output<typeof listSchema>;
+/** An entry of a list. */
+export type Instance = ManifestList['manifests'][number];
 
 /** An image of a store: its names and the exact bytes of its manifest and config. */
 export class StoredImage {
@@ -56,28 +71,38 @@ export class StoredImage {
   readonly #root: StoreRoot;
   readonly #record: ImageRecord;
   readonly #wanted: string | undefined;
-  #manifest: Manifest | undefined;
+  readonly #problem: FormatError | undefined;
+  #found: Manifest | ManifestList | undefined;
 
-  /** @param wanted digest of the manifest that was asked for, when the image has several */
-  constructor(root: StoreRoot, record: ImageRecord, wanted?: string) {
+  /**
+   * @internal
+   * @param special `wanted`: digest of the manifest that was asked for, when the image has several; `problem`: why it
+   *   cannot be used
+   */
+  constructor(root: StoreRoot, record: ImageRecord, special: { wanted?: string; problem?: FormatError } = {}) {
     this.id = record.id;
     this.names = record.names ?? [];
     this.topLayer = record.layer || undefined;
     this.#root = root;
     this.#record = record;
-    this.#wanted = wanted;
+    this.#wanted = special.wanted;
+    this.#problem = special.problem;
   }
 
   /** The same image, with the manifest of this digest rather than the one the store puts first. */
   withManifest(digest: string): StoredImage {
-    return new StoredImage(this.#root, this.#record, digest);
+    return new StoredImage(this.#root, this.#record, { wanted: digest });
   }
 
   /** Digests that name this image: of its manifests, and of the lists it was pulled through. */
   get manifestDigests(): readonly string[] {
     const prefix = `${MANIFEST_KEY}-`;
-    const keyed = (this.#record['big-data-names'] ?? []).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
-    return this.#record.digest ? [this.#record.digest, ...keyed] : keyed;
+    const keyed = (this.#record['big-data-names'] ?? [])
+      .filter((key) => key.startsWith(prefix))
+      .map((key) => key.slice(prefix.length));
+    // The digest of a list that grew is only here.
+    const plain = this.#record['big-data-digests']?.[MANIFEST_KEY];
+    return [...new Set([this.#record.digest, plain, ...keyed])].filter((digest): digest is string => Boolean(digest));
   }
 
   /**
@@ -106,15 +131,66 @@ export class StoredImage {
   /** The exact bytes of the config, checked against the manifest. @throws NotFoundError, DigestMismatchError */
   config(): Buffer {
     const { digest } = this.configDescriptor;
-    const bytes = this.#root.imageData(this.id, digest, CONFIG_LIMIT);
+    const bytes = this.#root.imageData(this.id, digest, STORE_CONFIG_LIMIT);
     if (!bytes) throw new NotFoundError(`image ${this.id} has no config ${digest} in the store`);
     checkDigest(`config of image ${this.id}`, digest, bytes);
     return bytes;
   }
 
+  /**
+   * The signatures kept with the image, as they are.
+   * @param instance digest of the manifest, where it is one of a list that the image was pulled through
+   * @throws FormatError `BAD_JSON`, `SIGNATURE`
+   */
+  signatures(instance?: string): Buffer[] {
+    const what = `metadata of image ${this.id}`;
+    const text = this.#record.metadata;
+    if (!text) return [];
+    const metadata = parseJson(Buffer.from(text), metadataSchema, what);
+    const sizes =
+      instance === undefined ? metadata['signature-sizes'] : ownValue(metadata['signatures-sizes'] ?? {}, instance);
+    if (!sizes?.length) return [];
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    const key = instance === undefined ? 'signatures' : `signature-${instance.slice(instance.indexOf(':') + 1)}`;
+    const bytes = this.#root.imageData(this.id, key, total);
+    if (bytes?.length !== total)
+      throw new FormatError(
+        'SIGNATURE',
+        `the signatures of image ${this.id} have ${bytes?.length ?? 'no'} bytes, its metadata says ${total}`,
+      );
+    let at = 0;
+    return sizes.map((size) => bytes.subarray(at, (at += size)));
+  }
+
+  /**
+   * What the store keeps beside the image under a digest: its config, and whatever else was stored with it.
+   * @throws NotFoundError, DigestMismatchError
+   */
+  data(digest: string): Buffer {
+    const bytes = this.#root.imageData(this.id, digest, STORE_CONFIG_LIMIT);
+    if (!bytes) throw new NotFoundError(`image ${this.id} has no blob ${digest} in the store`);
+    checkDigest(`blob of image ${this.id}`, digest, bytes);
+    return bytes;
+  }
+
+  /**
+   * What the manifest list names that this record stands for, as `podman manifest create` and `podman build --manifest`
+   * make them; undefined for an image.
+   */
+  instances(): readonly Instance[] | undefined {
+    try {
+      const found = this.#document();
+      return 'manifests' in found ? found.manifests : undefined;
+    } catch (error) {
+      // What is wrong with it is said to whoever reads it.
+      if (error instanceof BridgeError) return undefined;
+      throw error;
+    }
+  }
+
   /** The multi-platform list with this digest, if it is one the image was pulled through. */
   list(digest: string): ManifestList | undefined {
-    const bytes = this.#root.imageData(this.id, `${MANIFEST_KEY}-${digest}`, MANIFEST_LIMIT);
+    const bytes = this.#root.imageData(this.id, `${MANIFEST_KEY}-${digest}`, STORE_MANIFEST_LIMIT);
     if (!bytes) return undefined;
     checkDigest(`manifest list of image ${this.id}`, digest, bytes);
     const result = listSchema.safeParse(parseJson(bytes, z.unknown(), 'manifest list'));
@@ -122,45 +198,76 @@ export class StoredImage {
   }
 
   #read(): Manifest {
-    return (this.#manifest ??= this.#find());
+    const found = this.#document();
+    if ('manifests' in found)
+      throw new FormatError(
+        'UNSUPPORTED_MANIFEST',
+        `${this.id} is a manifest list and no image; name one of its images`,
+      );
+    return found;
   }
 
-  #find(): Manifest {
+  #document(): Manifest | ManifestList {
+    if (this.#problem !== undefined) throw this.#problem;
+    return (this.#found ??= this.#find());
+  }
+
+  #find(): Manifest | ManifestList {
     for (const digest of [this.#wanted, this.#record.digest]) {
       if (!digest) continue;
-      const bytes = this.#root.imageData(this.id, `${MANIFEST_KEY}-${digest}`, MANIFEST_LIMIT);
+      const bytes = this.#root.imageData(this.id, `${MANIFEST_KEY}-${digest}`, STORE_MANIFEST_LIMIT);
       if (!bytes) continue;
       checkDigest(`manifest of image ${this.id}`, digest, bytes);
       if (!isList(bytes)) return readManifest(bytes, this.id);
     }
-    const bytes = this.#root.imageData(this.id, MANIFEST_KEY, MANIFEST_LIMIT);
+    const bytes = this.#root.imageData(this.id, MANIFEST_KEY, STORE_MANIFEST_LIMIT);
     if (!bytes) throw new NotFoundError(`image ${this.id} has no manifest in the store`);
+    // podman makes lists empty and fills them later: the record keeps the digest of the empty one.
+    if (isList(bytes)) return parseJson(bytes, listSchema, `manifest list ${this.id}`);
     if (this.#record.digest) checkDigest(`manifest of image ${this.id}`, this.#record.digest, bytes);
     return readManifest(bytes, this.id);
   }
 }
 
+function ownValue<T>(values: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(values, key) ? values[key] : undefined;
+}
+
 function readManifest(bytes: Buffer, image: string): Manifest {
-  const head = parseJson(bytes, z.object({ schemaVersion: z.number().optional(), config: z.unknown().optional() }), `manifest of image ${image}`);
+  const head = parseJson(
+    bytes,
+    z.object({ schemaVersion: z.number().optional(), config: z.unknown().optional() }),
+    `manifest of image ${image}`,
+  );
   if (head.schemaVersion !== 2 || head.config === undefined) {
-    throw new FormatError('UNSUPPORTED_MANIFEST', `image ${image} has a manifest without a config, as before 2016; pull or build it again`);
+    throw new FormatError(
+      'UNSUPPORTED_MANIFEST',
+      `image ${image} has a manifest without a config, as before 2016; pull or build it again`,
+    );
   }
   const { mediaType, config } = parseJson(bytes, manifestSchema, `manifest of image ${image}`);
   // OCI makes mediaType optional, Docker does not.
   const guessed = config.mediaType.startsWith('application/vnd.docker.') ? DOCKER_MANIFEST : OCI_MANIFEST;
-  return { bytes, digest: sha256(bytes), mediaType: mediaType ?? guessed, config };
+  return { bytes, digest: digestOf(bytes), mediaType: mediaType || guessed, config };
 }
 
 function isList(bytes: Buffer): boolean {
-  const { mediaType, manifests } = parseJson(bytes, z.object({ mediaType: z.string().optional(), manifests: z.unknown().optional() }), 'manifest');
-  return mediaType !== undefined ? LISTS.includes(mediaType) : Array.isArray(manifests);
+  const { mediaType, manifests } = parseJson(
+    bytes,
+    z.object({ mediaType: z.string().nullish(), manifests: z.unknown().optional() }),
+    'manifest',
+  );
+  return mediaType ? LISTS.includes(mediaType) : Array.isArray(manifests);
 }
 
 function checkDigest(what: string, expected: string, bytes: Buffer): void {
-  const actual = sha256(bytes);
+  const algorithm = expected.slice(0, Math.max(expected.indexOf(':'), 0));
+  if (!ALGORITHMS.includes(algorithm))
+    throw new FormatError('BAD_DIGEST', `${what}: "${expected}" is no digest of ${ALGORITHMS.join(', ')}`);
+  const actual = digestOf(bytes, algorithm);
   if (actual !== expected) throw new DigestMismatchError(what, expected, actual);
 }
 
-function sha256(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+function digestOf(bytes: Buffer, algorithm = 'sha256'): string {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
 }

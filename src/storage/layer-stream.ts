@@ -3,7 +3,11 @@ import { once } from 'node:events';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { FormatError } from '../errors.js';
 import type { Fd } from '../fd/fd.js';
-import type { Chunk, LayerStream } from '../layer/stream.js';
+import { openContent } from '../layer/content.js';
+import { closeChunk, type Chunk, type LayerStream, type NamedChunk } from '../layer/stream.js';
+import type { ForeignOwner } from './foreign-store.js';
+import type { StoreFolder } from './read-file.js';
+import { StoreLock } from './lock.js';
 import type { TarSplitParser } from './tar-split.js';
 
 const TEXT_BLOCK = 128 << 10;
@@ -11,9 +15,12 @@ const BATCH = 256;
 
 /**
  * A stored layer as its byte-exact tar: tar-split data gives everything but the content, which is
- * named below the layer's directory.
+ * named below the layer's directory. In a store of a stranger the files are opened here, where it is seen whether the
+ * stranger could.
  */
 export class TarSplitStream implements LayerStream {
+  readonly directory: Fd;
+  readonly #owner: ForeignOwner | undefined;
   readonly #layer: string;
   readonly #recipe: Fd;
   readonly #parser: TarSplitParser;
@@ -23,16 +30,36 @@ export class TarSplitStream implements LayerStream {
   #gunzip: Gunzip | undefined;
 
   /**
+   * @internal
    * @param recipe the open tar-split file, compressed; owned by the stream
-   * @param directory what the chunks' names are below; owned by the stream
+   * @param tree what the chunks' names are below; its directory is owned by the stream
    * @param held what else keeps the content in place, such as a lock; released with the stream
    */
-  constructor(layer: string, recipe: Fd, parser: TarSplitParser, readonly directory: Fd, held: readonly Disposable[], signal?: AbortSignal) {
+  constructor(
+    layer: string,
+    recipe: Fd,
+    parser: TarSplitParser,
+    { dir, owner }: StoreFolder,
+    held: readonly Disposable[],
+    signal?: AbortSignal,
+  ) {
+    this.directory = dir;
+    this.#owner = owner;
     this.#layer = layer;
     this.#recipe = recipe;
     this.#parser = parser;
     this.#held = held;
     this.#signal = signal;
+  }
+
+  /** Whether a writer of the store waits for a lock that this stream holds. */
+  get awaited(): boolean {
+    return this.#held.some((held) => held instanceof StoreLock && held.awaited);
+  }
+
+  /** Whether it opens files itself, since not everything in the store may be given away. */
+  get opensFiles(): boolean {
+    return this.#owner !== undefined;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly Chunk[]> {
@@ -47,8 +74,8 @@ export class TarSplitStream implements LayerStream {
     source.on('error', (error) => gunzip.destroy(error));
     source.pipe(gunzip);
     try {
-      for await (const text of gunzip as AsyncIterable<Buffer>) yield* batches(this.#parser.push(text));
-      yield* batches(this.#parser.finish());
+      for await (const text of gunzip as AsyncIterable<Buffer>) yield* batches(this.#parser.push(text), this.#owner);
+      yield* batches(this.#parser.finish(), this.#owner);
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw isZlibError(error) ? this.#damaged(error) : error;
@@ -81,8 +108,29 @@ export class TarSplitStream implements LayerStream {
   }
 }
 
-function* batches(chunks: Chunk[]): Generator<readonly Chunk[]> {
-  for (let start = 0; start < chunks.length; start += BATCH) yield chunks.slice(start, start + BATCH);
+async function* batches(chunks: Chunk[], owner: ForeignOwner | undefined): AsyncGenerator<readonly Chunk[]> {
+  for (let start = 0; start < chunks.length; start += BATCH) {
+    const batch = chunks.slice(start, start + BATCH);
+    yield owner === undefined ? batch : await openAll(batch, owner);
+  }
+}
+
+/** A name that is opened later may lead to another file: what was checked is what is handed out. */
+async function openAll(chunks: readonly Chunk[], owner: ForeignOwner): Promise<Chunk[]> {
+  const opened: Chunk[] = [];
+  try {
+    for (const chunk of chunks) opened.push(chunk.kind === 'named' ? await openFor(owner, chunk) : chunk);
+    return opened;
+  } catch (error) {
+    opened.forEach(closeChunk);
+    throw error;
+  }
+}
+
+async function openFor(owner: ForeignOwner, chunk: NamedChunk): Promise<Chunk> {
+  using fd = await openContent(chunk);
+  owner.checkFile(chunk.dir, chunk.name, fd);
+  return { kind: 'fd', fd: fd.move(), size: chunk.size };
 }
 
 function isZlibError(error: unknown): error is Error {

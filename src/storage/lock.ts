@@ -1,9 +1,14 @@
-import { constants, readSync } from 'node:fs';
+import type { Abortable } from '../abortable.js';
+import { readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { showBytes, type ByteString } from '../bytes.js';
+import { debug } from '../debug.js';
 import { BridgeError } from '../errors.js';
-import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
+import type { Fd } from '../fd/fd.js';
+import { linesOf } from '../fd/read-whole.js';
+import { KERNEL_LINE_LIMIT } from '../limits.js';
 import { files } from '../native.js';
+import { openFile } from './read-file.js';
 
 /** How long to wait for another process to finish its change of the store, in milliseconds. */
 const DEFAULT_TIMEOUT = 60_000;
@@ -12,8 +17,7 @@ const LONGEST_PAUSE = 50;
 const LAST_WRITE_SIZE = 64;
 
 /** How long a caller is willing to wait for a lock. */
-export interface LockWait {
-  signal?: AbortSignal | undefined;
+export interface LockWait extends Abortable {
   /** milliseconds; one minute when left out */
   timeout?: number | undefined;
 }
@@ -40,6 +44,19 @@ export class StoreLock implements Disposable {
     return length === 0 ? undefined : token.toString('hex', 0, length);
   }
 
+  /** Whether another process waits for the exclusive lock: proc_locks(5) lists it with an arrow. */
+  get awaited(): boolean {
+    if (!this.#fd) return false;
+    const { dev, ino } = this.#fd.stat();
+    const [major, minor] = [(dev >> 8n) & 0xfffn, (dev & 0xffn) | ((dev >> 12n) & 0xfff00n)].map((number) =>
+      number.toString(16).padStart(2, '0'),
+    );
+    const file = ` ${major}:${minor}:${ino} `;
+    for (const line of linesOf('/proc/locks', KERNEL_LINE_LIMIT))
+      if (line.includes('->') && line.includes(' WRITE ') && line.includes(file)) return true;
+    return false;
+  }
+
   /** Closing the last descriptor of the open file releases the lock. */
   [Symbol.dispose](): void {
     this.#fd?.close();
@@ -53,19 +70,19 @@ export class StoreLock implements Disposable {
  */
 export async function lockShared(dir: Fd, name: ByteString, wait: LockWait = {}): Promise<StoreLock> {
   wait.signal?.throwIfAborted();
-  let fd: Fd;
-  try {
-    fd = openBeneath(dir, name, constants.O_RDONLY);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return new StoreLock(undefined);
-    throw error;
-  }
+  // Nothing that is read from it is shown to anybody.
+  const fd = openFile({ dir, owner: undefined }, name);
+  if (fd === undefined) return new StoreLock(undefined);
   try {
     const deadline = performance.now() + (wait.timeout ?? DEFAULT_TIMEOUT);
     for (let pause = FIRST_PAUSE; !files.ofdLock(fd.number, 'shared'); pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       if (performance.now() >= deadline) {
-        throw new BridgeError('STORE_BUSY', `another process keeps ${showBytes(name)} locked; try again when it is done`);
+        throw new BridgeError(
+          'STORE_BUSY',
+          `another process keeps ${showBytes(name)} locked; try again when it is done`,
+        );
       }
+      if (pause === FIRST_PAUSE) debug(() => `lock: ${showBytes(name)} of the store is held by a writer; waiting`);
       await sleep(pause, undefined, wait.signal ? { signal: wait.signal } : {});
     }
     return new StoreLock(fd);

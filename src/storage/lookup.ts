@@ -1,54 +1,118 @@
-import { NotFoundError } from '../errors.js';
-import type { StoredImage } from './image.js';
+import { BridgeError, NoImageError, NotFoundError } from '../errors.js';
+import { isSaid, platformRank, showPlatform, type Platform } from '../spec/platform.js';
+import type { Instance, StoredImage } from './image.js';
 import { repositoryOf, type ImageReference } from './reference.js';
-
-/** Node's names for processors, where the OCI image specification uses Go's. */
-const GO_ARCHITECTURE: Record<string, string> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le', mipsel: 'mipsle' };
 
 /**
  * Finds the image a reference means: exact ID, exact name, the beginning of one ID, name by Docker's rules, then the
  * short forms `localhost/NAME` and the end of exactly one name, as podman and cfsctl offer them.
  * Source: containers/storage `store.Image`, containers/image `resolveImage`.
  * @param images of all roots, the primary's first, without repeated IDs
- * @throws NotFoundError, also when several images fit
+ * @param platform of the image to take where a manifest list is named
+ * @throws NotFoundError, also when several images fit; BridgeError `PLATFORM`
  */
-export function findImage(images: readonly StoredImage[], reference: ImageReference): StoredImage {
+export function findImage(images: readonly StoredImage[], reference: ImageReference, platform: Platform): StoredImage {
+  const found = findNamed(images, reference, platform);
+  const instances = found.instances();
+  return instances === undefined ? found : instanceFor(images, reference.text, instances, platform);
+}
+
+function findNamed(images: readonly StoredImage[], reference: ImageReference, platform: Platform): StoredImage {
   const { text, digest } = reference;
-  if (digest !== undefined) return byDigest(images, reference, digest);
+  if (digest !== undefined) return byDigest(images, reference, digest, platform);
   const found =
     byExactId(images, reference) ??
     withName(images, text) ??
     byIdPrefix(images, reference) ??
     (text.includes('@') ? undefined : byName(images, reference));
-  if (!found) throw new NotFoundError(`no image "${text}" in the store`);
+  if (!found) throw new NoImageError(`no image "${text}" in the store`);
   return found;
 }
 
-/** The instance for this machine when several images came through the same list. */
-function byDigest(images: readonly StoredImage[], reference: ImageReference, digest: string): StoredImage {
-  const fitting = images.filter((image) => image.manifestDigests.includes(digest) && hasRepository(image, reference.repository));
-  const first = fitting.length > 1 ? (ofThisPlatform(fitting, digest) ?? fitting[0]) : fitting[0];
+/** The instance for the platform when several images came through the same list. */
+function byDigest(
+  images: readonly StoredImage[],
+  reference: ImageReference,
+  digest: string,
+  platform: Platform,
+): StoredImage {
+  const fitting = images.filter(
+    (image) => image.manifestDigests.includes(digest) && hasRepository(image, reference.repository),
+  );
+  const first = fitting.length > 1 ? (ofPlatform(fitting, digest, platform) ?? fitting[0]) : fitting[0];
   if (first) return first.withManifest(digest);
   const id = digest.slice('sha256:'.length);
   const image = reference.repository === undefined ? images.find((candidate) => candidate.id === id) : undefined;
-  if (!image) throw new NotFoundError(`no image "${reference.text}" in the store`);
+  if (!image) throw new NoImageError(`no image "${reference.text}" in the store`);
   return image;
 }
 
-function ofThisPlatform(images: readonly StoredImage[], digest: string): StoredImage | undefined {
-  const architecture = GO_ARCHITECTURE[process.arch] ?? process.arch;
-  const instances = images[0]!.list(digest)?.manifests.filter(
-    ({ platform }) => platform?.os === 'linux' && platform.architecture === architecture,
-  );
-  return instances && images.find((image) => instances.some((instance) => image.manifestDigests.includes(instance.digest)));
+function ofPlatform(images: readonly StoredImage[], digest: string, platform: Platform): StoredImage | undefined {
+  const instances = ranked(images[0]!.list(digest)?.manifests ?? [], platform);
+  return firstOf(images, instances);
 }
 
-function byExactId(images: readonly StoredImage[], { idPrefix, repository, text }: ImageReference): StoredImage | undefined {
+/** The image that a list of the store means, as `podman build --manifest` makes them. */
+function instanceFor(
+  images: readonly StoredImage[],
+  name: string,
+  listed: readonly Instance[],
+  platform: Platform,
+): StoredImage {
+  const fitting = ranked(listed, platform);
+  const [best] = fitting;
+  if (best === undefined) {
+    const others = listed.map((instance) =>
+      instance.platform && isSaid(instance.platform) ? showPlatform(instance.platform) : instance.digest,
+    );
+    throw new BridgeError(
+      'PLATFORM',
+      `the manifest list "${name}" has no image for ${showPlatform(platform)}, ` +
+        `${others.length > 0 ? `only for ${others.join(', ')}` : 'it is empty'}`,
+    );
+  }
+  const image = firstOf(images, fitting);
+  if (image === undefined)
+    throw new NotFoundError(
+      `the manifest list "${name}" has the image ${best.digest} for ${showPlatform(platform)}, which is not in ` +
+        'the store',
+    );
+  return image;
+}
+
+/** Those that suit, the best first. One of which nothing is said may suit where no other does. */
+function ranked(listed: readonly Instance[], wanted: Platform): Instance[] {
+  const fitting = listed.flatMap((instance) => {
+    const platform = instance.platform ?? { os: '', architecture: '' };
+    const rank = platformRank(platform, wanted);
+    return rank === undefined ? [] : [{ instance, rank, said: isSaid(platform) }];
+  });
+  const said = fitting.filter((candidate) => candidate.said);
+  return (said.length > 0 ? said : fitting).sort((a, b) => a.rank - b.rank).map(({ instance }) => instance);
+}
+
+function firstOf(images: readonly StoredImage[], instances: readonly Instance[]): StoredImage | undefined {
+  for (const { digest } of instances) {
+    const image = images.find(
+      (candidate) => candidate.manifestDigests.includes(digest) && candidate.instances() === undefined,
+    );
+    if (image !== undefined) return image.withManifest(digest);
+  }
+  return undefined;
+}
+
+function byExactId(
+  images: readonly StoredImage[],
+  { idPrefix, repository, text }: ImageReference,
+): StoredImage | undefined {
   const image = images.find(({ id }) => id === idPrefix);
   return image && belongs(image, text, repository) ? image : undefined;
 }
 
-function byIdPrefix(images: readonly StoredImage[], { idPrefix, repository, text }: ImageReference): StoredImage | undefined {
+function byIdPrefix(
+  images: readonly StoredImage[],
+  { idPrefix, repository, text }: ImageReference,
+): StoredImage | undefined {
   if (idPrefix === undefined) return undefined;
   const fitting = images.filter(({ id }) => id.startsWith(idPrefix));
   return fitting.length === 1 && belongs(fitting[0]!, text, repository) ? fitting[0] : undefined;

@@ -1,10 +1,11 @@
-import { constants, existsSync, readFileSync, realpathSync } from 'node:fs';
-import { bytesOf, type ByteString } from '../bytes.js';
+import { constants, existsSync, realpathSync } from 'node:fs';
+import { bytesOf, showBytes, type ByteString } from '../bytes.js';
+import { debug } from '../debug.js';
 import { Fd, isErrno, openDirectoryPath, openIn, type OpenDir } from '../fd/fd.js';
-import { files } from '../native.js';
+import { linesOf } from '../fd/read-whole.js';
+import { KERNEL_LINE_LIMIT } from '../limits.js';
+import { AT_FDCWD, files } from '../native.js';
 import type { StoreOptions } from './store.js';
-
-const AT_FDCWD = -100;
 
 /** One line of /proc/self/mountinfo. */
 interface Mount {
@@ -49,15 +50,36 @@ export class MountClone implements Disposable {
   static between(first: ByteString, second: ByteString): MountClone | undefined {
     const mounts = readMounts();
     const [a, b] = [locate(first, mounts), locate(second, mounts)];
-    if (!a || !b || a.mount === b.mount || a.device !== b.device || a.dev !== b.dev) return undefined;
+    if (!a || !b || a.mount === b.mount || a.device !== b.device || a.dev !== b.dev) {
+      const why =
+        !a || !b
+          ? 'a mount cannot be told'
+          : a.mount === b.mount
+            ? 'one mount shows both'
+            : `file systems ${a.device} and ${b.device} differ`;
+      debug(() => `mounts: ${showBytes(first)} and ${showBytes(second)}: no clone, ${why}`);
+      return undefined;
+    }
     const base = commonParent(a.inside, b.inside);
     const candidates = mounts.filter(({ device, root }) => device === a.device && isBelow(base, root));
     for (const mount of candidates) {
       using clone = cloneTree(join(mount.point, below(base, mount.root)));
       if (!clone) continue;
       const shown = [a, b].every((located) => shows(clone, base, located));
-      if (shown) return new MountClone(clone.move(), base, [a, b]);
+      if (shown) {
+        debug(
+          () =>
+            `mounts: ${showBytes(first)} and ${showBytes(second)}: through a clone of ${showBytes(mount.point)}, ` +
+            'so that hardlinks work',
+        );
+        return new MountClone(clone.move(), base, [a, b]);
+      }
     }
+    debug(
+      () =>
+        `mounts: ${showBytes(first)} and ${showBytes(second)} are of one file system and not of one mount: no ` +
+        'mount that shows both can be cloned',
+    );
     return undefined;
   }
 
@@ -72,7 +94,10 @@ export class MountClone implements Disposable {
     return MountClone.between(bytesOf(trees), bytesOf(repository));
   }
 
-  /** Opens a directory at or below one of the two, inside the clone; others, and what is not the same there, as they are. */
+  /**
+   * Opens a directory at or below one of the two, inside the clone; others, and what is not the same there, as they
+   * are.
+   */
   readonly openDir: OpenDir = (path) => {
     using direct = openDirectoryPath(path);
     const real = realpath(path);
@@ -83,8 +108,12 @@ export class MountClone implements Disposable {
   };
 
   /** Directories opened through the clone stay usable. */
-  [Symbol.dispose](): void {
+  close(): void {
     this.#clone.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 
@@ -94,7 +123,13 @@ function locate(path: ByteString, mounts: readonly Mount[]): (Located & { mount:
   const mount = mounts.find((candidate) => candidate.id === id);
   const real = realpath(path);
   if (!mount || !isBelow(real, mount.point)) return undefined;
-  return { path: real, inside: join(mount.root, below(real, mount.point)), device: mount.device, mount: id, dev: dir.stat().dev };
+  return {
+    path: real,
+    inside: join(mount.root, below(real, mount.point)),
+    device: mount.device,
+    mount: id,
+    dev: dir.stat().dev,
+  };
 }
 
 function shows(clone: Fd, base: ByteString, { path, inside }: Located): boolean {
@@ -124,11 +159,13 @@ function cloneTree(path: ByteString): Fd | undefined {
 
 /** Fields: id, parent, device, root, mount point; spaces and the like are written as octal escapes. */
 function readMounts(): Mount[] {
-  const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
-  const unescape = (field: string): string => field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
-  return lines.flatMap((line) => {
+  const unescape = (field: string): string =>
+    field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
+  return [...linesOf('/proc/self/mountinfo', KERNEL_LINE_LIMIT)].flatMap((line) => {
     const [id, , device, root, point] = line.split(' ');
-    return id && device && root && point ? [{ id: BigInt(id), device, root: unescape(root), point: unescape(point) }] : [];
+    return id && device && root && point
+      ? [{ id: BigInt(id), device, root: unescape(root), point: unescape(point) }]
+      : [];
   });
 }
 

@@ -3,18 +3,25 @@ import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
 import type * as z from 'zod';
+import type { ForeignOwner } from './foreign-store.js';
 
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
+
+/** A folder of a store, and whose files below it are read only as far as they could. */
+export interface StoreFolder {
+  dir: Fd;
+  owner: ForeignOwner | undefined;
+}
 
 /**
  * Reads a small file of the store whole.
  * @param limit most bytes it may have
  * @returns undefined when it does not exist
- * @throws FormatError `FILE_TOO_LARGE`, `NOT_A_FILE`; BridgeError `NO_PERMISSION`
+ * @throws FormatError `FILE_TOO_LARGE`, `NOT_A_FILE`; BridgeError `NO_PERMISSION`, `FOREIGN_FILE`
  */
-export function readSmallFile(dir: Fd, path: ByteString, limit: number): Buffer | undefined {
-  using fd = openFile(dir, path);
+export function readStoreFile(folder: StoreFolder, path: ByteString, limit: number): Buffer | undefined {
+  using fd = openFile(folder, path);
   if (!fd) return undefined;
   const { size } = fd.stat();
   if (size > limit) throw new FormatError('FILE_TOO_LARGE', `${showBytes(path)} has ${size} bytes, more than ${limit}`);
@@ -29,20 +36,17 @@ export function readSmallFile(dir: Fd, path: ByteString, limit: number): Buffer 
 }
 
 /**
- * Opens a regular file below `dir` for reading, without symlinks; undefined when it does not exist.
- * @throws FormatError `NOT_A_FILE`; BridgeError `NO_PERMISSION`
+ * Opens a regular file below a folder for reading, without symlinks; undefined when it does not exist.
+ * @throws FormatError `NOT_A_FILE`; BridgeError `NO_PERMISSION`, `FOREIGN_FILE`
  */
-export function openFile(dir: Fd, path: ByteString): Fd | undefined {
+export function openFile({ dir, owner }: StoreFolder, path: ByteString): Fd | undefined {
   // Without O_NONBLOCK a planted fifo would block the process.
   using fd = openIfThere(dir, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   if (!fd) return undefined;
-  if ((fd.stat().mode & S_IFMT) !== S_IFREG) throw new FormatError('NOT_A_FILE', `${showBytes(path)} is not a regular file`);
+  if ((fd.stat().mode & S_IFMT) !== S_IFREG)
+    throw new FormatError('NOT_A_FILE', `${showBytes(path)} is not a regular file`);
+  owner?.checkFile(dir, path, fd);
   return fd.move();
-}
-
-/** Opens a directory below `dir`, without symlinks; undefined when it does not exist. @throws BridgeError `NO_PERMISSION` */
-export function openDirectoryIn(dir: Fd, path: ByteString): Fd | undefined {
-  return openIfThere(dir, path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
 function openIfThere(dir: Fd, path: ByteString, flags: number): Fd | undefined {
@@ -50,6 +54,12 @@ function openIfThere(dir: Fd, path: ByteString, flags: number): Fd | undefined {
     return openBeneath(dir, path, flags);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'EAGAIN'))
+      throw new BridgeError(
+        'LEASED',
+        `another process keeps a lease on ${showBytes(path)}; try again when it is done`,
+        { cause: error },
+      );
     throw isErrno(error, 'EACCES') ? noPermission(path, error) : error;
   }
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { FormatError } from '../errors.js';
 
 /** What containers-storage keeps in layers.json and images.json, reduced to what a reader needs. */
 
@@ -12,9 +13,9 @@ export const layerRecordSchema = z.object({
   parent: id.or(z.literal('')).nullish(),
   /** digest of the uncompressed tar; absent for layers identified by their table of contents */
   'diff-digest': digestSchema.or(z.literal('')).nullish(),
-  /** length of the uncompressed tar, -1 when unknown */
   /** digest of the table of contents that a lazily pulled layer is trusted by */
   'toc-digest': z.string().nullish(),
+  /** length of the uncompressed tar, -1 when unknown */
   'diff-size': z.number().int().min(-1).nullish(),
   'big-data-names': names,
   flags: z.record(z.string(), z.unknown()).nullish(),
@@ -27,11 +28,58 @@ export const imageRecordSchema = z.object({
   names,
   /** the top layer; artifacts have none */
   layer: id.or(z.literal('')).nullish(),
+  /** JSON of the program that made the image */
+  metadata: z.string().nullish(),
   'big-data-names': names,
+  'big-data-digests': z.record(z.string(), z.string()).nullish(),
 });
 
 export type LayerRecord = z.output<typeof layerRecordSchema>;
 export type ImageRecord = z.output<typeof imageRecordSchema>;
+
+/** A record that is not what it should be. It is named when it is asked for; what else is in the store works. */
+export class OddRecord {
+  constructor(
+    readonly id: string,
+    readonly names: readonly string[],
+    readonly problem: FormatError,
+  ) {}
+}
+
+/** As much of an odd record as it takes to find it. */
+const oddSchema = z.object({
+  id: z
+    .unknown()
+    .optional()
+    .transform((id): string | undefined => (typeof id === 'string' ? id : JSON.stringify(id))),
+  names: z.array(z.string()).nullish().catch(undefined),
+});
+
+/**
+ * Reads the records of an index.
+ * @param file its name, for messages
+ */
+export function parseRecords<T extends z.ZodType>(
+  values: readonly unknown[],
+  schema: T,
+  file: string,
+): (z.output<T> | OddRecord)[] {
+  return values.flatMap((value): (z.output<T> | OddRecord)[] => {
+    const result = schema.safeParse(value);
+    if (result.success) return [result.data];
+    const odd = oddSchema.safeParse(value);
+    // Without id and name nobody can ask for it.
+    if (!odd.success || (odd.data.id === undefined && !odd.data.names?.length)) return [];
+    const { id = '', names: itsNames } = odd.data;
+    const issue = result.error.issues[0];
+    const problem = new FormatError(
+      'BAD_JSON',
+      `${file}: the record of ${JSON.stringify(id)} is odd: ${issue?.path.join('.')}: ${issue?.message}`,
+      { cause: result.error },
+    );
+    return [new OddRecord(id, itsNames ?? [], problem)];
+  });
+}
 
 /** A layer whose writing or removal was not finished; podman deletes it when it next gets the chance. */
 export function isIncomplete(record: LayerRecord): boolean {
@@ -43,5 +91,7 @@ export function isIncomplete(record: LayerRecord): boolean {
  * Source: containers/storage, `makeBigDataBaseName`.
  */
 export function bigDataFile(key: string): string {
-  return /^[a-z0-9.]+$/.test(key) && key !== '.' && key !== '..' ? key : `=${Buffer.from(key, 'utf8').toString('base64')}`;
+  return /^[a-z0-9.]+$/.test(key) && key !== '.' && key !== '..'
+    ? key
+    : `=${Buffer.from(key, 'utf8').toString('base64')}`;
 }

@@ -27,7 +27,8 @@ const HEX = /^[0-9a-f]+$/;
 const ID_LENGTH = 64;
 const SHORTEST_ID_PREFIX = 3;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
-const DOMAIN = /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d+)?$/;
+const DOMAIN =
+  /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d+)?$/;
 const COMPONENT = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 
@@ -35,6 +36,13 @@ const TAG = /^\w[\w.-]{0,127}$/;
  * Takes an image reference apart by the rules of containers/image's `containers-storage` transport
  * (storage_transport.go); the transport's prefix may be left out.
  * @throws FormatError `BAD_REFERENCE`
+ * @example
+ * ```ts
+ * import { parseImageReference } from 'composefs-bridge';
+ *
+ * const { repository, tag } = parseImageReference('containers-storage:debian:12');
+ * console.log(repository, tag); // docker.io/library/debian 12
+ * ```
  */
 export function parseImageReference(input: string): ImageReference {
   let text = input.startsWith(TRANSPORT) ? input.slice(TRANSPORT.length) : input;
@@ -49,14 +57,14 @@ export function parseImageReference(input: string): ImageReference {
   if (text === '') throw bad(input, 'no image is named');
   if (DIGEST.test(text)) return { ...reference, digest: text };
 
-  const parts = text.split('@');
-  const name = parts.shift()!;
+  const [name = '', ...parts] = text.split('@');
   for (const part of parts) {
     if (DIGEST.test(part)) reference.digest = part;
     else if (HEX.test(part) && part.length >= SHORTEST_ID_PREFIX && part.length <= ID_LENGTH) reference.idPrefix = part;
     else throw bad(input, `"${part}" is neither a digest nor an image ID`);
   }
-  if (parts.length === 0 && HEX.test(name) && name.length >= SHORTEST_ID_PREFIX && name.length <= ID_LENGTH) reference.idPrefix = name;
+  if (parts.length === 0 && HEX.test(name) && name.length >= SHORTEST_ID_PREFIX && name.length <= ID_LENGTH)
+    reference.idPrefix = name;
   if (name !== '' && !(HEX.test(name) && name.length === ID_LENGTH)) {
     Object.assign(reference, parseName(name, input));
     if (reference.tag === undefined && parts.length === 0) reference.tag = 'latest';
@@ -68,7 +76,7 @@ export function parseImageReference(input: string): ImageReference {
  * Docker's rules for names: `busybox` is `docker.io/library/busybox`, what looks like a host is one.
  * @returns the repository and the tag if one is written
  */
-export function parseName(name: string, input = name): { repository: string; tag?: string } {
+function parseName(name: string, input = name): { repository: string; tag?: string } {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
   const hasHost = slash > 0 && (/[.:]/.test(first) || first === 'localhost');
@@ -79,7 +87,8 @@ export function parseName(name: string, input = name): { repository: string; tag
   const tag = colon > path.lastIndexOf('/') ? path.slice(colon + 1) : undefined;
   if (tag !== undefined) path = path.slice(0, colon);
   if (domain === 'docker.io' && !path.includes('/')) path = `library/${path}`;
-  if (!DOMAIN.test(domain) || !path.split('/').every((part) => COMPONENT.test(part))) throw bad(input, 'it is not a name of an image');
+  if (!DOMAIN.test(domain) || !path.split('/').every((part) => COMPONENT.test(part)))
+    throw bad(input, 'it is not a name of an image');
   if (tag !== undefined && !TAG.test(tag)) throw bad(input, `"${tag}" cannot be a tag`);
   return tag === undefined ? { repository: `${domain}/${path}` } : { repository: `${domain}/${path}`, tag };
 }
@@ -93,12 +102,19 @@ export function repositoryOf(storedName: string): string {
 
 function parseStoreChoice(text: string, input: string): StoreChoice {
   const colon = text.indexOf(':');
-  const options = colon < 0 ? [] : text.slice(colon + 1).split(',').filter((option) => option !== '');
+  const options =
+    colon < 0
+      ? []
+      : text
+          .slice(colon + 1)
+          .split(',')
+          .filter((option) => option !== '');
   const place = colon < 0 ? text : text.slice(0, colon);
   const at = place.indexOf('@');
   const [graphroot = '', runroot] = place.slice(at + 1).split('+', 2);
   for (const path of [graphroot, runroot]) {
-    if (path !== undefined && path !== '' && !path.startsWith('/')) throw bad(input, `"${path}" is not an absolute path`);
+    if (path !== undefined && path !== '' && !path.startsWith('/'))
+      throw bad(input, `"${path}" is not an absolute path`);
   }
   return {
     options,

@@ -1,7 +1,9 @@
 import * as z from 'zod';
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
-import { FormatError } from '../errors.js';
+import { BridgeError, FormatError } from '../errors.js';
 import type { Chunk } from '../layer/stream.js';
+import { SegmentHeader } from './tar-split-header.js';
+import { TAR_SPLIT_LINE_LIMIT } from '../limits.js';
 import { loadNative } from '../native.js';
 
 /**
@@ -16,15 +18,18 @@ import { loadNative } from '../native.js';
  */
 export type ContentOf = (name: ByteString, size: number) => Chunk;
 
+/**
+ * Is shown the bytes of each segment that is more than the header of one file, `from` to `to`, and where they are in
+ * the tar; valid during the call only.
+ */
+export type OnSegment = (bytes: Buffer, from: number, to: number, offset: number) => void;
+
 interface NativeBase64 {
   /** @returns bytes written to `into` from `at` on, or -1 when the text is not base64 */
   decodeBase64(text: Buffer, start: number, end: number, into: Buffer, at: number): number;
 }
 
 const { decodeBase64 } = loadNative<NativeBase64>();
-
-/** Tar headers with the largest extension records that tar-split's own reader accepts stay far below this. */
-const MAX_LINE = 16 << 20;
 
 const NEWLINE = 0x0a;
 const QUOTE = 0x22;
@@ -53,14 +58,15 @@ const lineSchema = z.union([
 ]);
 
 /**
- * Turns blocks of decompressed tar-split text into the chunks of a layer. Lines in the exact shape that Go's encoder writes
- * are scanned by hand, everything else goes through JSON.parse; the CRC of files is ignored because the diff_id covers
- * all of it. Adjacent segments become one chunk.
+ * Turns blocks of decompressed tar-split text into the chunks of a layer. Lines in the exact shape that Go's encoder
+ * writes are scanned by hand, everything else goes through JSON.parse; the CRC of files is ignored because the diff_id
+ * covers all of it. Adjacent segments become one chunk.
  */
 export class TarSplitParser {
   readonly #layer: string;
   readonly #contentOf: ContentOf;
   readonly #expectedLength: number | undefined;
+  readonly #onSegment: OnSegment | undefined;
   #carry: Buffer[] = [];
   #carryLength = 0;
   /** Where the line being parsed starts in the decompressed text. */
@@ -70,15 +76,19 @@ export class TarSplitParser {
   #outStart = 0;
   #outEnd = 0;
   #chunks: Chunk[] = [];
+  readonly #header = new SegmentHeader();
+  /** The first file that the store unpacked from a sparse one; it has more bytes there than in the tar. */
+  #sparse: ByteString | undefined;
 
   /**
    * @param layer name for error messages
    * @param expectedLength length of the tar in bytes when the store knows it; reading stops as soon as it is passed
    */
-  constructor(layer: string, contentOf: ContentOf, expectedLength?: number) {
+  constructor(layer: string, contentOf: ContentOf, expectedLength?: number, onSegment?: OnSegment) {
     this.#layer = layer;
     this.#contentOf = contentOf;
     this.#expectedLength = expectedLength;
+    this.#onSegment = onSegment;
   }
 
   /** Takes one block of text and returns the chunks of the lines it completes. @throws FormatError `BAD_TAR_SPLIT` */
@@ -103,14 +113,17 @@ export class TarSplitParser {
     this.#out = Buffer.allocUnsafeSlow(decodedLimit(this.#carryLength));
     if (this.#carryLength > 0) this.#carriedLine();
     if (this.#expectedLength !== undefined && this.#tarLength !== this.#expectedLength) {
-      throw this.#bad(`it describes a tar of ${this.#tarLength} bytes, the store recorded ${this.#expectedLength}`);
+      throw this.#wrongLength(
+        `it describes a tar of ${this.#tarLength} bytes, the store recorded ${this.#expectedLength}`,
+      );
     }
     return this.#take();
   }
 
   #keep(part: Buffer): void {
     this.#carryLength += part.length;
-    if (this.#carryLength > MAX_LINE) throw this.#bad(`a line is longer than ${MAX_LINE} bytes`);
+    if (this.#carryLength > TAR_SPLIT_LINE_LIMIT)
+      throw this.#bad(`a line is longer than ${TAR_SPLIT_LINE_LIMIT} bytes`);
     this.#carry.push(part);
   }
 
@@ -151,7 +164,11 @@ export class TarSplitParser {
       at += NO_PAYLOAD.length;
     } else {
       at += PAYLOAD.length + PAYLOAD_LENGTH;
-      if (!has(block, at - PAYLOAD.length - PAYLOAD_LENGTH, PAYLOAD) || block.indexOf(QUOTE, at - PAYLOAD_LENGTH) !== at++) return false;
+      if (
+        !has(block, at - PAYLOAD.length - PAYLOAD_LENGTH, PAYLOAD) ||
+        block.indexOf(QUOTE, at - PAYLOAD_LENGTH) !== at++
+      )
+        return false;
     }
     if (!isTail(block, at, end)) return false;
     if (size > 0) this.#file(block.toString('latin1', from, quote), size);
@@ -171,13 +188,15 @@ export class TarSplitParser {
       const payload = Buffer.from(data.payload ?? '', 'latin1');
       this.#segment(payload, 0, payload.length);
     } else if (data.size !== undefined && data.size > 0) {
-      const raw = data.name_raw;
-      if (raw === undefined && data.name === undefined) throw this.#bad('a file has no name');
-      this.#file(raw !== undefined ? Buffer.from(raw, 'base64').toString('latin1') : bytesOf(data.name!), data.size);
+      if (data.name_raw !== undefined) this.#file(Buffer.from(data.name_raw, 'base64').toString('latin1'), data.size);
+      else if (data.name !== undefined) this.#file(bytesOf(data.name), data.size);
+      else throw this.#bad('a file has no name');
     }
   }
 
   #file(rawName: ByteString, size: number): void {
+    if (this.#header.hasNoContent) return;
+    if (this.#header.isSparse) this.#sparse ??= cleanName(rawName);
     const name = cleanName(rawName);
     // A NUL would end the name early in the system call and reach another file.
     if (name === '' || name.includes('\0')) throw this.#bad(`"${showBytes(rawName)}" cannot be the name of a file`);
@@ -189,14 +208,29 @@ export class TarSplitParser {
   #segment(block: Buffer, start: number, end: number): void {
     const size = decodeBase64(block, start, end, this.#out, this.#outEnd);
     if (size < 0) throw this.#bad('a segment is not base64');
+    const from = this.#outEnd;
     this.#outEnd += size;
+    if (this.#header.readPlain(this.#out, from, this.#outEnd, this.#tarLength)) return this.#count(size);
+    this.#onSegment?.(this.#out, from, this.#outEnd, this.#tarLength);
+    this.#header.read(this.#out, from, this.#outEnd);
     this.#count(size);
   }
 
   #count(size: number): void {
     this.#tarLength += size;
     const limit = this.#expectedLength ?? Number.MAX_SAFE_INTEGER;
-    if (this.#tarLength > limit) throw this.#bad(`it describes more than the ${limit} bytes the tar can have`);
+    if (this.#tarLength > limit) throw this.#wrongLength(`it describes more than the ${limit} bytes the tar can have`);
+  }
+
+  /** What the store cannot know is not damaged. */
+  #wrongLength(problem: string): BridgeError {
+    if (this.#sparse === undefined) return this.#bad(problem);
+    const advice =
+      'the store unpacked it and kept no trace of its holes. Take the image from where it came from, with ' +
+      '"skopeo copy" into an OCI folder say';
+    return new BridgeError('NO_TAR_SPLIT', `the exact tar cannot be rebuilt: it has a sparse file, ${advice}`, {
+      place: { layer: this.#layer, entry: showBytes(this.#sparse) },
+    });
   }
 
   #closeBytes(): void {

@@ -1,70 +1,106 @@
 import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { TarEntry } from '../layer/entry.js';
-import type { ObjectId } from '../repository/object-id.js';
+import { followLinks } from '../layer/follow-links.js';
+import { metadataOf, nodeOf, problem, type FileContent } from './entry-node.js';
+import { LayerChanges } from './layer-changes.js';
 import { transformForOci, type XattrMode } from './oci-transform.js';
 import { checkName, splitPath } from './path.js';
-import { Device, Directory, EMPTY, NO_XATTRS, Regular, Special, Symlink, type Content, type Metadata, type Node } from './tree.js';
-
-/** Where the bytes of a regular file went; their number is the entry's `size`. */
-export type FileContent = { kind: 'empty' } | { kind: 'inline'; bytes: Buffer } | { kind: 'object'; id: ObjectId };
+import type { Directory, Node } from './tree.js';
 
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
 
-const MAX_ID = 0xffff_ffff;
-const MAX_TIME = 2n ** 63n - 1n;
+/**
+ * What a whiteout or opaque mark hides: what lower layers have, wherever the mark stands in its own, as the image-spec
+ * says; or whatever is there when its turn comes, as in cfsctl 0.9.4, which loses files of the mark's own layer.
+ */
+export type MarkOrder = 'spec' | 'cfsctl';
 
-/** Metadata of directories nobody described. */
-const UNNAMED: Metadata = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0n, mtimeNsec: 0, xattrs: NO_XATTRS };
+/** A mark that stands after files of its own layer. */
+export interface LateMark {
+  layer: string;
+  /** the mark's path in the tar */
+  entry: ByteString;
+}
 
 /**
- * The file tree an image's layers add up to. The entries of all layers are applied one after the other, lowest layer
- * first, by the rules of cfsctl 0.9.4, so that its images come out the same:
+ * The file tree an image's layers add up to. Each layer is unpacked by itself, entry after entry, and laid over those
+ * below:
  *
- * - `.wh.NAME` removes NAME at that moment, also one of the same layer; `.wh..wh..opq` empties its directory likewise.
- *   Where there is nothing to remove nothing happens.
+ * - `.wh.NAME` hides the NAME of lower layers, `.wh..wh..opq` all that they have in its directory. Where there is
+ *   nothing to hide nothing happens.
  * - A directory over a directory changes its metadata and keeps its entries. Anything else replaces what was there.
  * - A hardlink names an inode that exists at that moment, of this or a lower layer; its own metadata is ignored.
+ * - Missing parent directories are made (mode 0755, root, mtime 0), also in place of what is not a directory in a lower
+ *   layer. A symlink of the same layer is followed to the directory that is meant.
  * - Owners are cut to 32 bits. A device 0:0 is a device.
  *
- * Where cfsctl gives up, this goes on: missing parent directories are made (mode 0755, root, mtime 0), and
- * whiteouts below directories that do not exist are ignored.
+ * Where cfsctl 0.9.4 takes a layer, too, the trees are the same, but for those with a `lateMark`.
+ * @example
+ * ```ts
+ * import { LayerTree, printDump, type TarEntry } from 'composefs-bridge';
+ *
+ * const folder: TarEntry = {
+ *   path: './etc',
+ *   type: 'directory',
+ *   mode: 0o755,
+ *   uid: 0,
+ *   gid: 0,
+ *   size: 0,
+ *   mtimeSec: 0n,
+ *   mtimeNsec: 0,
+ *   linkPath: '',
+ *   devMajor: 0,
+ *   devMinor: 0,
+ *   xattrs: new Map(),
+ *   offset: 0,
+ * };
+ * const tree = new LayerTree();
+ * tree.beginLayer('the first');
+ * tree.apply(folder, { kind: 'empty' });
+ * tree.apply({ ...folder, path: './etc/motd', type: 'file', size: 3 }, { kind: 'inline', bytes: Buffer.from('hi\n') });
+ * const root = tree.finish({ xattrs: 'allowlist-only' });
+ * console.log([...root.entries.keys()]); // [ 'etc' ]
+ * for (const lines of printDump(root)) process.stderr.write(lines);
+ * ```
  */
 export class LayerTree {
-  /** The tree so far, before the OCI transform. */
-  readonly root = new Directory(UNNAMED);
+  /** Set once a mark was met with which cfsctl 0.9.4 makes another image: the first one. */
+  lateMark: LateMark | undefined;
+  readonly #marks: MarkOrder;
+  /** The layers below the current one; undefined while that is the lowest. */
+  #lower: Directory | undefined;
+  #layer = '';
+  #changes: LayerChanges | undefined;
   /** Entries come directory by directory, so the last parent is mostly the next one, too. */
-  private parentPath: ByteString | null = null;
-  private parent: Directory = this.root;
+  #parentPath: ByteString | undefined;
+  #parent: Directory | undefined;
+
+  constructor(marks: MarkOrder = 'spec') {
+    this.#marks = marks;
+  }
+
+  /** The entries that come now are those of the next layer. @param name of the layer, for messages */
+  beginLayer(name: string): void {
+    if (this.#changes !== undefined) this.#lower = this.#stacked();
+    this.#layer = name;
+    this.#changes = new LayerChanges();
+    this.#parentPath = undefined;
+  }
 
   /**
-   * Applies one entry.
+   * Applies one entry of the layer that was begun last.
    * @param content where the bytes of a regular file are; ignored for other types
    * @throws FormatError LAYER_PATH, LAYER_PARENT, LAYER_HARDLINK, LAYER_ROOT, LAYER_DEVICE, LAYER_CONTENT
    */
   apply(entry: TarEntry, content: FileContent): void {
-    const slash = entry.path.lastIndexOf('/');
-    const last = entry.path.slice(slash + 1);
-    const plain = last !== '' && last !== '.' && last !== '..' && slash >= 0;
-    if (plain && this.parentPath === entry.path.slice(0, slash)) {
-      checkName(last, entry);
-      this.applyNamed(this.parent, last, entry, content);
-      return;
+    try {
+      this.#apply(entry, content);
+    } catch (error) {
+      if (!(error instanceof FormatError) || error.place.layer !== undefined || this.#layer === '') throw error;
+      throw new FormatError(error.code, error.reason, { cause: error, place: { layer: this.#layer, ...error.place } });
     }
-    const components = splitPath(entry.path, entry);
-    const name = components.pop();
-    if (name === undefined) {
-      this.applyRoot(entry);
-      return;
-    }
-    const parent = this.findParent(components, entry, !name.startsWith(WHITEOUT));
-    if (parent === null) return;
-    if (plain) {
-      this.parentPath = entry.path.slice(0, slash);
-      this.parent = parent;
-    }
-    this.applyNamed(parent, name, entry, content);
   }
 
   /**
@@ -72,125 +108,158 @@ export class LayerTree {
    * @param options.xattrs which extended attributes stay
    */
   finish(options: { xattrs: XattrMode }): Directory {
-    transformForOci(this.root, options.xattrs);
-    return this.root;
+    const root = this.#stacked();
+    transformForOci(root, options.xattrs);
+    return root;
   }
 
-  private applyRoot(entry: TarEntry): void {
-    if (entry.type !== 'directory') throw problem('LAYER_ROOT', 'the root of a layer has to be a directory', entry);
-    this.root.setMetadata(metadataOf(entry));
-  }
-
-  private applyNamed(parent: Directory, name: ByteString, entry: TarEntry, content: FileContent): void {
-    if (name.startsWith(WHITEOUT)) {
-      this.parentPath = null;
-      if (name === OPAQUE) parent.entries.clear();
-      else parent.entries.delete(name.slice(WHITEOUT.length));
+  #apply(entry: TarEntry, content: FileContent): void {
+    const changes = this.#current();
+    const slash = entry.path.lastIndexOf('/');
+    const last = entry.path.slice(slash + 1);
+    const plain = last !== '' && last !== '.' && last !== '..' && slash >= 0 && !last.startsWith(WHITEOUT);
+    if (
+      plain &&
+      this.#parent !== undefined &&
+      slash === this.#parentPath?.length &&
+      entry.path.startsWith(this.#parentPath)
+    ) {
+      checkName(last, entry);
+      this.#add(this.#parent, last, entry, content);
       return;
     }
-    const old = parent.entries.get(name);
-    if (old?.kind === 'directory') {
-      if (entry.type === 'directory') {
-        old.setMetadata(metadataOf(entry));
-        return;
-      }
-      this.parentPath = null;
+    const components = splitPath(entry.path, entry);
+    const name = components.pop();
+    if (name === undefined) {
+      if (entry.type !== 'directory') throw problem('LAYER_ROOT', 'the root of a layer has to be a directory', entry);
+      changes.describe(changes.root, metadataOf(entry));
+      return;
     }
-    parent.entries.set(name, this.nodeOf(entry, content));
+    const isMark = name.startsWith(WHITEOUT);
+    const parent = this.#findParent(components, entry, isMark);
+    if (parent === undefined) return;
+    if (isMark) return this.#mark(parent, name, entry);
+    if (plain) {
+      this.#parentPath = entry.path.slice(0, slash);
+      this.#parent = parent;
+    }
+    this.#add(parent, name, entry, content);
   }
 
-  private findParent(components: readonly ByteString[], entry: TarEntry, create: boolean): Directory | null {
-    let directory = this.root;
+  #current(): LayerChanges {
+    if (this.#changes === undefined) this.beginLayer('');
+    return this.#changes as LayerChanges;
+  }
+
+  #stacked(): Directory {
+    const changes = this.#current();
+    if (this.#lower === undefined) return changes.root;
+    changes.applyTo(this.#lower);
+    return this.#lower;
+  }
+
+  #add(parent: Directory, name: ByteString, entry: TarEntry, content: FileContent): void {
+    const changes = this.#current();
+    const old = parent.entries.get(name);
+    if (old?.kind === 'directory' && entry.type === 'directory') return changes.describe(old, metadataOf(entry));
+    // The cached parent may be below it.
+    if (old?.kind === 'directory' || old?.kind === 'symlink') this.#parentPath = undefined;
+    const node =
+      entry.type === 'hardlink'
+        ? this.#linkTarget(entry)
+        : nodeOf(entry as TarEntry & { type: typeof entry.type }, content);
+    // For one moment there was a file here, which hid what lower layers have.
+    if (old !== undefined && node.kind === 'directory') changes.hide(parent, name);
+    parent.entries.set(name, node);
+  }
+
+  #mark(parent: Directory, mark: ByteString, entry: TarEntry): void {
+    const changes = this.#current();
+    const isOpaque = mark === OPAQUE;
+    const inOrder = this.#marks === 'cfsctl';
+    if (inOrder) this.#parentPath = undefined;
+    for (const name of isOpaque ? parent.entries.keys() : [mark.slice(WHITEOUT.length)]) {
+      const isOwn = changes.has(parent.entries.get(name));
+      if (isOwn) this.lateMark ??= { layer: this.#layer, entry: entry.path };
+      // Where everything is hidden, what is there for marks alone has nothing left to do; the next opaque mark does not
+      // meet it again.
+      if (inOrder || (isOpaque && !isOwn)) parent.entries.delete(name);
+      else if (isOwn) break;
+    }
+    if (this.#lower === undefined) return;
+    if (isOpaque) changes.hideAll(parent);
+    else changes.hide(parent, mark.slice(WHITEOUT.length));
+  }
+
+  /** The directory in the layer's own tree. @returns undefined for a mark that has nothing to hide */
+  #findParent(components: readonly ByteString[], entry: TarEntry, isMark: boolean): Directory | undefined {
+    const changes = this.#current();
+    let directory = changes.root;
     for (const component of components) {
       let child = directory.entries.get(component);
-      if (child?.kind !== 'directory') {
-        if (!create) return null;
-        if (child !== undefined) {
-          throw problem('LAYER_PARENT', `"${showBytes(component)}" in its path is no directory`, entry);
-        }
-        child = new Directory(UNNAMED);
-        directory.entries.set(component, child);
+      if (child?.kind === 'symlink') return this.#followParent(components, entry, isMark);
+      if (child === undefined) {
+        if (isMark && this.#lower === undefined) return undefined;
+        child = changes.imply(directory, component, isMark);
       }
+      // What replaces a directory of lower layers leaves a mark below it nothing to hide.
+      if (child.kind !== 'directory' && isMark) return undefined;
+      if (child.kind !== 'directory')
+        throw problem('LAYER_PARENT', `"${showBytes(component)}" in its path is no directory`, entry);
+      if (!isMark) changes.fill(child);
       directory = child;
     }
     return directory;
   }
 
-  private nodeOf(entry: TarEntry, content: FileContent): Node {
-    switch (entry.type) {
-      case 'file':
-        return new Regular(metadataOf(entry), contentOf(entry, content));
-      case 'directory':
-        return new Directory(metadataOf(entry));
-      case 'symlink':
-        return symlinkOf(entry);
-      case 'char':
-      case 'block':
-        return new Device(metadataOf(entry), entry.type, deviceNumber(entry));
-      case 'fifo':
-        return new Special(metadataOf(entry), 'fifo');
-      case 'hardlink':
-        return this.linkTarget(entry);
+  #followParent(components: readonly ByteString[], entry: TarEntry, isMark: boolean): Directory | undefined {
+    const { names, reached } = this.#follow(components, entry);
+    let place: Node | undefined = this.#current().root;
+    for (const name of names.slice(0, reached))
+      place = place?.kind === 'directory' ? place.entries.get(name) : undefined;
+    if (place?.kind !== 'directory') {
+      const target = showBytes(names.slice(0, reached).join('/'));
+      throw problem(
+        'LAYER_PARENT',
+        `a symlink in its path leads to "${target}", and the layer has no such directory before it`,
+        entry,
+      );
     }
+    return this.#findParent(names, entry, isMark);
   }
 
-  private linkTarget(entry: TarEntry): Node {
-    let node: Node | undefined = this.root;
-    for (const component of splitPath(entry.linkPath, entry)) {
-      node = node?.kind === 'directory' ? node.entries.get(component) : undefined;
-    }
+  #follow(components: readonly ByteString[], entry: TarEntry): { names: ByteString[]; reached: number } {
+    const followed = followLinks<Node>(components, this.#current().root, (place, name) => {
+      const child = place?.kind === 'directory' ? place.entries.get(name) : undefined;
+      return child?.kind === 'symlink' ? child.target : child;
+    });
+    if (followed === undefined)
+      throw problem('LAYER_PARENT', 'there are more symlinks in its path than are followed', entry);
+    return followed;
+  }
+
+  #linkTarget(entry: TarEntry): Node {
+    const components = splitPath(entry.linkPath, entry);
+    const last = components.pop();
+    const node =
+      last === undefined ? this.#current().root : this.#find([...this.#follow(components, entry).names, last]);
     if (node === undefined || node.kind === 'directory') {
       const what = node === undefined ? 'does not exist at this point' : 'is a directory';
       throw problem('LAYER_HARDLINK', `the hardlink's target "${showBytes(entry.linkPath)}" ${what}`, entry);
     }
     return node;
   }
-}
 
-function metadataOf(entry: TarEntry): Metadata {
-  // As nearly all are. The inode takes what it needs.
-  if (entry.mode <= 0o7777 && entry.uid <= MAX_ID && entry.gid <= MAX_ID && entry.mtimeSec >= 0n && entry.mtimeSec <= MAX_TIME && entry.xattrs.size === 0) return entry;
-  return {
-    mode: entry.mode & 0o7777,
-    uid: entry.uid >>> 0,
-    gid: entry.gid >>> 0,
-    mtimeSec: BigInt.asIntN(64, entry.mtimeSec),
-    mtimeNsec: entry.mtimeNsec,
-    xattrs: entry.xattrs.size > 0 ? entry.xattrs : NO_XATTRS,
-  };
-}
-
-function contentOf(entry: TarEntry, content: FileContent): Content {
-  switch (content.kind) {
-    case 'empty':
-      if (entry.size !== 0) throw problem('LAYER_CONTENT', `${entry.size} bytes of content are missing`, entry);
-      return EMPTY;
-    case 'inline':
-      if (entry.size !== content.bytes.length) {
-        throw problem('LAYER_CONTENT', `content has ${content.bytes.length} bytes instead of ${entry.size}`, entry);
-      }
-      return entry.size === 0 ? EMPTY : content;
-    case 'object':
-      return { kind: 'object', id: content.id, size: BigInt(entry.size) };
+  /** What stands under a path at this moment, in the layer itself or in those below. */
+  #find(names: readonly ByteString[]): Node | undefined {
+    const changes = this.#current();
+    let own: Node | undefined = changes.root;
+    let below: Node | undefined = this.#lower;
+    for (const name of names) {
+      const isHidden: boolean = own !== undefined && (own.kind !== 'directory' || changes.hides(own, name));
+      below = isHidden || below?.kind !== 'directory' ? undefined : below.entries.get(name);
+      own = own?.kind === 'directory' ? own.entries.get(name) : undefined;
+    }
+    return own ?? below;
   }
-}
-
-function symlinkOf(entry: TarEntry): Symlink {
-  if (entry.linkPath === '' || entry.linkPath.length > 4095 || entry.linkPath.includes('\0')) {
-    throw problem('LAYER_PATH', 'a symlink target has 1 to 4095 bytes, none of them NUL', entry);
-  }
-  return new Symlink(metadataOf(entry), entry.linkPath);
-}
-
-/** The kernel's 32-bit encoding: 12 bits of major number in the middle of 20 bits of minor number. */
-export function deviceNumber(entry: TarEntry): number {
-  const { devMajor: major, devMinor: minor } = entry;
-  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
-    throw problem('LAYER_DEVICE', `device number ${major}:${minor} does not fit 12:20 bits`, entry);
-  }
-  return ((minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12)) >>> 0;
-}
-
-function problem(code: string, message: string, entry: TarEntry): FormatError {
-  return new FormatError(code, message, { place: { entry: showBytes(entry.path), offset: entry.offset } });
 }

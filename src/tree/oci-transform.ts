@@ -6,10 +6,10 @@ export type XattrMode = 'allowlist-only' | 'keep-user-xattrs';
 
 /**
  * Turns the tree of an image's layers into the tree of its composefs image, in place, as cfsctl 0.9.4 does:
- * the root takes the metadata of `/usr`, `/run` is emptied and gets the mtime of `/usr`, and xattrs that depend on the host
- * (labels, ACLs, overlay marks) go.
+ * the root takes the metadata of `/usr`, `/run` is emptied and gets the mtime of `/usr`, and xattrs that depend on the
+ * host (labels, ACLs, overlay marks) go.
  *
- * cfsctl refuses images without a directory `/usr` and images whose `/run` is no directory. Here the root
+ * cfsctl refuses images without a directory `/usr` and images whose `/run` is not a directory. Here the root
  * then keeps its own metadata, whose mtime `/run` gets, and such a `/run` is left as it is.
  */
 export function transformForOci(root: Directory, xattrs: XattrMode): void {

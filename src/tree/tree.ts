@@ -1,5 +1,5 @@
 import type { ByteString } from '../bytes.js';
-import type { ObjectId } from '../repository/object-id.js';
+import type { ObjectId } from '../fsverity/object-id.js';
 
 /** Extended attributes of one inode, by full name. Never changed in place: inodes may share one map. */
 export type Xattrs = ReadonlyMap<ByteString, ByteString>;
@@ -20,7 +20,7 @@ export interface Metadata {
   xattrs: Xattrs;
 }
 
-abstract class Inode implements Metadata {
+export abstract class Inode implements Metadata {
   mode: number;
   uid: number;
   gid: number;
@@ -55,15 +55,19 @@ export interface Position {
 }
 
 /**
- * An inode that is no directory. The same object under several names is a hardlink. `nlink` and `owner` are
- * what a dumpfile says and null elsewhere, where both follow from the tree: the number of names, and the first name in
- * depth-first order.
+ * An inode that is not a directory. The same object under several names is a hardlink. `nlink` and `owner` are
+ * what a dumpfile says and undefined elsewhere, where both follow from the tree: the number of names, and the first
+ * name in depth-first order.
  */
-abstract class LeafInode extends Inode {
-  nlink: number | null = null;
+export abstract class LeafInode extends Inode {
+  nlink: number | undefined;
   /** The name that stands for the inode; the other names are links to it. */
-  owner: Position | null = null;
-  /** For the writer: where its latest list had this inode. Whoever reads it looks there whether it still is. */
+  owner: Position | undefined;
+  /**
+   * For the writer: where its latest list had this inode; it checks that it still is there. It is here and not in a map
+   * of the writer because that made flattening a tree of 40,000 entries take 19 instead of 12 ms, 5 % of what a second
+   * image takes.
+   */
   scanned = -1;
 }
 
@@ -81,7 +85,12 @@ export type Content =
   | { readonly kind: 'empty' }
   | { readonly kind: 'inline'; readonly bytes: Buffer }
   | ObjectContent
-  | { readonly kind: 'external'; readonly size: bigint; readonly payload: ByteString | null; readonly digest: ObjectId | null };
+  | {
+      readonly kind: 'external';
+      readonly size: bigint;
+      readonly payload: ByteString | undefined;
+      readonly digest: ObjectId | undefined;
+    };
 
 export interface ObjectContent {
   readonly kind: 'object';
@@ -153,8 +162,6 @@ export const TYPE_BITS: Record<Node['kind'], number> = {
   socket: 0o140000,
 };
 
-/** Longest name of a directory entry, in bytes. */
-export const NAME_MAX = 255;
 /** Deepest nesting of directories any function here accepts, the same as composefs-rs reads back. */
 export const DEPTH_MAX = 2047;
 
@@ -178,6 +185,6 @@ export function isWhiteout(node: Node): boolean {
 /** Number of links stat(2) shows for a directory. */
 export function directoryLinks(directory: Directory): number {
   let links = 2;
-  for (const child of directory.entries.values()) if (child.kind === 'directory') links += 1;
+  for (const child of directory.entries.values()) if (child.kind === 'directory') links++;
   return links;
 }

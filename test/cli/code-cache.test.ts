@@ -1,23 +1,51 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const files = ['package.json', 'bin', 'scripts/code-cache.mjs', 'dist/src/cli/bundle.cjs', 'dist/cli/commands.cjs', 'dist/cli/mkcomposefs.cjs', 'build/Release/cfsbridge.node'];
+const files = [
+  'package.json',
+  'bin',
+  'scripts/code-cache.mjs',
+  'dist/src/cli/bundle.cjs',
+  'dist/cli/commands.cjs',
+  'dist/cli/mkcomposefs.cjs',
+  'dist/cli/pull.cjs',
+  'dist/cli/proxy.cjs',
+  'dist/cli/completion.cjs',
+  'build/Release/cfsbridge.node',
+];
 
 describe('code cache', () => {
   let copy: string;
   let cache: string;
   const installed = (...names: string[]) => join(copy, ...names);
-  const run = (file: string, ...args: string[]) => execFileSync(process.execPath, [...flags(), installed(file), ...args], { encoding: 'utf8' });
-  const flags = () => (/ exec node (.*) "\$0"/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'))?.[1] ?? '').split(' ');
+  const run = (file: string, ...args: string[]) =>
+    execFileSync(process.execPath, [...flags(), installed(file), ...args], { encoding: 'utf8' });
+  const flags = () =>
+    (/ exec node (.*) "\$0"/.exec(readFileSync(join(root, 'bin/cfsbridge'), 'utf8'))?.[1] ?? '').split(' ');
   // As V8 sees it in a process that starts like the command.
   const isTaken = (node = process.version) =>
-    execFileSync(process.execPath, [...flags(), '-e', `
+    execFileSync(
+      process.execPath,
+      [
+        ...flags(),
+        '-e',
+        `
       const vm = require('node:vm'), Script = vm.Script;
       vm.Script = class extends Script {
         constructor(source, options) {
@@ -27,11 +55,14 @@ describe('code cache', () => {
       };
       process.argv = [process.argv[0], 'cfsbridge', '--version'];
       Object.defineProperty(process, 'version', { value: '${node}' });
-      require('${installed('dist/src/cli/bundle.cjs')}').run('commands');`], { encoding: 'utf8' });
+      require('${installed('dist/src/cli/bundle.cjs')}').run('commands');`,
+      ],
+      { encoding: 'utf8' },
+    );
 
   before(() => {
     copy = mkdtempSync(join(tmpdir(), 'cfsbridge-code-cache-'));
-    cache = installed(`dist/cli/commands-${process.version}.cache`);
+    cache = installed(`dist/cli/pull-${process.version}.cache`);
     for (const file of files) {
       mkdirSync(installed(file, '..'), { recursive: true });
       cpSync(join(root, file), installed(file), { recursive: true });
@@ -41,7 +72,8 @@ describe('code cache', () => {
   });
   after(() => rmSync(copy, { recursive: true }));
 
-  const version = `cfsbridge ${(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version}`;
+  const version =
+    'cfsbridge ' + `${(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version}`;
 
   test('is taken by the Node that made it, under the flags of the commands', () => {
     assert.equal(isTaken(), `rejected false\n${version}\n`);

@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, normalize } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { compile, compileExamples, pageExamples } from '../support/examples.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   bin: Record<string, string>;
   exports: Record<string, string | Record<string, string>>;
 };
-const tsc = join(createRequire(join(root, 'package.json')).resolve('typescript/package.json'), '../bin/tsc');
+
+const bundles = ['commands', 'mkcomposefs', 'pull', 'completion'].map((name) => `dist/cli/${name}.cjs`);
 
 describe('the package', () => {
   let folder: string;
@@ -27,30 +28,47 @@ describe('the package', () => {
 
   test('packed from a checkout where nothing was built, it holds what it promises', () => {
     const checkout = join(folder, 'checkout');
-    for (const name of ['package.json', 'tsconfig.json', 'bin', 'src', 'scripts', 'README.md']) cpSync(join(root, name), join(checkout, name), { recursive: true });
+    for (const name of ['package.json', 'tsconfig.json', 'bin', 'src', 'scripts', 'README.md'])
+      cpSync(join(root, name), join(checkout, name), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
     run('npm', ['pack', '--silent'], checkout);
     const archive = readdirSync(checkout).find((name) => name.endsWith('.tgz'))!;
     const packed = new Set(run('tar', ['tzf', archive], checkout).split('\n'));
-    const promised = [...Object.values(manifest.bin), ...Object.values(manifest.exports).flatMap((target) => (typeof target === 'string' ? target : Object.values(target)))];
-    for (const file of [...promised, 'dist/cli/commands.cjs', 'dist/cli/mkcomposefs.cjs']) assert.ok(packed.has(join('package', normalize(file))), file);
+    const promised = [
+      ...Object.values(manifest.bin),
+      ...Object.values(manifest.exports).flatMap((target) =>
+        typeof target === 'string' ? target : Object.values(target),
+      ),
+    ];
+    for (const file of [...promised, ...bundles]) assert.ok(packed.has(join('package', normalize(file))), file);
   });
 
-  // npm links commands. pnpm writes scripts that start the program of the first line, with its arguments and the command's path.
+  // npm links commands. pnpm writes scripts that start the program of the first line, with its arguments and the
+  // command's path.
   for (const [name, file] of Object.entries(manifest.bin))
     test(`${name} starts as pnpm starts it`, () => {
-      const [, program, args] = /^#!\s*(?:\/usr\/bin\/env(?:\s+-S)?\s+)?(\S+)(.*)\n/.exec(readFileSync(join(root, file), 'utf8'))!;
-      const { stdout, stderr } = spawnSync(program!, [...args!.split(' ').filter((word) => word !== ''), join(root, file)], { encoding: 'utf8' });
+      const [, program, args] = /^#!\s*(?:\/usr\/bin\/env(?:\s+-S)?\s+)?(\S+)(.*)\n/.exec(
+        readFileSync(join(root, file), 'utf8'),
+      )!;
+      const { stdout, stderr } = spawnSync(
+        program!,
+        [...args!.split(' ').filter((word) => word !== ''), join(root, file)],
+        { encoding: 'utf8' },
+      );
       assert.match(stdout + stderr, new RegExp(`^usage: ${name} `, 'im'));
     });
 
   test('installed without its install script, it says what is missing', () => {
     const installed = join(folder, 'not-built');
-    for (const name of ['package.json', 'bin', 'dist/src', 'dist/cli']) cpSync(join(root, name), join(installed, name), { recursive: true });
+    for (const name of ['package.json', 'bin', 'dist/src', 'dist/cli'])
+      cpSync(join(root, name), join(installed, name), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(installed, 'node_modules'));
     for (const file of [...Object.values(manifest.bin), 'dist/src/cli/main.js']) {
       const { status, stderr } = spawnSync(process.execPath, [join(installed, file), 'x'], { encoding: 'utf8' });
-      assert.match(stderr, /Error: the native addon cannot be loaded: Cannot find module .*; the package's install script makes it/);
+      assert.match(
+        stderr,
+        /Error: the native addon cannot be loaded: Cannot find module .*; the package's install script makes it/,
+      );
       assert.notEqual(status, 0);
       if (file.startsWith('bin/')) assert.equal(stderr.split('\n').length, 2, stderr);
     }
@@ -58,26 +76,20 @@ describe('the package', () => {
 
   test('what the documentation says to programs is right in TypeScript, with nothing set up but the package', () => {
     const consumer = join(folder, 'consumer');
-    mkdirSync(join(consumer, 'node_modules'), { recursive: true });
-    symlinkSync(root, join(consumer, 'node_modules/composefs-bridge'));
-    const examples: string[] = [];
-    for (const page of ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'))) {
-      const blocks = readFileSync(join(root, page), 'utf8').matchAll(/^```(js|ts)\n([^]*?)^```$/gm);
-      for (const [, language, code] of blocks) {
-        const name = `example${examples.length}.m${language}`;
-        writeFileSync(join(consumer, name), code!);
-        examples.push(name);
-      }
-    }
+    const examples = pageExamples();
     assert.ok(examples.length > 6);
-    writeFileSync(join(consumer, 'required.cts'), `import { parseDump } from 'composefs-bridge';\nexport const root = parseDump(Buffer.from(''));\n`);
-    const options = ['--noEmit', '--module', 'nodenext', '--target', 'es2022'];
-    run(process.execPath, [tsc, '--strict', ...options, ...examples.filter((name) => name.endsWith('ts')), 'required.cts'], consumer);
-    run(process.execPath, [tsc, '--strict', 'false', '--allowJs', '--checkJs', ...options, ...examples.filter((name) => name.endsWith('js'))], consumer);
+    compileExamples(consumer, examples);
+    writeFileSync(
+      join(consumer, 'required.cts'),
+      `import { parseDump } from 'composefs-bridge';\nexport const root = parseDump(Buffer.from(''));\n`,
+    );
+    compile(consumer, ['--noEmit', '--module', 'nodenext', '--target', 'es2022', '--strict', 'required.cts']);
   });
 
   test('a CommonJS program can require it', () => {
-    const code = `console.log(typeof require('composefs-bridge').parseDump, typeof require('composefs-bridge/fd-passing').listen, require('composefs-bridge/package.json').name)`;
+    const code =
+      `console.log(typeof require('composefs-bridge').parseDump, typeof ` +
+      `require('composefs-bridge/fd-passing').listen, require('composefs-bridge/package.json').name)`;
     assert.equal(run(process.execPath, ['-e', code], root).trim(), 'function function composefs-bridge');
   });
 });

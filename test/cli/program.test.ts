@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { cfsbridge, runCli } from './run-cli.js';
+import { cfsbridge, runCli } from '../support/cli/run-cli.js';
 
 const usage: [string[], number, RegExp][] = [
   [[], 2, /Usage: cfsbridge/],
@@ -34,7 +34,9 @@ for (const [args, status, message] of usage)
   });
 
 test('help and version go to standard output with status 0', () => {
-  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   const printed = runCli(['--version']);
   assert.deepEqual([printed.status, printed.stdout, printed.stderr], [0, `cfsbridge ${version}\n`, '']);
   for (const args of [['--help'], ['help', 'completion']]) {
@@ -45,15 +47,20 @@ test('help and version go to standard output with status 0', () => {
 });
 
 test('help knows the commands of commands', () => {
-  for (const args of [['help', 'oci', 'pull'], ['oci', 'help', 'pull'], ['oci', 'pull', '--help']]) assert.match(runCli(args).stdout, /^Usage: cfsbridge oci pull /);
+  for (const args of [
+    ['help', 'oci', 'pull'],
+    ['oci', 'help', 'pull'],
+    ['oci', 'pull', '--help'],
+  ])
+    assert.match(runCli(args).stdout, /^Usage: cfsbridge oci pull /);
   assert.match(runCli(['help', 'list-images']).stdout, /^Usage: cfsbridge images/);
 });
 
 test('arguments that are no UTF-8 are refused instead of changed', () => {
-  const { status, stderr } = shell(`"$0" "$1" --repo $'/bad\\xff' images`);
+  const { status, stderr } = shell(`"$0" --repo $'/bad\\xff' images`);
   assert.match(stderr, /invalid UTF-8/);
   assert.equal(status, 2);
-  assert.match(shell('"$0" "$1" --repo /good\ufffd images').stderr, /no repository at/);
+  assert.match(shell('"$0" --repo /good\ufffd images').stderr, /no repository at/);
 });
 
 test('the command works through a symlink and from another folder', () => {
@@ -69,23 +76,28 @@ test('the command works through a symlink and from another folder', () => {
 });
 
 test('a reader that goes away ends the command quietly', () => {
-  const { status, stderr } = spawnSync('bash', ['-c', `"$0" "$1" completion fish | true; exit "\${PIPESTATUS[0]}"`, process.execPath, cfsbridge], {
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    'bash',
+    ['-c', `"$0" completion fish | true; exit "\${PIPESTATUS[0]}"`, cfsbridge],
+    {
+      encoding: 'utf8',
+    },
+  );
   assert.equal(stderr, '');
-  assert.equal(status, 0);
+  assert.equal(status, 141);
 });
 
-const shell = (script: string): { status: number | null; stderr: string } => spawnSync('bash', ['-c', script, process.execPath, cfsbridge], { encoding: 'utf8' });
+const shell = (script: string): { status: number | null; stderr: string } =>
+  spawnSync('bash', ['-c', script, cfsbridge], { encoding: 'utf8' });
 
 for (const args of ['completion fish', '--help', '--version'])
   test(`results that cannot be written are a failure with a reason: ${args}`, () => {
-    const { status, stderr } = shell(`"$0" "$1" ${args} >/dev/full`);
-    assert.match(stderr, /^Error: cannot write to standard output\n\nCaused by:\n {4}ENOSPC[^\n]*\n\nthe disk is full: [^\n]*\n$/);
+    const { status, stderr } = shell(`"$0" ${args} >/dev/full`);
+    assert.equal(stderr, 'Error: cannot write to standard output: no space left on device\n');
     assert.equal(status, 1);
   });
 
 test('talk that cannot be written changes nothing', () => {
-  assert.equal(shell('"$0" "$1" nonsense 2>/dev/full').status, 2);
-  assert.equal(shell('"$0" "$1" --repo /nonexistent oci images 2>/dev/full').status, 1);
+  assert.equal(shell('"$0" nonsense 2>/dev/full').status, 2);
+  assert.equal(shell('"$0" --repo /nonexistent oci images 2>/dev/full').status, 1);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runCli } from './run-cli.js';
+import { runCli } from '../support/cli/run-cli.js';
 
 const WRONG_USAGE = 2;
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runCli } from './run-cli.js';
+import { runCli } from '../support/cli/run-cli.js';
 
 const refused: [string[], RegExp][] = [
   [['gc', '-r', '-n'], /option '-r, --root <name>' argument missing/],
@@ -19,7 +19,12 @@ for (const [args, message] of refused)
     assert.equal(status, 2);
   });
 
-for (const args of [['gc', '--root=-n'], ['gc', '-r-n'], ['gc', '-r', 'x', '--root', 'y', '-n'], ['cat', '--', '--json']])
+for (const args of [
+  ['gc', '--root=-n'],
+  ['gc', '-r-n'],
+  ['gc', '-r', 'x', '--root', 'y', '-n'],
+  ['cat', '--', '--json'],
+])
   test(`understood, and there is no such repository: ${args.join(' ')}`, () => {
     assert.match(runCli(['--repo', '/nonexistent', ...args]).stderr, /opening repository \/nonexistent/);
   });

@@ -1,5 +1,5 @@
-// make demo: the main job on real input. A containers-storage that buildah and skopeo made is served on a Unix socket by one
-// process and pulled into a new repository by another, image by image.
+// make demo: the main job on real input. A containers-storage that buildah and skopeo made is served on a Unix socket
+// by one process and pulled into a new repository by another, image by image.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { table } from '../../src/cli/table.js';
 import { addStats, describeBytes } from '../../src/oci/pull/stats.js';
 import { openSocketImage, pullImage, Repository } from '../../src/index.js';
 import { listSplitfdstreamImages } from '../../src/oci/source/splitfdstream.js';
-import { unpackSmallStore } from '../support/small-store.js';
+import { unpackSmallStore } from '../support/images/small-store.js';
 
 const cfsbridge = fileURLToPath(new URL('../../../bin/cfsbridge', import.meta.url));
 const work = mkdtempSync(join(tmpdir(), 'cfsbridge-demo-'));
@@ -49,12 +49,42 @@ async function pullAll(): Promise<string> {
     const seconds = (performance.now() - started) / 1000;
     const stats = addStats(result.layers);
     const image = result.images.values().next().value ?? '';
-    const counts = [stats.entries, stats.files, describeBytes(stats.tarBytes), stats.reflinked, stats.hardlinked, stats.copied, stats.inlined, stats.present];
-    rows.push([name, `${result.layers.length} (${result.layers.filter(({ stats: own }) => own).length} new)`, ...counts.map(String), seconds.toFixed(3), image.slice(0, 12)]);
+    const counts = [
+      stats.entries,
+      stats.files,
+      describeBytes(stats.tarBytes),
+      stats.reflinked,
+      stats.hardlinked,
+      stats.copied,
+      stats.inlined,
+      stats.present,
+    ];
+    rows.push([
+      name,
+      `${result.layers.length} (${result.layers.filter(({ stats: own }) => own).length} new)`,
+      ...counts.map(String),
+      seconds.toFixed(3),
+      image.slice(0, 12),
+    ]);
     last = names.includes('localhost/alpha:v3') ? image : last;
   }
-  const head = ['IMAGE', 'LAYERS', 'ENTRIES', 'FILES', 'BYTES', 'REFLINKED', 'HARDLINKED', 'COPIED', 'INLINED', 'ALREADY THERE', 'SECONDS', 'IMAGE ID'];
-  console.log(`\n$ cfsbridge oci pull --socket ${socket} …   (every image of the store; counts are of layers that were new)`);
+  const head = [
+    'IMAGE',
+    'LAYERS',
+    'ENTRIES',
+    'FILES',
+    'BYTES',
+    'REFLINKED',
+    'HARDLINKED',
+    'COPIED',
+    'INLINED',
+    'ALREADY THERE',
+    'SECONDS',
+    'IMAGE ID',
+  ];
+  console.log(
+    `\n$ cfsbridge oci pull --socket ${socket} …   (every image of the store; counts are of layers that were new)`,
+  );
   console.log(table(head, rows));
   return last;
 }
@@ -63,7 +93,9 @@ function tryMount(image: string): void {
   const mountpoint = join(work, 'mnt');
   mkdirSync(mountpoint);
   console.log(`\n$ cfsbridge --repo ${repository} mount ${image.slice(0, 12)}… ${mountpoint}`);
-  const { status, stderr } = spawnSync(cfsbridge, ['--repo', repository, 'mount', image, mountpoint], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(cfsbridge, ['--repo', repository, 'mount', image, mountpoint], {
+    encoding: 'utf8',
+  });
   if (status !== 0) {
     console.log(`not mounted: ${stderr.trim().split('\n').join(' ')}`);
     return;

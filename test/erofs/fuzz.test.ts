@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fuzzDumps, fuzzImages } from './fuzz-inputs.js';
+import { fuzzDumps, fuzzImages } from '../support/images/fuzz-inputs.js';
 
 const COUNT = 2000;
 

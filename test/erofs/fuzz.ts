@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { FormatError } from '../../src/errors.js';
-import { Dice } from './random-dump.js';
+import { Dice } from '../support/images/random-dump.js';
 
 /** One try may take this long; most take well below a millisecond. */
 const MILLISECONDS = 1000;
@@ -15,7 +15,12 @@ const MEMORY_EVERY = 50;
  * @param words numbers and text worth putting in
  * @returns how many were refused
  */
-export function fuzz(samples: readonly Buffer[], words: readonly Buffer[], count: number, parse: (input: Buffer) => void): number {
+export function fuzz(
+  samples: readonly Buffer[],
+  words: readonly Buffer[],
+  count: number,
+  parse: (input: Buffer) => void,
+): number {
   let refused = 0;
   for (let seed = 1; seed <= count; seed += 1) {
     const dice = new Dice(seed);
@@ -57,7 +62,10 @@ function mutate(sample: Buffer, words: readonly Buffer[], dice: Dice): Buffer {
         bytes = Buffer.concat([bytes.subarray(0, at), word, bytes.subarray(at)]);
         break;
       default:
-        bytes = dice.roll(4) === 0 ? bytes.subarray(0, at) : Buffer.concat([bytes.subarray(0, at), bytes.subarray(Math.min(bytes.length, at + 1 + dice.roll(64)))]);
+        bytes =
+          dice.roll(4) === 0
+            ? bytes.subarray(0, at)
+            : Buffer.concat([bytes.subarray(0, at), bytes.subarray(Math.min(bytes.length, at + 1 + dice.roll(64)))]);
     }
   }
   return bytes;

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { config, manifest, sha256 } from './tiny-image.js';
+import { config, manifest, sha256 } from '../support/images/tiny-image.js';
 
 /** Writes manifest and config of the tiny image, without its layer. @returns a reference to them */
 export function writeLayoutDocuments(folder: string): string {

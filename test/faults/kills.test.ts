@@ -1,7 +1,7 @@
 // The short form; test/interop/kills.test.ts has the long one, with cfsctl looking on.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { KillBench } from './kills.js';
+import { KillBench } from '../support/faults/kills.js';
 import { fastFolder } from '../support/fast-folder.js';
 
 const ROUNDS = 12;

@@ -1,41 +1,22 @@
 // A real conversation and a real layer, cut after every byte: by a peer that vanishes, or a server that was killed.
 import assert from 'node:assert/strict';
-import { constants, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
+import { HostileBench } from '../support/faults/hostile-bench.js';
 import { BridgeError } from '../../src/errors.js';
 import type { Fd } from '../../src/fd/fd-passing.js';
-import { sourceFromFd } from '../../src/layer/byte-source.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
-import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
-import { FEATURE_EXACT, FEATURE_SPLITDIRFDSTREAM } from '../../src/rpc/splitfdstream-methods.js';
-import { withoutLeak } from '../fd/open-fds.js';
-import { fastFolder } from '../support/fast-folder.js';
-import { namesIn, problemsOf } from './check-repository.js';
-import { scripted, type Answer, type Script } from './scripted-server.js';
-import { directoryStream, fileStream, imageAnswer, opened, pipeWith, writeTree } from './tiny-image.js';
+import { FEATURE_SPLITDIRFDSTREAM } from '../../src/rpc/contracts/features.js';
+import { FEATURE_EXACT } from '../../src/rpc/contracts/splitfdstream.js';
+import { withoutLeak } from '../support/open-fds.js';
+import { namesIn } from '../support/faults/check-repository.js';
+import { scripted, type Answer, type Script } from '../support/servers/scripted-server.js';
+import { directoryStream, fileStream, imageAnswer, opened, pipeWith } from '../support/images/tiny-image.js';
 
-let folder: string;
-let repositoryPath: string;
-
-before(async () => {
-  // The first pipe a process reads makes the event loop open a descriptor it keeps.
-  await using _ = sourceFromFd(pipeWith(Buffer.alloc(0)));
-  folder = mkdtempSync(join(fastFolder, 'truncated-'));
-  writeTree(join(folder, 'tree'));
-  repositoryPath = join(folder, 'repository');
-  initRepository(repositoryPath, { insecure: true });
-});
-
-after(async () => {
-  assert.deepEqual(await problemsOf(repositoryPath), []);
-  rmSync(folder, { recursive: true });
-});
-
-const tree = (): Fd => opened(join(folder, 'tree'), constants.O_RDONLY | constants.O_DIRECTORY);
-const file = (): Fd => opened(join(folder, 'tree/usr/a'));
+const bench = new HostileBench('truncated');
+const file = (): Fd => opened(join(bench.tree, 'usr/a'));
 
 type Form = 'directory' | 'exact';
 
@@ -44,18 +25,30 @@ function answers(form: Form, cut = Infinity): { method: string; result: object; 
   const bytes = form === 'directory' ? directoryStream() : fileStream();
   const stream = (): Fd => pipeWith(bytes.subarray(0, cut));
   return [
-    { method: 'GetInfo', result: { features: form === 'directory' ? [FEATURE_EXACT, FEATURE_SPLITDIRFDSTREAM] : [FEATURE_EXACT] }, fds: () => [] },
+    {
+      method: 'GetInfo',
+      result: { features: form === 'directory' ? [FEATURE_EXACT, FEATURE_SPLITDIRFDSTREAM] : [FEATURE_EXACT] },
+      fds: () => [],
+    },
     { method: 'GetImage', result: imageAnswer(), fds: () => [] },
     form === 'directory'
-      ? { method: 'GetSplitFDStream', result: { format: FEATURE_SPLITDIRFDSTREAM, dirCount: 1, exact: true }, fds: () => [stream(), tree(), pipeWith(Buffer.alloc(0))] }
-      : { method: 'GetSplitFDStream', result: { streamSize: bytes.length, exact: true }, fds: () => [stream(), file()] },
+      ? {
+          method: 'GetSplitFDStream',
+          result: { format: FEATURE_SPLITDIRFDSTREAM, dirCount: 1, exact: true },
+          fds: () => [stream(), bench.root(), pipeWith(Buffer.alloc(0))],
+        }
+      : {
+          method: 'GetSplitFDStream',
+          result: { streamSize: bytes.length, exact: true },
+          fds: () => [stream(), file()],
+        },
   ];
 }
 
 /** Pulls until the script ends it; the outcome is the error's code, or undefined. */
 async function outcome(script: Script): Promise<string | undefined> {
-  using repository = await Repository.open(repositoryPath, { write: true });
-  await using server = await scripted(folder, script);
+  using repository = await Repository.open(bench.repository, { write: true });
+  await using server = await scripted(bench.folder, script);
   try {
     await using source = await openSplitfdstreamImage(server.path, 'image', { silenceLimit: 5000 });
     await pullImage(repository, source, { name: 'tag' });
@@ -66,7 +59,9 @@ async function outcome(script: Script): Promise<string | undefined> {
   }
 }
 
-/** Cuts inside a run of tar bytes are all alike: frames are up to 32 bytes long and lie around the head's 1024 bytes. */
+/**
+ * Cuts inside a run of tar bytes are all alike: frames are up to 32 bytes long and lie around the head's 1024 bytes.
+ */
 const STEP = 17;
 const isTarOnly = (cut: number): boolean => cut > 16 && !(cut > 1016 && cut < 1080);
 
@@ -74,26 +69,42 @@ for (const form of ['directory', 'exact'] as const) {
   test(`${form}: messages cut after every byte`, () =>
     withoutLeak(async () => {
       for (const [number, { method, result, fds }] of answers(form).entries()) {
-        const message = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: number + 1, result, fds: fds().map((fd) => fd.close()).length || undefined }));
+        const message = Buffer.from(
+          JSON.stringify({
+            jsonrpc: '2.0',
+            id: number + 1,
+            result,
+            fds: fds().map((fd) => fd.close()).length || undefined,
+          }),
+        );
         for (let cut = 0; cut < message.length; cut++) {
-          const script = Object.fromEntries(answers(form).map((answer): [string, () => Answer] => [
-            answer.method,
-            () => (answer.method === method ? (cut === 0 ? 'gone' : { raw: message.subarray(0, cut), fds: fds(), gone: true }) : { result: answer.result, fds: answer.fds() }),
-          ]));
+          const script = Object.fromEntries(
+            answers(form).map((answer): [string, () => Answer] => [
+              answer.method,
+              () =>
+                answer.method === method
+                  ? cut === 0
+                    ? 'gone'
+                    : { raw: message.subarray(0, cut), fds: fds(), gone: true }
+                  : { result: answer.result, fds: answer.fds() },
+            ]),
+          );
           const code = await outcome(script);
           assert.ok(code === 'PEER_GONE' || code === 'UNEXPECTED_END', `${method} cut at ${cut}: ${code}`);
         }
       }
-      assert.deepEqual(namesIn(repositoryPath), []);
+      assert.deepEqual(namesIn(bench.repository), []);
     }));
 
   test(`${form}: a layer cut after every byte of its frames, and every so often inside the tar`, () =>
     withoutLeak(async () => {
       const { length } = form === 'directory' ? directoryStream() : fileStream();
       for (let cut = 0; cut < length; cut += isTarOnly(cut) ? STEP : 1) {
-        const script = Object.fromEntries(answers(form, cut).map(({ method, result, fds }) => [method, () => ({ result, fds: fds() })]));
+        const script = Object.fromEntries(
+          answers(form, cut).map(({ method, result, fds }) => [method, () => ({ result, fds: fds() })]),
+        );
         assert.notEqual(await outcome(script), undefined, `cut at ${cut} of ${length}`);
       }
-      assert.deepEqual(namesIn(repositoryPath), []);
+      assert.deepEqual(namesIn(bench.repository), []);
     }));
 }

@@ -15,7 +15,12 @@ export const newPath = (): string => join(folder, `s${sockets++}`);
 const peerFile = fileURLToPath(new URL('./peer.js', import.meta.url));
 
 /** Starts the other end; `exit` is listened for from the start, so that it cannot be missed. */
-export function peer(task: string, path: string, argument = '', command: string[] = []): { child: ChildProcess; exit: Promise<unknown[]> } {
+export function peer(
+  task: string,
+  path: string,
+  argument = '',
+  command: string[] = [],
+): { child: ChildProcess; exit: Promise<unknown[]> } {
   const [program, ...rest] = [...command, process.execPath, peerFile, task, path, argument];
   const child = spawn(program!, rest, { stdio: 'inherit' });
   return { child, exit: once(child, 'exit') };

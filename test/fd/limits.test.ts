@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fd, listen } from '../../src/fd/fd-passing.js';
 import { closeAll, devNull, errorCode, newPath, pair, peer } from './ends.js';
-import { openFds, withoutLeak } from './open-fds.js';
+import { openFds, withoutLeak } from '../support/open-fds.js';
 
 test('70,000 descriptors: the sender waits, the reader decides how many exist', async () => {
   await withoutLeak(async () => {
@@ -28,7 +28,9 @@ test('70,000 descriptors: the sender waits, the reader decides how many exist', 
 });
 
 const root = process.getuid!() === 0;
-test('a user at the limit of descriptors in flight waits until some are taken', { skip: root ? false : 'needs root, to become a user whose limit counts' }, async () => {
+test('a user at the limit of descriptors in flight waits until some are taken', {
+  skip: root ? false : 'needs root, to become a user whose limit counts',
+}, async () => {
   await withoutLeak(async () => {
     const path = newPath();
     using listener = await listen(path);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { connect, Fd, listen, listenFd, type Connection } from '../../src/fd/fd-passing.js';
-import { withoutLeak } from './open-fds.js';
+import { withoutLeak } from '../support/open-fds.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'listener-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -31,7 +31,10 @@ test('the socket file has the mode asked for, whatever the umask, and goes with 
 
 test('a stale socket file is replaced, a live one and other files are not', async () => {
   const path = join(folder, 'stale');
-  const child = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`]);
+  const child = spawn(process.execPath, [
+    '-e',
+    `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`,
+  ]);
   await once(child, 'exit');
   assert.ok(existsSync(path));
   await withoutLeak(async () => {
@@ -45,13 +48,19 @@ test('a stale socket file is replaced, a live one and other files are not', asyn
   });
   const plain = join(folder, 'plain');
   writeFileSync(plain, 'mine');
-  await assert.rejects(listen(plain), { code: 'ADDRESS_IN_USE', message: `${plain} is there already, and is no socket` });
+  await assert.rejects(listen(plain), {
+    code: 'ADDRESS_IN_USE',
+    message: `${plain} is there already, and is no socket`,
+  });
   assert.equal(statSync(plain).size, 4);
 });
 
 test('a stale socket of another user stays', { skip: process.geteuid?.() !== 0 && 'needs root' }, async () => {
   const path = join(folder, 'foreign');
-  const child = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`]);
+  const child = spawn(process.execPath, [
+    '-e',
+    `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`,
+  ]);
   await once(child, 'exit');
   chownSync(path, 12345, 12345);
   await assert.rejects(listen(path), { code: 'ADDRESS_IN_USE', message: /belongs to user 12345; remove it/ });
@@ -92,10 +101,12 @@ test('iteration serves connections until close; a full queue makes clients wait,
   await withoutLeak(async () => {
     const path = join(folder, 'many');
     const listener = await listen(path, { backlog: 1 });
-    const clients = Promise.all(Array.from({ length: 20 }, async () => {
-      using client = await connect(path);
-      return (await client.receive())!.bytes.toString();
-    }));
+    const clients = Promise.all(
+      Array.from({ length: 20 }, async () => {
+        using client = await connect(path);
+        return (await client.receive())!.bytes.toString();
+      }),
+    );
     let served = 0;
     for await (const connection of listener) {
       await greet(connection, served);
@@ -140,7 +151,8 @@ test('the signal of a listener ends it and its connections, however many, withou
     }
     const waiting = [accepted[3]!.receive(), listener.accept()];
     abort.abort(new Error('shutting down'));
-    for (const { reason } of (await Promise.allSettled(waiting)) as PromiseRejectedResult[]) assert.equal((reason as Error).message, 'shutting down');
+    for (const { reason } of (await Promise.allSettled(waiting)) as PromiseRejectedResult[])
+      assert.equal((reason as Error).message, 'shutting down');
     assert.ok(accepted.every(({ closed }) => closed));
     for (const client of clients) {
       assert.equal(await client.receive(), undefined);

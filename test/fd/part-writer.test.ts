@@ -2,11 +2,21 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { constants, createReadStream, mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  createReadStream,
+  mkdirSync,
+  read as readCallback,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { bytesOf } from '../../src/bytes.js';
 import { Fd, openPath } from '../../src/fd/fd.js';
 import { PartWriter } from '../../src/fd/part-writer.js';
@@ -42,7 +52,7 @@ describe('parts written one after the other', () => {
     for (let turn = 0; turn < 40; turn++) {
       for (const [index, size] of SIZES.entries()) {
         if (size > 1e6 && turn > 1) continue;
-        const bytes = randomBytes((turn * 7919) % 300_000 >> (index % 9));
+        const bytes = randomBytes(((turn * 7919) % 300_000) >> (index % 9));
         parts.bytes(bytes);
         parts.named(dir, String(size), index % 2 === 0 ? size : undefined);
         parts.open(openPath(bytesOf(join(folder.path, 'd', String(size)))), index % 3 === 0 ? size : undefined);
@@ -125,7 +135,7 @@ describe('parts written one after the other', () => {
     }
   });
 
-  it('says when the output fails, which is no file\'s fault', async () => {
+  it("says when the output fails, which is no file's fault", async () => {
     for (const content of ['4096', '3000001']) {
       using full = openPath(bytesOf('/dev/full'), O_RDWR);
       await using parts = new PartWriter(full.number);
@@ -151,12 +161,14 @@ describe('parts written one after the other', () => {
     parts.named(dir, 'shrinking');
     const end = parts.end();
     end.catch(() => undefined);
-    // The pipe is full now.
-    await setTimeout(100);
+    // It has begun, and cannot get further than the pipe is long.
+    await promisify(readCallback)(reader.number, Buffer.alloc(1), 0, 1, null);
     truncateSync(path, 100_000);
     const stream = createReadStream('', { fd: reader.duplicate().take() });
     stream.resume();
     await assert.rejects(end, { code: 'CONTENT_SIZE', entry: 'shrinking' });
+    // Otherwise the stream's last read, which waits for more, would last forever.
+    writer.close();
     stream.destroy();
     await once(stream, 'close');
   });

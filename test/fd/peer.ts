@@ -1,7 +1,7 @@
 // The other end, as a process of its own: `node peer.js TASK SOCKET [ARGUMENT]`.
 import { openSync } from 'node:fs';
 import { connect, Fd, SocketError } from '../../src/fd/fd-passing.js';
-import { openFds } from './open-fds.js';
+import { openFds } from '../support/open-fds.js';
 
 const [task, path, argument] = process.argv.slice(2) as [string, string, string?];
 
@@ -10,7 +10,8 @@ async function flood(total: number, user?: number): Promise<void> {
   if (user !== undefined) process.setuid!(user);
   using file = new Fd(openSync('/dev/null', 'r'));
   const batch = new Array<Fd>(250).fill(file);
-  for (let sent = 0; sent < total; sent += batch.length) await connection.send(Buffer.from([sent / 250 & 255]), batch);
+  for (let sent = 0; sent < total; sent += batch.length)
+    await connection.send(Buffer.from([(sent / 250) & 255]), batch);
   connection.close();
 }
 
@@ -18,7 +19,9 @@ function devNulls(): number {
   return [...openFds().values()].filter((target) => target === '/dev/null').length;
 }
 
-/** Answers with what the receive ended with and how many descriptors were left open by it; the sender sends /dev/null. */
+/**
+ * Answers with what the receive ended with and how many descriptors were left open by it; the sender sends /dev/null.
+ */
 async function receiveOnce(): Promise<void> {
   using connection = await connect(path);
   await connection.send(Buffer.from('ready'));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { openFds } from './open-fds.js';
+import { openFds } from '../support/open-fds.js';
 
 const module = new URL('../../src/fd/fd-passing.js', import.meta.url).href;
 

@@ -8,7 +8,7 @@ import { bytesOf } from '../../src/bytes.js';
 import { Fd, openPath } from '../../src/fd/fd.js';
 import type { Algorithm } from '../../src/fsverity/algorithm.js';
 import { verityDigest, verityDigestOfFd } from '../../src/fsverity/digest.js';
-import { algorithmOf, kernels } from './kernels.js';
+import { algorithmOf, kernels } from '../support/kernels.js';
 
 interface Golden {
   entries: { rule: 'A' | 'B' | 'Z'; size: number; content_sha256: string; sha256: string; sha512: string }[];
@@ -57,8 +57,14 @@ describe('digests of fsverity-utils', () => {
 
   test('all at once, large and small mixed', () => {
     for (const algorithm of ALGORITHMS) {
-      const digests = kernels.verityBatch(algorithm, golden.entries.map(({ rule, size }) => rules[rule].subarray(0, size)));
-      assert.deepEqual(digests.map((digest) => digest.toString('hex')), golden.entries.map((entry) => entry[algorithm]));
+      const digests = kernels.verityBatch(
+        algorithm,
+        golden.entries.map(({ rule, size }) => rules[rule].subarray(0, size)),
+      );
+      assert.deepEqual(
+        digests.map((digest) => digest.toString('hex')),
+        golden.entries.map((entry) => entry[algorithm]),
+      );
     }
   });
 });
@@ -93,9 +99,9 @@ describe('open files', () => {
   test('an aborted signal ends it with its reason', async () => {
     using fd = await openWith(rules.B);
     const reason = new Error('enough');
-    await assert.rejects(verityDigestOfFd(fd, 'sha512', AbortSignal.abort(reason)), reason);
+    await assert.rejects(verityDigestOfFd(fd, 'sha512', { signal: AbortSignal.abort(reason) }), reason);
     const controller = new AbortController();
-    const digest = verityDigestOfFd(fd, 'sha512', controller.signal);
+    const digest = verityDigestOfFd(fd, 'sha512', { signal: controller.signal });
     controller.abort(reason);
     await assert.rejects(digest, reason);
   });

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { Algorithm } from '../../src/fsverity/algorithm.js';
 import { referenceVerity } from '../support/reference-verity.js';
-import { algorithmOf, kernels } from './kernels.js';
-import { noise, Random } from './random.js';
+import { algorithmOf, kernels } from '../support/kernels.js';
+import { noise, Random } from '../support/random.js';
 
 const pool = noise(700_000, 'content');
 
@@ -37,8 +37,14 @@ for (const kernel of kernels.hashKernels()) {
     for (const count of [1, 2, 15, 17, cases.length]) {
       test(`hashes ${count} files side by side`, () => {
         const some = cases.slice(0, count);
-        const digests = kernels.kernelBatch(kernel, some.map(({ content }) => content));
-        assert.deepEqual(digests.map((digest) => digest.toString('hex')), some.map(({ expected }) => expected[algorithm]));
+        const digests = kernels.kernelBatch(
+          kernel,
+          some.map(({ content }) => content),
+        );
+        assert.deepEqual(
+          digests.map((digest) => digest.toString('hex')),
+          some.map(({ expected }) => expected[algorithm]),
+        );
       });
     }
   });
@@ -47,8 +53,14 @@ for (const kernel of kernels.hashKernels()) {
 for (const algorithm of ['sha256', 'sha512'] as const) {
   test(`${algorithm}: hundreds of files with the kernels that are best here`, () => {
     const many = [...cases, ...cases.toReversed(), ...cases, ...cases];
-    const digests = kernels.verityBatch(algorithm, many.map(({ content }) => content));
-    assert.deepEqual(digests.map((digest) => digest.toString('hex')), many.map(({ expected }) => expected[algorithm]));
+    const digests = kernels.verityBatch(
+      algorithm,
+      many.map(({ content }) => content),
+    );
+    assert.deepEqual(
+      digests.map((digest) => digest.toString('hex')),
+      many.map(({ expected }) => expected[algorithm]),
+    );
   });
 }
 

@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cfsbridge } from '../cli/run-cli.js';
-import { END, header, padded } from '../layer/make-tar.js';
-import { writeLayout } from '../support/oci-layout.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
+import { END, header, padded } from '../support/layers/make-tar.js';
+import { writeLayout } from '../support/images/oci-layout.js';
 import { cfsctl, run, succeed, whyNoPeers, type Answer } from './peers.js';
 import { assertSound, namesOf } from './repositories.js';
 
@@ -26,21 +26,60 @@ function numbers(seed: number): (below: number) => number {
   };
 }
 
-const FOLDERS = ['usr', 'usr/bin', 'usr/lib', 'usr/lib64', 'etc', 'etc/cron.d', 'var', 'var/log', 'home', 'home/user.name'];
+const FOLDERS = [
+  'usr',
+  'usr/bin',
+  'usr/lib',
+  'usr/lib64',
+  'etc',
+  'etc/cron.d',
+  'var',
+  'var/log',
+  'home',
+  'home/user.name',
+];
 const WORDS = ['a', 'bin', 'lib', 'x+y', 'sda1', 'log', 'name', '[b]', 'caf\xe9', '.hidden', 'a b'];
-const PATTERNS = ['/usr(/.*)?', '/.*', '/usr/lib(64)?/.*', '/etc/[^/]*', '/var/log/?.*', '/(etc|var)/.*\\.d(/.*)?', '/home/[^/]+/.+', '/usr/bin/x\\+y', '/usr/[a-l].*/.*', '/.*/sd[a-z][0-9]', '/usr/lib/(?!lib).*', '/[[:alpha:]]+', '/var(/[^/]*){2}', '/usr/bin/.{1,3}', '/home|/etc', '/', '/usr/lib.?4?/caf.*', '.*/\\.[^/]*'];
+const PATTERNS = [
+  '/usr(/.*)?',
+  '/.*',
+  '/usr/lib(64)?/.*',
+  '/etc/[^/]*',
+  '/var/log/?.*',
+  '/(etc|var)/.*\\.d(/.*)?',
+  '/home/[^/]+/.+',
+  '/usr/bin/x\\+y',
+  '/usr/[a-l].*/.*',
+  '/.*/sd[a-z][0-9]',
+  '/usr/lib/(?!lib).*',
+  '/[[:alpha:]]+',
+  '/var(/[^/]*){2}',
+  '/usr/bin/.{1,3}',
+  '/home|/etc',
+  '/',
+  '/usr/lib.?4?/caf.*',
+  '.*/\\.[^/]*',
+];
 
 /** Files of a system with a policy; contents by path. */
 function system(seed: number): { files: Map<string, string>; tar: Buffer } {
   const next = numbers(seed);
   const pick = <T>(list: readonly T[]): T => list[next(list.length)] as T;
   const files = new Map<string, string>();
-  for (const name of FOLDERS) for (let i = next(4); i >= 0; i--) files.set(`${name}/${pick(WORDS)}${i}`, `${name} ${i} `.repeat(next(60)));
-  const lines = Array.from({ length: 3 + next(12) }, (_, index) => `${pick(PATTERNS)}\t${pick(['', '', '-- ', '-d ', '-l ', '-p '])}${next(6) === 0 ? '<<none>>' : `u:r:t${index}:s0`}`);
+  for (const name of FOLDERS)
+    for (let i = next(4); i >= 0; i--) files.set(`${name}/${pick(WORDS)}${i}`, `${name} ${i} `.repeat(next(60)));
+  const lines = Array.from(
+    { length: 3 + next(12) },
+    (_, index) =>
+      `${pick(PATTERNS)}\t${pick(['', '', '-- ', '-d ', '-l ', '-p '])}${next(6) === 0 ? '<<none>>' : `u:r:t${index}:s0`}`,
+  );
   files.set('etc/selinux/config', `# comment\nSELINUX=${pick(['enforcing', 'disabled'])}\nSELINUXTYPE=strict\n`);
   files.set('etc/selinux/strict/contexts/files/file_contexts', `${lines.join('\n')}\n`);
   if (next(2)) files.set('etc/selinux/strict/contexts/files/file_contexts.local', `${pick(PATTERNS)} u:r:local:s0\n`);
-  if (next(2)) files.set('etc/selinux/strict/contexts/files/file_contexts.subs_dist', '/usr/lib64 /usr/lib\n/home/user.name /etc\n');
+  if (next(2))
+    files.set(
+      'etc/selinux/strict/contexts/files/file_contexts.subs_dist',
+      '/usr/lib64 /usr/lib\n/home/user.name /etc\n',
+    );
   files.set('boot/loader/text', 'goes away');
   return { files, tar: tarOf(files, next) };
 }
@@ -67,21 +106,42 @@ function tarOf(files: ReadonlyMap<string, string>, next: (below: number) => numb
 }
 
 type Variant = readonly ['sha256' | 'sha512', 1 | 2];
-const VARIANTS: readonly Variant[] = [['sha512', 1], ['sha256', 1], ['sha512', 2], ['sha256', 2]];
+const VARIANTS: readonly Variant[] = [
+  ['sha512', 1],
+  ['sha256', 1],
+  ['sha512', 2],
+  ['sha256', 2],
+];
 
 /** One image in a new repository of each program. */
 class Pair {
   readonly path: string;
   readonly repositories: readonly [theirs: string, ours: string];
 
-  constructor(name: string, [algorithm, version]: Variant, readonly layout: string) {
+  constructor(
+    name: string,
+    [algorithm, version]: Variant,
+    readonly layout: string,
+  ) {
     this.path = mkdtempSync(join(folder, `${name}-`));
     this.repositories = [join(this.path, 'theirs'), join(this.path, 'ours')];
-    for (const path of this.repositories) succeed(cfsctl, ['init', '--insecure', '--algorithm', `fsverity-${algorithm}-12`, '--erofs-version', String(version), path]);
+    for (const path of this.repositories)
+      succeed(cfsctl, [
+        'init',
+        '--insecure',
+        '--algorithm',
+        `fsverity-${algorithm}-12`,
+        '--erofs-version',
+        String(version),
+        path,
+      ]);
   }
 
   ask(...args: string[]): [theirs: Answer, ours: Answer] {
-    return [run(cfsctl, ['--repo', this.repositories[0], ...args]), run(cfsbridge, ['--repo', this.repositories[1], ...args])];
+    return [
+      run(cfsctl, ['--repo', this.repositories[0], ...args]),
+      run(cfsbridge, ['--repo', this.repositories[1], ...args]),
+    ];
   }
 
   /** Both print the same and end alike. @returns what they print */
@@ -93,11 +153,15 @@ class Pair {
     return ours.stdout;
   }
 
-  /** Of a pull: objects are counted in other words, and cfsctl tells of a manifest stream that it has replaced when it makes a boot image. */
+  /**
+   * Of a pull: objects are counted in other words, and cfsctl tells of a manifest stream that it has replaced when it
+   * makes a boot image.
+   */
   samePull(status: number, ...args: string[]): string {
     const [theirs, ours] = this.ask('oci', 'pull', ...args, `oci:${this.layout}:image`, 'os');
     assert.deepEqual([theirs.status, ours.status], [status, status], `${theirs.stderr}\n${ours.stderr}`);
-    const lines = ({ stdout }: Answer): string[] => stdout.split('\n').filter((line) => !/^(objects|verity) /.test(line));
+    const lines = ({ stdout }: Answer): string[] =>
+      stdout.split('\n').filter((line) => !/^(objects|verity) /.test(line));
     assert.deepEqual(lines(ours), lines(theirs), args.join(' '));
     return ours.stdout;
   }
@@ -124,9 +188,22 @@ describe('images to boot from, beside cfsctl', { skip }, () => {
       mkdirSync(path);
       succeed('tar', ['-x', '-C', path, '-f', writeTar(seed, tar)]);
       const common = ['--no-repo', '--hash', seed % 2 ? 'sha256' : 'sha512', '--erofs-version', String(1 + (seed % 2))];
-      for (const command of [['create-dumpfile', '--bootable'], ['compute-id', '--bootable', '--xattrs', 'keep-user-xattrs'], ['compute-karg'], ['compute-karg', '--no-propagate-usr-to-root']]) {
-        const [theirs, ours] = [cfsctl, cfsbridge].map((program) => run(program, [...common, ...command, path])) as [Answer, Answer];
-        assert.equal(ours.stdout, theirs.stdout, `seed ${seed}, ${command.join(' ')}; policy:\n${[...files].filter(([name]) => name.includes('file_contexts')).join('\n')}\n${ours.stderr}`);
+      for (const command of [
+        ['create-dumpfile', '--bootable'],
+        ['compute-id', '--bootable', '--xattrs', 'keep-user-xattrs'],
+        ['compute-karg'],
+        ['compute-karg', '--no-propagate-usr-to-root'],
+      ]) {
+        const [theirs, ours] = [cfsctl, cfsbridge].map((program) => run(program, [...common, ...command, path])) as [
+          Answer,
+          Answer,
+        ];
+        assert.equal(
+          ours.stdout,
+          theirs.stdout,
+          `seed ${seed}, ${command.join(' ')}; ` +
+            `policy:\n${[...files].filter(([name]) => name.includes('file_contexts')).join('\n')}\n${ours.stderr}`,
+        );
         assert.equal(theirs.status, 0, theirs.stderr);
       }
       rmSync(path, { recursive: true });
@@ -171,9 +248,41 @@ describe('images to boot from, beside cfsctl', { skip }, () => {
   const usr = header({ name: 'usr/', type: '5', mode: 0o755 });
   for (const [why, tar] of [
     ['without /boot', () => Buffer.concat([usr, sysroot, END])],
-    ['with a policy that has no file_contexts', () => tarOf(new Map([['usr/x', 'x'], ['etc/selinux/config', 'SELINUXTYPE=a\n'], ['etc/selinux/a/contexts/files/x', '']]), () => 1)],
-    ['with a line that cannot be read', () => tarOf(new Map([['usr/x', 'x'], ['etc/selinux/config', 'SELINUXTYPE=a\n'], ['etc/selinux/a/contexts/files/file_contexts', '/usr\n']]), () => 1)],
-    ['with a policy that is not there', () => tarOf(new Map([['usr/x', 'x'], ['etc/selinux/config', 'SELINUXTYPE=a\n']]), () => 1)],
+    [
+      'with a policy that has no file_contexts',
+      () =>
+        tarOf(
+          new Map([
+            ['usr/x', 'x'],
+            ['etc/selinux/config', 'SELINUXTYPE=a\n'],
+            ['etc/selinux/a/contexts/files/x', ''],
+          ]),
+          () => 1,
+        ),
+    ],
+    [
+      'with a line that cannot be read',
+      () =>
+        tarOf(
+          new Map([
+            ['usr/x', 'x'],
+            ['etc/selinux/config', 'SELINUXTYPE=a\n'],
+            ['etc/selinux/a/contexts/files/file_contexts', '/usr\n'],
+          ]),
+          () => 1,
+        ),
+    ],
+    [
+      'with a policy that is not there',
+      () =>
+        tarOf(
+          new Map([
+            ['usr/x', 'x'],
+            ['etc/selinux/config', 'SELINUXTYPE=a\n'],
+          ]),
+          () => 1,
+        ),
+    ],
   ] as const)
     test(`an image ${why} is refused by both`, () => {
       const pair = new Pair('refused', ['sha256', 1], layoutOf(`layout ${why.replaceAll(/\W/g, '-')}`, tar()));

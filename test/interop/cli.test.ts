@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cfsbridge } from '../cli/run-cli.js';
-import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
+import { smallIndex, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
 
@@ -20,14 +20,23 @@ const refusedByCfsctl = new Set(['localhost/zeta:noparent', 'localhost/zeta:nous
 describe('the same repository, asked by cfsctl and by cfsbridge', { skip: whyNot() }, () => {
   let store: SmallStore;
   let repository: string;
-  const tags = [...new Set(Object.values(smallIndex()).flatMap(({ names }) => names))].filter((name) => !refusedByCfsctl.has(name));
+  const tags = [...new Set(Object.values(smallIndex()).flatMap(({ names }) => names))].filter(
+    (name) => !refusedByCfsctl.has(name),
+  );
 
   before(() => {
     store = unpackSmallStore();
     repository = mkdtempSync(join(tmpdir(), 'cfsbridge-interop-'));
     ask(cfsctl, ['init', '--insecure']);
     for (const tag of tags) {
-      const { status, stderr } = ask(cfsctl, ['oci', 'pull', '--local-fetch', 'auto', `containers-storage:${tag}`, tag]);
+      const { status, stderr } = ask(cfsctl, [
+        'oci',
+        'pull',
+        '--local-fetch',
+        'auto',
+        `containers-storage:${tag}`,
+        tag,
+      ]);
       assert.equal(status, 0, `${tag}: ${stderr}`);
     }
   });
@@ -55,12 +64,16 @@ describe('the same repository, asked by cfsctl and by cfsbridge', { skip: whyNot
 
   test('oci images: the same lines, sorted; docker images are container images', () => {
     type Line = { name: string; is_container: boolean };
-    const list = (program: string): Line[] => (JSON.parse(ask(program, ['oci', 'images', '--json']).stdout) as { images: Line[] }).images;
+    const list = (program: string): Line[] =>
+      (JSON.parse(ask(program, ['oci', 'images', '--json']).stdout) as { images: Line[] }).images;
     const isDocker = ({ name }: Line): boolean => name === 'localhost/beta:docker';
     const theirs = list(cfsctl).sort((a, b) => (a.name < b.name ? -1 : 1));
     const ours = list(cfsbridge);
     assert.ok(theirs.length >= 24);
-    assert.deepEqual(ours.filter((line) => !isDocker(line)), theirs.filter((line) => !isDocker(line)));
+    assert.deepEqual(
+      ours.filter((line) => !isDocker(line)),
+      theirs.filter((line) => !isDocker(line)),
+    );
     assert.deepEqual([ours.find(isDocker)?.is_container, theirs.find(isDocker)?.is_container], [true, false]);
   });
 
@@ -75,18 +88,30 @@ describe('the same repository, asked by cfsctl and by cfsbridge', { skip: whyNot
     const layers = readdirSync(join(repository, 'streams')).filter((name) => name.startsWith('oci-layer-'));
     assert.ok(layers.length >= 20);
     for (const name of layers)
-      for (const form of [[], ['--dumpfile'], ['--json']]) same(['oci', 'layer', name.slice('oci-layer-'.length), ...form]);
+      for (const form of [[], ['--dumpfile'], ['--json']])
+        same(['oci', 'layer', name.slice('oci-layer-'.length), ...form]);
   });
 
   test('a tag made by either is seen by the other', () => {
-    const digest = (JSON.parse(ask(cfsctl, ['oci', 'images', '--json']).stdout) as { images: { manifest_digest: string }[] }).images[0]?.manifest_digest ?? '';
+    const digest =
+      (JSON.parse(ask(cfsctl, ['oci', 'images', '--json']).stdout) as { images: { manifest_digest: string }[] })
+        .images[0]?.manifest_digest ?? '';
     same(['oci', 'tag', digest, 'by/both:1']);
     assert.equal(ask(cfsbridge, ['oci', 'untag', 'by/both:1']).status, 0);
     assert.equal(ask(cfsctl, ['oci', 'inspect', 'by/both:1']).status, 1);
   });
 
   test('fsck and oci fsck say the same of a sound repository', () => {
-    for (const args of [['fsck'], ['fsck', '--metadata-only'], ['fsck', '--json'], ['oci', 'fsck'], ['oci', 'fsck', tags[0] ?? '', '--json']]) same(args);
+    // cfsctl has linked files of other users and setuid ones, which we call unsafe.
+    assert.equal(ask(cfsbridge, ['fsck', '--repair']).status, 0);
+    for (const args of [
+      ['fsck'],
+      ['fsck', '--metadata-only'],
+      ['fsck', '--json'],
+      ['oci', 'fsck'],
+      ['oci', 'fsck', tags[0] ?? '', '--json'],
+    ])
+      same(args);
   });
 
   const mistakes: [string[], number][] = [

@@ -7,14 +7,14 @@ import { setTimeout } from 'node:timers/promises';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
-import { collectGarbage } from '../../src/repository/gc.js';
+import { collectGarbage } from '../../src/repository/gc/gc.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { listTags, removeTag } from '../../src/repository/tags.js';
-import { Random } from '../fsverity/random.js';
-import { assertNothingLost, copySource, TagLedger, Worker } from '../repository/gc-workers.js';
+import { Random } from '../support/random.js';
+import { assertNothingLost, copySource, TagLedger, Worker } from '../support/faults/gc-workers.js';
 import { FailingFilesystem, LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
-import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { smallIndex, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
 const skip = existsSync(cfsctl) ? false : 'cfsctl is not there; scripts/peers.sh installs it';
@@ -65,17 +65,24 @@ describe('bad luck', { skip }, () => {
     const random = new Random(20);
     for (let kills = 0; kills < KILLS; kills += AT_ONCE) {
       const jobs = ['pull,tag,untag,gc', 'pull,untag,copy,gc', 'gc', 'copy,tag,gc'];
-      const workers = jobs.map((work, slot) => new Worker(path, store.graphroot, `w${slot}`, 1 + kills + slot, work, ledger));
-      await Promise.all(workers.map(async (worker) => {
-        await worker.ready;
-        await setTimeout(random.upTo(500));
-        await worker.kill();
-      }));
+      const workers = jobs.map(
+        (work, slot) => new Worker(path, store.graphroot, `w${slot}`, 1 + kills + slot, work, ledger),
+      );
+      await Promise.all(
+        workers.map(async (worker) => {
+          await worker.ready;
+          await setTimeout(random.upTo(500));
+          await worker.kill();
+        }),
+      );
       await assertNothingLost(path, ledger);
       assertCfsctlContent(path);
     }
     const { tag, copy, untag, gc, removed } = ledger.done;
-    t.diagnostic(`${tag} tags written, ${copy} of them by copies, ${untag} removed, ${gc} garbage collections removed ${removed} objects`);
+    t.diagnostic(
+      `${tag} tags written, ${copy} of them by copies, ${untag} removed, ${gc} garbage collections removed ` +
+        `${removed} objects`,
+    );
     // The kills must have hit work of every kind.
     assert.ok(tag > 50 && copy > 10 && untag > 20 && gc > 30 && removed > 200, JSON.stringify(ledger.done));
   });
@@ -83,14 +90,19 @@ describe('bad luck', { skip }, () => {
   test('four processes that pull and two that collect garbage for a minute lose nothing', async (t) => {
     const path = newRepository(t);
     const ledger = new TagLedger();
-    const workers = ['pull,untag', 'pull,pull,untag', 'pull,tag,untag', 'pull', 'gc', 'gc'].map((work, slot) => new Worker(path, store.graphroot, `w${slot}`, slot + 1, work, ledger));
+    const workers = ['pull,untag', 'pull,pull,untag', 'pull,tag,untag', 'pull', 'gc', 'gc'].map(
+      (work, slot) => new Worker(path, store.graphroot, `w${slot}`, slot + 1, work, ledger),
+    );
     await Promise.all(workers.map(({ ready }) => ready));
     await setTimeout(CONCURRENT_MS);
     for (const worker of workers) await worker.kill();
     await assertNothingLost(path, ledger);
     assertCfsctlContent(path);
     const { tag, untag, gc, removed, failed } = ledger.done;
-    t.diagnostic(`${tag} tags written, ${untag} removed, ${gc} garbage collections removed ${removed} objects, failed: ${[...failed].join(' ')}`);
+    t.diagnostic(
+      `${tag} tags written, ${untag} removed, ${gc} garbage collections removed ${removed} objects, failed: ` +
+        `${[...failed].join(' ')}`,
+    );
     assert.ok(tag > 50 && gc > 10 && removed > 100, JSON.stringify(ledger.done));
   });
 });
@@ -125,7 +137,12 @@ describe('a device that stops taking writes', { skip: skip || whyNoLoop('ext4') 
 
   /** Images of the store that cannot become composefs images, room or not. */
   function isUnsuitable(error: unknown): boolean {
-    return error instanceof Error && 'code' in error && error.code !== 'EROFS' && /^(?:TREE|TAR|LAYER|DIGEST|OCI|NOT_)/.test(String(error.code));
+    return (
+      error instanceof Error &&
+      'code' in error &&
+      error.code !== 'EROFS' &&
+      /^(?:TREE|TAR|LAYER|DIGEST|OCI|NOT_)/.test(String(error.code))
+    );
   }
 
   async function check(path: string, written: ReadonlyMap<string, string>): Promise<void> {
@@ -150,7 +167,10 @@ describe('a device that stops taking writes', { skip: skip || whyNoLoop('ext4') 
       try {
         await work(path, round, written);
       } catch (error) {
-        assert.ok(error instanceof Error && 'code' in error && /^(?:ENOSPC|GC_INCOMPLETE)$/.test(String(error.code)), String(error));
+        assert.ok(
+          error instanceof Error && 'code' in error && /^(?:ENOSPC|GC_INCOMPLETE)$/.test(String(error.code)),
+          String(error),
+        );
         assert.match(error.message, /no space left on device/i);
         full++;
       }
@@ -174,12 +194,20 @@ describe('a device that stops taking writes', { skip: skip || whyNoLoop('ext4') 
     const usual = performance.now() - start;
     let failed = 0;
     for (let round = 0; round < DEVICE_ROUNDS; round++) {
-      const running = work(path, round, written).then(() => undefined, (error: unknown) => error);
+      const running = work(path, round, written).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
       await setTimeout(random.upTo(Math.floor(usual)));
       filesystem.fail();
       const error = await running;
       if (error !== undefined) {
-        assert.ok(error instanceof Error && 'code' in error && /^(?:EROFS|EIO|ESHUTDOWN|EUCLEAN|GC_INCOMPLETE|REPOSITORY_READ_ONLY)$/.test(String(error.code)), String(error));
+        assert.ok(
+          error instanceof Error &&
+            'code' in error &&
+            /^(?:EROFS|EIO|ESHUTDOWN|EUCLEAN|GC_INCOMPLETE|REPOSITORY_READ_ONLY)$/.test(String(error.code)),
+          String(error),
+        );
         failed++;
       }
       filesystem.recover();
@@ -199,13 +227,21 @@ describe('a device that stops taking writes', { skip: skip || whyNoLoop('ext4') 
     const random = new Random(9);
     let readOnly = 0;
     for (let round = 0; round < READ_ONLY_ROUNDS; round++) {
-      const running = work(path, round, written).then(() => undefined, (error: unknown) => error);
+      const running = work(path, round, written).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
       await setTimeout(random.upTo(80));
       // What the kernel does itself when the device fails; remounting is refused while files are being written.
       execFileSync('mount', ['-o', 'remount,abort', filesystem.path], { stdio: 'pipe' });
       const error = await running;
       if (error !== undefined) {
-        assert.ok(error instanceof Error && 'code' in error && /^(?:EROFS|EIO|ESHUTDOWN|EUCLEAN|GC_INCOMPLETE|REPOSITORY_READ_ONLY)$/.test(String(error.code)), String(error));
+        assert.ok(
+          error instanceof Error &&
+            'code' in error &&
+            /^(?:EROFS|EIO|ESHUTDOWN|EUCLEAN|GC_INCOMPLETE|REPOSITORY_READ_ONLY)$/.test(String(error.code)),
+          String(error),
+        );
         readOnly++;
       }
       filesystem.remount();

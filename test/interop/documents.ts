@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 
 /**
- * Writes manifest and config of an image of a store as skopeo's `dir:` has them, without the layers, for servers that have only those.
+ * Writes manifest and config of an image of a store as skopeo's `dir:` has them, without the layers, for servers that
+ * have only those.
  * @returns a reference to the folder
  */
 export async function writeDocuments(folder: string, image: string, graphroot: string): Promise<string> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fuzzDumps, fuzzImages } from '../erofs/fuzz-inputs.js';
+import { fuzzDumps, fuzzImages } from '../support/images/fuzz-inputs.js';
 
 // Here because it takes a minute; the unit tests do a hundredth of it.
 const COUNT = 200_000;

@@ -4,14 +4,14 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { listLines } from '../../src/cli/composefs-info-list.js';
-import { parseDump } from '../../src/erofs/dumpfile-parse.js';
-import { printDump } from '../../src/erofs/dumpfile-print.js';
-import { readErofs, type StoredInode } from '../../src/erofs/reader.js';
-import { printStored } from '../../src/erofs/stored-print.js';
-import { writeErofs } from '../../src/erofs/writer.js';
+import { listLines } from '../../src/cli/composefs-info/list.js';
+import { parseDump } from '../../src/erofs/dumpfile/parse.js';
+import { printDump } from '../../src/erofs/dumpfile/print.js';
+import { readErofs, type StoredInode } from '../../src/erofs/read/reader.js';
+import { printStored } from '../../src/erofs/dumpfile/stored-print.js';
+import { writeErofs } from '../../src/erofs/write/writer.js';
 import type { Node } from '../../src/tree/tree.js';
-import { randomDump } from '../erofs/random-dump.js';
+import { randomDump } from '../support/images/random-dump.js';
 import { fixtureJson } from '../support/fixtures.js';
 import { mountedAs } from './mounted-tree.js';
 
@@ -26,7 +26,8 @@ const BATCHES = 16;
 const LARGE = [20_000, 17_000, 9_000];
 
 function whyNoPeer(): string | false {
-  if (!existsSync(join(peers, 'sid/usr/bin/mkcomposefs'))) return 'mkcomposefs is not there; scripts/peers.sh installs it';
+  if (!existsSync(join(peers, 'sid/usr/bin/mkcomposefs')))
+    return 'mkcomposefs is not there; scripts/peers.sh installs it';
   return process.getuid?.() === 0 ? false : 'running programs of the Debian sid tree needs root';
 }
 
@@ -75,18 +76,40 @@ describe('images of random trees', { skip: whyNoPeer() }, () => {
     for (const version of [0, 1, 2] as const) {
       const ours = file(`${name}.ours${version}`);
       const { root: read } = readErofs(ours);
-      assert.ok(writeErofs(read, { version, algorithm: 'sha256' }).equals(ours), `read and written again as format ${version}`);
-      assert.equal(Buffer.concat([...printDump(read)]).toString(), file(`${name}.rinfo${version}`).toString(), `composefs-info of composefs-rs, format ${version}`);
+      assert.ok(
+        writeErofs(read, { version, algorithm: 'sha256' }).equals(ours),
+        `read and written again as format ${version}`,
+      );
+      assert.equal(
+        Buffer.concat([...printDump(read)]).toString(),
+        file(`${name}.rinfo${version}`).toString(),
+        `composefs-info of composefs-rs, format ${version}`,
+      );
       if (version === 2) continue;
       assert.ok(ours.equals(file(`${name}.rust${version}`)), `as composefs-rs, format ${version}`);
       const c = file(`${name}.c${version}`);
-      assert.ok(writeErofs(root, { version, algorithm: 'sha256', peer: 'composefs' }).equals(c), `as C, format ${version}`);
+      assert.ok(
+        writeErofs(root, { version, algorithm: 'sha256', writer: 'composefs' }).equals(c),
+        `as C, format ${version}`,
+      );
       const stored = new Map<Node, StoredInode>();
-      const asC = readErofs(ours, { peer: 'composefs', stored });
-      assert.equal([...printStored(asC.root, stored)].join(''), file(`${name}.cinfo${version}`).toString('latin1'), `composefs-info of C, format ${version}`);
-      assert.equal([...listLines(asC.root)].join(''), file(`${name}.cls${version}`).toString('latin1'), `composefs-info ls of C, format ${version}`);
+      const asC = readErofs(ours, { writer: 'composefs', stored });
+      assert.equal(
+        [...printStored(asC.root, stored)].join(''),
+        file(`${name}.cinfo${version}`).toString('latin1'),
+        `composefs-info of C, format ${version}`,
+      );
+      assert.equal(
+        [...listLines(asC.root)].join(''),
+        file(`${name}.cls${version}`).toString('latin1'),
+        `composefs-info ls of C, format ${version}`,
+      );
       // What C prints of an image makes that image again.
-      const again = writeErofs(parseDump(file(`${name}.cinfo${version}`)), { version, algorithm: 'sha256', peer: 'composefs' });
+      const again = writeErofs(parseDump(file(`${name}.cinfo${version}`)), {
+        version,
+        algorithm: 'sha256',
+        writer: 'composefs',
+      });
       assert.ok(again.equals(ours), `C's dump of format ${version}`);
     }
   }
@@ -99,7 +122,10 @@ describe('images of random trees', { skip: whyNoPeer() }, () => {
       try {
         check(tree);
       } catch (error) {
-        failed.push(`seed ${tree.seed}${tree.entries === undefined ? '' : ` with ${tree.entries} entries`}: ${String(error).split('\n', 1)[0]}`);
+        failed.push(
+          `seed ${tree.seed}${tree.entries === undefined ? '' : ` with ${tree.entries} entries`}: ` +
+            `${String(error).split('\n', 1)[0]}`,
+        );
       }
     }
     // The next trees get the same names.
@@ -109,7 +135,8 @@ describe('images of random trees', { skip: whyNoPeer() }, () => {
 
   for (let batch = 0; batch < BATCHES; batch += 1) {
     const first = FIRST + batch * BATCH;
-    test(`seeds ${first} to ${first + BATCH - 1}`, () => run(Array.from({ length: BATCH }, (_, index) => ({ name: String(index), seed: first + index }))));
+    test(`seeds ${first} to ${first + BATCH - 1}`, () =>
+      run(Array.from({ length: BATCH }, (_, index) => ({ name: String(index), seed: first + index }))));
   }
   test(`trees of up to ${LARGE[0]} entries, and seeds that failed once`, () => {
     const large = LARGE.map((entries, index) => ({ name: `large${index}`, seed: FIRST + index, entries }));

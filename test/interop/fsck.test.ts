@@ -4,14 +4,17 @@ import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fsckImages, imageFsckText } from '../../src/oci/fsck.js';
+import { imageFsckText } from '../../src/cli/reports/fsck.js';
+import { fsckImages } from '../../src/oci/repair/fsck.js';
 import { Repository } from '../../src/repository/repository.js';
-import { RecordedRepository } from '../cli/recorded-repository.js';
-import { damages, errorsIn } from '../repository/damages.js';
+import { RecordedRepository } from '../support/cli/recorded-repository.js';
+import { damages, errorsIn } from '../support/faults/damages.js';
 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
 
-describe('a damaged repository, checked by cfsctl and by us', { skip: existsSync(cfsctl) ? false : 'cfsctl is not there; scripts/peers.sh installs it' }, () => {
+describe('a damaged repository, checked by cfsctl and by us', {
+  skip: existsSync(cfsctl) ? false : 'cfsctl is not there; scripts/peers.sh installs it',
+}, () => {
   let sound: RecordedRepository;
   before(async () => {
     sound = await RecordedRepository.create();
@@ -27,9 +30,11 @@ describe('a damaged repository, checked by cfsctl and by us', { skip: existsSync
       const theirs = spawnSync(cfsctl, ['--repo', path, 'oci', 'fsck'], { encoding: 'utf8' }).stdout;
       using repository = await Repository.open(path);
       const ours = imageFsckText(await fsckImages(repository, undefined));
-      const counts = (text: string): string[] => text.split('\n').filter((line) => line !== '' && !line.startsWith('  - '));
+      const counts = (text: string): string[] =>
+        text.split('\n').filter((line) => line !== '' && !line.startsWith('  - '));
       // What we find besides is about images, which come last.
-      const compared = (text: string): string[] => (ownImageErrors.length > 0 ? counts(text).filter((line) => !line.startsWith('oci ')) : counts(text));
+      const compared = (text: string): string[] =>
+        ownImageErrors.length > 0 ? counts(text).filter((line) => !line.startsWith('oci ')) : counts(text);
       assert.deepEqual(compared(ours), compared(theirs));
       assert.deepEqual(errorsIn(ours, 'exact'), [...errorsIn(theirs, 'exact'), ...ownImageErrors].sort());
     });

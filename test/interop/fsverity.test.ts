@@ -7,13 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { bytesOf } from '../../src/bytes.js';
 import { openPath } from '../../src/fd/fd.js';
 import { verityDigestOfFd } from '../../src/fsverity/digest.js';
-import { noise } from '../fsverity/random.js';
+import { noise } from '../support/random.js';
 
 const peers = process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers';
 const inPeers = fileURLToPath(new URL('../../../scripts/in-peers.sh', import.meta.url));
 
 function whyNoPeer(): string | false {
-  if (!existsSync(join(peers, 'sid/usr/bin/fsverity'))) return 'fsverity-utils are not there; scripts/peers.sh installs them';
+  if (!existsSync(join(peers, 'sid/usr/bin/fsverity')))
+    return 'fsverity-utils are not there; scripts/peers.sh installs them';
   return process.getuid?.() === 0 ? false : 'running programs of the Debian sid tree needs root';
 }
 
@@ -29,7 +30,9 @@ describe('fsverity digest', { skip: whyNoPeer() }, () => {
       using fd = openPath(bytesOf(path));
       for (const algorithm of ['sha256', 'sha512'] as const) {
         const visible = `/share/${basename(folder)}/${size}`;
-        const printed = execFileSync(inPeers, ['fsverity', 'digest', `--hash-alg=${algorithm}`, visible], { encoding: 'utf8' });
+        const printed = execFileSync(inPeers, ['fsverity', 'digest', `--hash-alg=${algorithm}`, visible], {
+          encoding: 'utf8',
+        });
         const digest = await verityDigestOfFd(fd, algorithm);
         assert.equal(`${algorithm}:${digest.toString('hex')}`, printed.split(' ')[0]);
       }

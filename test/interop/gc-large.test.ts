@@ -6,16 +6,17 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { verityDigest } from '../../src/fsverity/digest.js';
 import { initRepository } from '../../src/repository/init.js';
-import { objectPath } from '../../src/repository/object-id.js';
+import { objectPath } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
-import { CONTENT_TYPES } from '../../src/repository/splitstream-format.js';
-import { SplitstreamWriter } from '../../src/repository/splitstream-writer.js';
-import { cfsbridge } from '../cli/run-cli.js';
+import { CONTENT_TYPES } from '../../src/repository/splitstream/format.js';
+import { SplitstreamWriter } from '../../src/repository/splitstream/writer.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 
 const OBJECTS = 300_000;
 const LIMIT_MIB = 200;
 /** Makes a program say the most memory it had, in KiB. */
-const measure = 'data:text/javascript,process.on("exit",()=>process.stderr.write(String(process.resourceUsage().maxRSS)))';
+const measure =
+  'data:text/javascript,process.on("exit",()=>process.stderr.write(String(process.resourceUsage().maxRSS)))';
 const memoryFolder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 test(`a repository of ${OBJECTS} objects is checked and collected in less than ${LIMIT_MIB} MiB`, async (t) => {
@@ -40,14 +41,21 @@ test(`a repository of ${OBJECTS} objects is checked and collected in less than $
   const count = (): number => readdirSync(join(path, 'objects'), { recursive: true, encoding: 'utf8' }).length - 256;
   const run = (...args: string[]): string => {
     const began = performance.now();
-    const { stdout, stderr } = spawnSync(process.execPath, ['--import', measure, cfsbridge, '--repo', path, ...args], { encoding: 'utf8' });
-    t.diagnostic(`${args.join(' ')}: ${Math.round(performance.now() - began)} ms, ${Math.round(Number(stderr) / 1024)} MiB`);
+    const { stdout, stderr } = spawnSync(process.execPath, ['--import', measure, cfsbridge, '--repo', path, ...args], {
+      encoding: 'utf8',
+    });
+    t.diagnostic(
+      `${args.join(' ')}: ${Math.round(performance.now() - began)} ms, ${Math.round(Number(stderr) / 1024)} MiB`,
+    );
     assert.ok(Number(stderr) > 0 && Number(stderr) / 1024 < LIMIT_MIB, stderr);
     return stdout;
   };
   assert.match(run('fsck'), /^objects: 300001\/300001 ok\nstreams: 1\/1 ok\n[^]*^status: ok$/m);
   assert.match(run('fsck', '--repair'), /^repaired: 0\nquarantined: 0\n[^]*^status: ok$/m);
-  for (const [args, left] of [[['--dry-run'], OBJECTS + 1], [[], OBJECTS / 2 + 1]] as const) {
+  for (const [args, left] of [
+    [['--dry-run'], OBJECTS + 1],
+    [[], OBJECTS / 2 + 1],
+  ] as const) {
     assert.match(run('gc', ...args), /^Objects: 150000 removed \(2100000 bytes\)$/m);
     assert.equal(count(), left);
   }

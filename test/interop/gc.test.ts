@@ -1,30 +1,45 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { layerContentId, openImage } from '../../src/oci/image.js';
-import { imageRefs } from '../../src/oci/image-refs.js';
+import { openImage } from '../../src/oci/image/image.js';
+import { layerContentId } from '../../src/repository/names.js';
+import { imageRefs } from '../../src/oci/image/refs.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { writeImage } from '../../src/oci/pull/write-image.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import { writeTag } from '../../src/repository/tags.js';
-import { recorded, RecordedRepository } from '../cli/recorded-repository.js';
-import { cfsbridge } from '../cli/run-cli.js';
-import { smallIndex, unpackSmallStore } from '../support/small-store.js';
+import { recorded, RecordedRepository } from '../support/cli/recorded-repository.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
+import { smallIndex, unpackSmallStore } from '../support/images/small-store.js';
 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
 const skip = existsSync(cfsctl) ? false : 'cfsctl is not there; scripts/peers.sh installs it';
 
 type Program = readonly [string, ...string[]];
 const theirs: Program = [cfsctl];
-const ours: Program = [process.execPath, cfsbridge];
+const ours: Program = [cfsbridge];
 
-function run([program, ...first]: Program, path: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
+function run(
+  [program, ...first]: Program,
+  path: string,
+  ...args: string[]
+): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(program, [...first, '--repo', path, ...args], { encoding: 'utf8' });
 }
 
@@ -45,7 +60,11 @@ function contentOf(path: string): string[] {
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name))
-    .map((file) => file.slice(path.length) + (existsSync(file) && !file.includes('/objects/') && !file.endsWith('.json') ? ` -> ${readlinkSync(file)}` : ''))
+    .map(
+      (file) =>
+        file.slice(path.length) +
+        (existsSync(file) && !file.includes('/objects/') && !file.endsWith('.json') ? ` -> ${readlinkSync(file)}` : ''),
+    )
     .sort();
 }
 
@@ -65,7 +84,13 @@ describe('gc by cfsctl and by us', { skip }, () => {
 
   test('both remove the same and print the same, step by step', (t) => {
     const copies = [copyOf(t, recording.path), copyOf(t, recording.path)] as const;
-    const steps = [['gc'], ['gc'], ['oci', 'untag', 't'], ['gc', '--root', layerContentId(recorded.diff_ids[0] ?? ''), '-r', 'nothing'], ['gc']];
+    const steps = [
+      ['gc'],
+      ['gc'],
+      ['oci', 'untag', 't'],
+      ['gc', '--root', layerContentId(recorded.diff_ids[0] ?? ''), '-r', 'nothing'],
+      ['gc'],
+    ];
     for (const step of steps) {
       const results = [run(theirs, copies[0], ...step), run(ours, copies[1], ...step)] as const;
       assert.deepEqual([results[1].status, results[1].stdout], [results[0].status, results[0].stdout], step.join(' '));
@@ -107,10 +132,13 @@ describe('gc by cfsctl and by us', { skip }, () => {
     for (let round = 0; tags.length > 0; round++) {
       const results = [run(theirs, copies[0], 'gc'), run(ours, copies[1], 'gc')] as const;
       assert.deepEqual(results[1].stdout, results[0].stdout, `round ${round}`);
-      const [found, expected] = [contentOf(copies[1]), contentOf(copies[0])].map((content) => content.filter((line) => !line.startsWith('/verified/')));
+      const [found, expected] = [contentOf(copies[1]), contentOf(copies[0])].map((content) =>
+        content.filter((line) => !line.startsWith('/verified/')),
+      );
       assert.deepEqual(found, expected, `round ${round}`);
       assertSound(copies[1]);
-      for (const tag of tags.splice(0, 1 + ((round * 5) % 4))) for (const copy of copies) assert.equal(run(theirs, copy, 'oci', 'untag', tag).status, 0);
+      for (const tag of tags.splice(0, 1 + ((round * 5) % 4)))
+        for (const copy of copies) assert.equal(run(theirs, copy, 'oci', 'untag', tag).status, 0);
     }
     // Marks of verification belong to us; with their streams they go, too.
     assert.equal(run(ours, copies[1], 'gc').status, 0);
@@ -127,7 +155,12 @@ describe('gc by cfsctl and by us', { skip }, () => {
         const [erofs = ''] = imageRefs(configStream.namedRefs).values();
         const manifest = Buffer.from(JSON.stringify({ ...first.manifest, annotations: { other: 'yes' } }));
         const images = new Map([['composefs.image.boot.v1', erofs]]);
-        const other = await writeImage(repository, { manifest, config: configStream.bytes, layers: configStream.namedRefs, images });
+        const other = await writeImage(repository, {
+          manifest,
+          config: configStream.bytes,
+          layers: configStream.namedRefs,
+          images,
+        });
         writeTag(repository, 'other', other.manifestDigest);
         // This name is our way to make cfsctl keep the config; repositories that only cfsctl wrote to lack it.
         rmSync(join(path, `streams/replaced-${configStream.stream}`));
@@ -213,7 +246,10 @@ describe('gc by cfsctl and by us', { skip }, () => {
 
   test('a transaction of either program holds off garbage collection by the other, dry runs excepted', async (t) => {
     const path = copyOf(t, recording.path);
-    for (const [holder, collector] of [[theirs, ours], [ours, theirs]] as const) {
+    for (const [holder, collector] of [
+      [theirs, ours],
+      [ours, theirs],
+    ] as const) {
       const holding = start(holder, path, 'transaction');
       await locked(path);
       assert.equal(run(collector, path, 'gc', '-n').status, 0);

@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cfsbridge } from '../cli/run-cli.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 import { askWith, buildPeer, start, type Report, type Running } from '../peers/peers.js';
-import { smallFile, smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { smallFile, smallIndex, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 
 const bigStore = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'share/store');
 
@@ -16,7 +16,9 @@ for (const language of ['go', 'rust'] as const) {
   const peer = buildPeer(`jsonrpc-${language}`);
   const program = 'program' in peer ? peer : { program: '' };
 
-  describe(`a ${language} client of the first protocol with our server`, { skip: 'missing' in peer && peer.missing }, () => {
+  describe(`a ${language} client of the first protocol with our server`, {
+    skip: 'missing' in peer && peer.missing,
+  }, () => {
     describe('the small store', () => {
       let store: SmallStore;
       let folder: string;
@@ -26,7 +28,7 @@ for (const language of ['go', 'rust'] as const) {
       before(async () => {
         store = unpackSmallStore();
         folder = mkdtempSync(join(tmpdir(), 'cfsbridge-peer-'));
-        server = await start([process.execPath, cfsbridge, 'serve', '--socket', socket(), '--root', store.graphroot]);
+        server = await start([cfsbridge, 'serve', '--socket', socket(), '--root', store.graphroot]);
       });
       after(async () => {
         await server[Symbol.asyncDispose]();
@@ -49,12 +51,14 @@ for (const language of ['go', 'rust'] as const) {
       });
     });
 
-    describe('a real store, with RLIMIT_NOFILE 1024 on both sides', { skip: existsSync(bigStore) ? false : 'there is no store share/store beside the real programs' }, () => {
+    describe('a real store, with RLIMIT_NOFILE 1024 on both sides', {
+      skip: existsSync(bigStore) ? false : 'there is no store share/store beside the real programs',
+    }, () => {
       let folder: string;
       let server: Running;
       before(async () => {
         folder = mkdtempSync(join(tmpdir(), 'cfsbridge-peer-'));
-        server = await start([process.execPath, cfsbridge, 'serve', '--socket', join(folder, 'socket'), '--root', bigStore]);
+        server = await start([cfsbridge, 'serve', '--socket', join(folder, 'socket'), '--root', bigStore]);
       });
       after(async () => {
         await server[Symbol.asyncDispose]();
@@ -66,7 +70,10 @@ for (const language of ['go', 'rust'] as const) {
           const report = askWith(program, join(folder, 'socket'), `localhost/${name}:latest`);
           assert.equal(report.layers.length, layers);
           assert.deepEqual(digests(report), diffIds(report));
-          assert.ok(report.layers.every(({ files }) => files > 0), 'files come as descriptors');
+          assert.ok(
+            report.layers.every(({ files }) => files > 0),
+            'files come as descriptors',
+          );
         });
     });
   });

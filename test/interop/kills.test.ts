@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { KillBench } from '../faults/kills.js';
+import { KillBench } from '../support/faults/kills.js';
 import { fastFolder } from '../support/fast-folder.js';
 
 const ROUNDS = 100;

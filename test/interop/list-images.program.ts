@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cfsbridge } from '../cli/run-cli.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 import { listTree } from './listing.js';
 
-// list-images.program.js REPOSITORY IMAGE...: run in a mount namespace of its own; mounts images on an unseen folder and prints as
-// JSON what each of them shows. Times are printed as text.
+// list-images.program.js REPOSITORY IMAGE...: run in a mount namespace of its own; mounts images on an unseen folder
+// and prints as JSON what each of them shows. Times are printed as text.
 
 const [, , repository = '', ...images] = process.argv;
 const folder = mkdtempSync(join(tmpdir(), 'cfsbridge-list-'));

@@ -40,7 +40,13 @@ export function listTree(root: string): Map<string, Shown> {
   return shown;
 }
 
-function describe(root: string, path: string, stat: BigIntStats, sameAs: string, xattrs: Record<string, string>): Shown {
+function describe(
+  root: string,
+  path: string,
+  stat: BigIntStats,
+  sameAs: string,
+  xattrs: Record<string, string>,
+): Shown {
   const file = bytes(root + path);
   return {
     mode: stat.mode.toString(8),

@@ -5,7 +5,7 @@ import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
-import { cfsbridge, runCli } from '../cli/run-cli.js';
+import { cfsbridge, runCli } from '../support/cli/run-cli.js';
 import { cfsctl, SharedFolder, succeed, whyNoStore } from './peers.js';
 import { assertSound, fixedNamesOf, makeRepository, pullHere, pullReport, pullWithCfsctl } from './repositories.js';
 
@@ -32,11 +32,17 @@ describe('a repository changes its digest algorithm', { skip: whyNoStore() }, ()
     succeed(cfsbridge, ['--repo', path, 'migrate', '--algorithm', 'fsverity-sha512-12']);
     assertSound(path);
     assert.deepEqual(fixedNamesOf(path), fixedNamesOf(theirs));
-    assert.equal(succeed(cfsctl, ['--repo', path, 'oci', 'inspect', 'mid', '--config']), succeed(cfsctl, ['--repo', theirs, 'oci', 'inspect', 'mid', '--config']));
+    assert.equal(
+      succeed(cfsctl, ['--repo', path, 'oci', 'inspect', 'mid', '--config']),
+      succeed(cfsctl, ['--repo', theirs, 'oci', 'inspect', 'mid', '--config']),
+    );
     // Both go on with it: nothing has to be stored again.
     assert.match(pullReport(pullWithCfsctl(path, 'mid', 'mid'))['objects'] ?? '', /^0 /);
     const again = await pullHere(path, 'mid', { name: 'again' });
-    assert.deepEqual(again.layers.map(({ stats }) => stats?.copied ?? 0), again.layers.map(() => 0));
+    assert.deepEqual(
+      again.layers.map(({ stats }) => stats?.copied ?? 0),
+      again.layers.map(() => 0),
+    );
     assertSound(path);
   });
 
@@ -57,7 +63,7 @@ describe('a repository changes its digest algorithm', { skip: whyNoStore() }, ()
     let killed = 0;
     for (let attempt = 1; killed < KILLS; attempt++) {
       assert.ok(attempt < 3 * KILLS, `${killed} kills`);
-      const child = spawn(process.execPath, [cfsbridge, ...args(path)], { stdio: 'ignore' });
+      const child = spawn(cfsbridge, [...args(path)], { stdio: 'ignore' });
       const ended = once(child, 'exit');
       await setTimeout((whole * (1 + (attempt % 8))) / 11);
       child.kill('SIGKILL');
@@ -71,6 +77,9 @@ describe('a repository changes its digest algorithm', { skip: whyNoStore() }, ()
     assertSound(path);
     assert.deepEqual(fixedNamesOf(path), fixedNamesOf(expected));
     assert.equal(readdirSync(join(path, 'images')).includes(image ?? ''), true);
-    assert.deepEqual(readdirSync(path).filter((name) => /^\.|migrating/.test(name)), []);
+    assert.deepEqual(
+      readdirSync(path).filter((name) => /^\.|migrating/.test(name)),
+      [],
+    );
   });
 });

@@ -2,8 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { lstatSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { walk } from '../../src/erofs/dumpfile-print.js';
-import { contentSize, directoryLinks, isWhiteout, TYPE_BITS, type Device, type Directory, type Node } from '../../src/tree/tree.js';
+import { walk } from '../../src/erofs/dumpfile/print.js';
+import {
+  contentSize,
+  directoryLinks,
+  isWhiteout,
+  TYPE_BITS,
+  type Device,
+  type Directory,
+  type Node,
+} from '../../src/tree/tree.js';
 
 /**
  * Mounts an EROFS image and compares what the kernel shows with the tree it was written from.
@@ -51,7 +59,11 @@ function shownDevice(rdev: number): bigint {
 }
 
 function data(place: Buffer, node: Node): string {
-  if (node.kind === 'directory') return readdirSync(place, 'latin1').filter((name) => !/^[0-9a-f]{2}$/.test(name)).sort().join('/');
+  if (node.kind === 'directory')
+    return readdirSync(place, 'latin1')
+      .filter((name) => !/^[0-9a-f]{2}$/.test(name))
+      .sort()
+      .join('/');
   if (node.kind === 'symlink') return readlinkSync(place, 'latin1');
   return node.kind === 'regular' && node.content.kind === 'inline' ? readFileSync(place, 'latin1') : '';
 }

@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { listTree, type Shown } from './listing.js';
 import { cfsctl, inPeers, peers, storeName } from './peers.js';
-import { cfsbridge } from '../cli/run-cli.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 
-// mounted-trees.program.js FOLDER REPOSITORY IMAGE EROFS: run in a mount namespace of its own; mounts an image by podman and four
-// times by composefs, and prints as JSON where the latter show something else than podman's mount.
+// mounted-trees.program.js FOLDER REPOSITORY IMAGE EROFS: run in a mount namespace of its own; mounts an image by
+// podman and four times by composefs, and prints as JSON where the latter show something other than podman's mount.
 //   FOLDER in <peers>/share, holds REPOSITORY
 
 const [, , folder = '', repository = '', image = '', erofs = ''] = process.argv;
@@ -19,8 +19,20 @@ function mountpoint(name: string): string {
   return path;
 }
 
-const podman = ['podman', '--root', `/share/${storeName}`, '--runroot', `/share/${storeName}.run`, '--storage-driver', 'overlay'];
-const shown = execFileSync(inPeers, [...podman, 'image', 'mount', image], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 100_000 }).trim();
+const podman = [
+  'podman',
+  '--root',
+  `/share/${storeName}`,
+  '--runroot',
+  `/share/${storeName}.run`,
+  '--storage-driver',
+  'overlay',
+];
+const shown = execFileSync(inPeers, [...podman, 'image', 'mount', image], {
+  encoding: 'utf8',
+  stdio: ['ignore', 'pipe', 'ignore'],
+  timeout: 100_000,
+}).trim();
 const expected = expectedTree(listTree(join(peers, 'sid', shown)));
 
 const mounts: Record<string, () => string> = {
@@ -32,7 +44,7 @@ const mounts: Record<string, () => string> = {
   },
   cfsbridge: () => mounted(cfsbridge, 'mount', erofs, mountpoint('ours')),
   'cfsbridge oci': () => mounted(cfsbridge, 'oci', 'mount', image, mountpoint('ours-oci')),
-  'cfsctl': () => mounted(cfsctl, 'oci', 'mount', image, mountpoint('theirs')),
+  cfsctl: () => mounted(cfsctl, 'oci', 'mount', image, mountpoint('theirs')),
 };
 
 function mounted(program: string, ...args: string[]): string {
@@ -40,7 +52,10 @@ function mounted(program: string, ...args: string[]): string {
   return args.at(-1) as string;
 }
 
-/** What an image shows by the rules for OCI: the root is like /usr, /run is empty and has its time, and one kind of xattr stays. */
+/**
+ * What an image shows by the rules for OCI: the root is like /usr, /run is empty and has its time, and one kind of
+ * xattr stays.
+ */
 function expectedTree(all: Map<string, Shown>): Map<string, Shown> {
   const usr = all.get('/usr') as Shown;
   const tree = new Map([...all].filter(([path]) => !path.startsWith('/run/')));
@@ -55,7 +70,8 @@ function expectedTree(all: Map<string, Shown>): Map<string, Shown> {
 }
 
 function differences(found: Map<string, Shown>): string[] {
-  const print = (entry: Shown | undefined): string => JSON.stringify(entry, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value)) ?? 'nothing';
+  const print = (entry: Shown | undefined): string =>
+    JSON.stringify(entry, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value)) ?? 'nothing';
   return [...new Set([...expected.keys(), ...found.keys()])]
     .filter((path) => print(expected.get(path)) !== print(found.get(path)))
     .map((path) => `${path}: podman ${print(expected.get(path))}, here ${print(found.get(path))}`);

@@ -21,14 +21,27 @@ describe('a mounted image shows what podman shows', { skip: whyNoStore() || whyN
   });
   after(() => folder[Symbol.dispose]());
 
-  for (const [image, most] of [['mid', 5000], ['base', 9000]] as const)
+  for (const [image, most] of [
+    ['mid', 5000],
+    ['base', 9000],
+  ] as const)
     test(`${image}: by mount.composefs, cfsctl and us`, async () => {
       const { images } = await pullHere(repository, image, { name: image });
       const [erofs = ''] = [...images.values()];
       // Mounts go away with the namespace, whatever happens.
-      const output = succeed('unshare', ['--mount', '--propagation', 'private', process.execPath, program('mounted-trees'), folder.path, repository, image, erofs]);
+      const output = succeed('unshare', [
+        '--mount',
+        '--propagation',
+        'private',
+        process.execPath,
+        program('mounted-trees'),
+        folder.path,
+        repository,
+        image,
+        erofs,
+      ]);
       const { names, ...mounts } = JSON.parse(output) as Record<string, unknown>;
-      assert.ok(Number(names) > most, `${names} names`);
+      assert.ok(Number(names) > most, `${String(names)} names`);
       const same = { count: 0, first: [] };
       assert.deepEqual(mounts, { 'mount.composefs': same, cfsbridge: same, 'cfsbridge oci': same, cfsctl: same });
     });

@@ -17,7 +17,8 @@ export type StoreImage = (typeof storeImages)[number];
 
 /** Why tests with cfsctl and the programs of the Debian tree cannot run, or false. */
 export function whyNoPeers(): string | false {
-  if (!existsSync(cfsctl) || !existsSync(join(peers, 'sid/usr/bin/buildah'))) return 'the real programs are not there; scripts/peers.sh installs them';
+  if (!existsSync(cfsctl) || !existsSync(join(peers, 'sid/usr/bin/buildah')))
+    return 'the real programs are not there; scripts/peers.sh installs them';
   return process.getuid?.() === 0 ? false : 'the real programs need root';
 }
 
@@ -52,7 +53,12 @@ export interface Answer {
 
 /** Runs a program; its output is bytes. */
 export function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Answer {
-  return spawnSync(program, args, { encoding: 'latin1', env: { ...process.env, RUST_BACKTRACE: '0', ...env }, maxBuffer: 256 << 20, timeout: LONGEST_RUN });
+  return spawnSync(program, args, {
+    encoding: 'latin1',
+    env: { ...process.env, RUST_BACKTRACE: '0', ...env },
+    maxBuffer: 256 << 20,
+    timeout: LONGEST_RUN,
+  });
 }
 
 /** Runs a program that has to succeed. @returns its output as bytes */
@@ -63,13 +69,40 @@ export function succeed(program: string, args: readonly string[], env: NodeJS.Pr
 }
 
 /**
- * Runs a program of the Debian tree in a mount namespace of its own, in which the tree's root is a mount, as unpacking layers
- * wants it. What the program mounts is gone when it ends.
+ * Runs a program of the Debian tree in a mount namespace of its own, in which the tree's root is a mount, as unpacking
+ * layers wants it. What the program mounts is gone when it ends.
  */
 export function runInPeers(...command: string[]): Answer {
+  const [program, ...args] = peerCommand('sid', command);
+  return run(program!, args);
+}
+
+/** The command line for that. @param tree one of those that `scripts/peers.sh` makes */
+export function peerCommand(tree: string, command: readonly string[]): string[] {
   const script = 'tree=$1; shift; mount --rbind "$tree" "$tree"; exec "$@"';
-  const inNamespace = ['--mount', '--propagation', 'private', 'sh', '-ec', script, 'sh', join(peers, 'sid'), inPeers, ...command];
-  return run('unshare', inNamespace, { CFSBRIDGE_PEERS: peers });
+  return [
+    'env',
+    `CFSBRIDGE_PEERS=${peers}`,
+    `CFSBRIDGE_TREE=${tree}`,
+    'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    'sh',
+    '-ec',
+    script,
+    'sh',
+    join(peers, tree),
+    inPeers,
+    ...command,
+  ];
+}
+
+/** The same for one that has to succeed. @returns its output as bytes */
+export function inTree(...command: string[]): string {
+  const { status, stdout, stderr } = runInPeers(...command);
+  assert.equal(status, 0, `${command.join(' ')}: ${stderr}`);
+  return stdout;
 }
 
 /** SHA-256 of what a program prints, however long that is. */

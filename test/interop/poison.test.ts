@@ -8,12 +8,15 @@ import { pullImage } from '../../src/oci/pull/pull.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { Repository } from '../../src/repository/repository.js';
 import { fastFolder } from '../support/fast-folder.js';
-import { diffIdOf, makeStore, type MadeEntry } from '../support/made-store.js';
+import { diffIdOf, makeStore, type MadeEntry } from '../support/images/made-store.js';
 
 const cfsctl = join(process.env['CFSBRIDGE_PEERS'] ?? '/var/tmp/peers', 'bin/cfsctl');
 const skip = existsSync(cfsctl) ? false : 'cfsctl is not there; scripts/peers.sh installs it';
 
-const entries = (content: string): MadeEntry[] => [{ name: 'usr/', type: '5', mode: 0o755 }, { name: 'usr/program', content: Buffer.from(content.repeat(100)) }];
+const entries = (content: string): MadeEntry[] => [
+  { name: 'usr/', type: '5', mode: 0o755 },
+  { name: 'usr/program', content: Buffer.from(content.repeat(100)) },
+];
 const right = { entries: entries('right ') };
 const poisoned = { entries: entries('wrong '), claimed: diffIdOf(right.entries) };
 
@@ -51,7 +54,7 @@ async function pull(path: string, graphroot: string): Promise<string | undefined
   return (await pullImage(repository, source, { name: 'ours' })).images.get(1);
 }
 
-test('a layer that cfsctl stored under another one\'s diff_id is found out and replaced', { skip }, async () => {
+test("a layer that cfsctl stored under another one's diff_id is found out and replaced", { skip }, async () => {
   const clean = freshRepository('clean');
   ask(clean, stores.good, ...PULL);
   const expected = ask(clean, stores.good, 'oci', 'compute-id', 'theirs');

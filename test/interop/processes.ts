@@ -21,8 +21,15 @@ export class StoreServer implements AsyncDisposable {
   }
 
   static async start(socket: string, store: string = graphroot): Promise<StoreServer> {
-    const child = spawn(LIMIT[0] as string, [...LIMIT.slice(1), process.execPath, program('store-server'), store, socket], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const first = await Promise.race([once(child.stdout, 'data').then(() => 'ready'), once(child, 'exit').then(() => 'gone')]);
+    const child = spawn(
+      LIMIT[0] as string,
+      [...LIMIT.slice(1), process.execPath, program('store-server'), store, socket],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    const first = await Promise.race([
+      once(child.stdout, 'data').then(() => 'ready'),
+      once(child, 'exit').then(() => 'gone'),
+    ]);
     if (first !== 'ready') throw new Error(`the server of ${store} did not start`);
     return new StoreServer(child);
   }
@@ -43,7 +50,15 @@ export interface SocketPull {
 }
 
 /** Pulls over a socket in a process of its own. @param runner command to run it by, such as `setpriv` with options */
-export function pullOverSocket(repository: string, socket: string, reference: string, tag: string, runner: readonly string[] = LIMIT): SocketPull {
+export function pullOverSocket(
+  repository: string,
+  socket: string,
+  reference: string,
+  tag: string,
+  runner: readonly string[] = LIMIT,
+): SocketPull {
   const [command, ...options] = runner as [string, ...string[]];
-  return JSON.parse(succeed(command, [...options, process.execPath, program('pull'), repository, socket, reference, tag])) as SocketPull;
+  return JSON.parse(
+    succeed(command, [...options, process.execPath, program('pull'), repository, socket, reference, tag]),
+  ) as SocketPull;
 }

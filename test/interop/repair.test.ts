@@ -1,14 +1,35 @@
 // A pulled image of the real store is damaged at random, and repaired from every kind of source; cfsctl looks on.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cfsbridge } from '../cli/run-cli.js';
-import { Random } from '../fsverity/random.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
+import { Random } from '../support/random.js';
 import { LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
 import { filesBelow } from '../support/walk.js';
-import { cfsctl, graphroot, hashOfOutput, run, runInPeers, SharedFolder, storeName, succeed, whyNoStore, type Answer } from './peers.js';
+import {
+  cfsctl,
+  graphroot,
+  hashOfOutput,
+  run,
+  runInPeers,
+  SharedFolder,
+  storeName,
+  succeed,
+  whyNoStore,
+  type Answer,
+} from './peers.js';
 import { askCfsctl, assertSound, makeRepository, pullHere } from './repositories.js';
 
 const IMAGE = 'base';
@@ -27,12 +48,30 @@ describe('repair of a real image', { skip }, () => {
     await pullHere(sound, `localhost/${IMAGE}`, { name: IMAGE, localFetch: 'disabled' });
     dump = hashOfOutput(cfsctl, ['--repo', sound, 'oci', 'dump', IMAGE]);
     sources['containers-storage'] = `containers-storage:[overlay@${graphroot}]localhost/${IMAGE}`;
-    for (const [transport, tag] of [['oci', ':tag'], ['oci-archive', ':tag'], ['docker-archive', ''], ['dir', '']] as const) {
+    for (const [transport, tag] of [
+      ['oci', ':tag'],
+      ['oci-archive', ':tag'],
+      ['docker-archive', ''],
+      ['dir', ''],
+    ] as const) {
       const name = `copy-${transport}`;
       // Compressing takes longer than all the rest; other tests read compressed layers.
-      const options = transport === 'dir' ? ['--dest-decompress'] : transport === 'docker-archive' ? [] : ['--dest-oci-accept-uncompressed-layers'];
+      const options =
+        transport === 'dir'
+          ? ['--dest-decompress']
+          : transport === 'docker-archive'
+            ? []
+            : ['--dest-oci-accept-uncompressed-layers'];
       const from = `containers-storage:[overlay@/share/${storeName}+${folder.inside}/run]localhost/${IMAGE}`;
-      const { status, stderr } = runInPeers('skopeo', '--insecure-policy', 'copy', '-q', ...options, from, `${transport}:${folder.inside}/${name}${tag}`);
+      const { status, stderr } = runInPeers(
+        'skopeo',
+        '--insecure-policy',
+        'copy',
+        '-q',
+        ...options,
+        from,
+        `${transport}:${folder.inside}/${name}${tag}`,
+      );
       assert.equal(status, 0, stderr);
       sources[transport] = `${transport}:${join(folder.path, name)}${tag}`;
     }
@@ -45,7 +84,15 @@ describe('repair of a real image', { skip }, () => {
     if (!skip) folder[Symbol.dispose]();
   });
 
-  for (const kind of ['containers-storage', 'oci', 'oci-archive', 'docker-archive', 'dir', 'another repository', 'a repository of another algorithm']) {
+  for (const kind of [
+    'containers-storage',
+    'oci',
+    'oci-archive',
+    'docker-archive',
+    'dir',
+    'another repository',
+    'a repository of another algorithm',
+  ]) {
     test(`from ${kind}`, (t) => {
       t.diagnostic(`seed ${seed}`);
       const path = join(folder.path, 'damaged');
@@ -76,7 +123,10 @@ describe('repair of a real image', { skip }, () => {
     const quarantined = file.slice(join(path, 'objects').length + 1).replace('/', '');
     const { status, stdout } = repair(path);
     assert.equal(status, 1);
-    assert.match(stdout, new RegExp(`^incomplete images: 1\n {2}- ${IMAGE}: layer sha256:[0-9a-f]{64}: 1 of its objects is missing$`, 'm'));
+    assert.match(
+      stdout,
+      new RegExp(`^incomplete images: 1\n {2}- ${IMAGE}: layer sha256:[0-9a-f]{64}: 1 of its objects is missing$`, 'm'),
+    );
     assert.deepEqual(readdirSync(join(path, 'quarantine')), [quarantined]);
     const check = askCfsctl(path, 'fsck');
     assert.match(check.stdout, /^missing objects: 2$/m);
@@ -94,7 +144,16 @@ describe('repair of a real image', { skip }, () => {
   test('what cfsctl pulled is repaired, too, and cfsctl has nothing like it', (t) => {
     const path = makeRepository(join(folder.path, 'theirs'));
     t.after(() => rmSync(path, { recursive: true }));
-    const pulled = run(cfsctl, ['--repo', path, 'oci', 'pull', '--local-fetch', 'disabled', `oci:${join(folder.path, 'copy-oci')}:tag`, IMAGE]);
+    const pulled = run(cfsctl, [
+      '--repo',
+      path,
+      'oci',
+      'pull',
+      '--local-fetch',
+      'disabled',
+      `oci:${join(folder.path, 'copy-oci')}:tag`,
+      IMAGE,
+    ]);
     assert.equal(pulled.status, 0, pulled.stderr);
     const names = namesAndObjects(path).filter((name) => !name.includes('oci-manifest'));
     damage(path, new Random(seed + 1));
@@ -102,15 +161,25 @@ describe('repair of a real image', { skip }, () => {
     const [theirs, ours] = [cfsctl, cfsbridge].map((program) => run(program, ['--repo', path, 'fsck', '--json']));
     assert.deepEqual([theirs?.status, ours?.status], [0, 1]);
     for (const answer of [theirs, ours]) assert.equal((JSON.parse(answer?.stdout ?? '') as { ok: boolean }).ok, false);
-    assert.notEqual(run(cfsctl, ['--repo', path, 'oci', 'pull', `oci:${join(folder.path, 'copy-oci')}:tag`, IMAGE]).status === 0 && askCfsctl(path, 'fsck').status === 0, true, 'cfsctl repaired it by pulling again');
+    assert.notEqual(
+      run(cfsctl, ['--repo', path, 'oci', 'pull', `oci:${join(folder.path, 'copy-oci')}:tag`, IMAGE]).status === 0 &&
+        askCfsctl(path, 'fsck').status === 0,
+      true,
+      'cfsctl repaired it by pulling again',
+    );
     const { status, stdout, stderr } = repair(path, '--from', sources['oci'] as string);
     assert.equal(status, 0, `${stdout}${stderr}`);
     assertSound(path);
     const after = new Set(namesAndObjects(path));
-    assert.deepEqual(names.filter((name) => !after.has(name)), []);
+    assert.deepEqual(
+      names.filter((name) => !after.has(name)),
+      [],
+    );
   });
 
-  test('a full disk ends a repair that then changes nothing more, and loses nothing', { skip: whyNoLoop('ext4') }, (t) => {
+  test('a full disk ends a repair that then changes nothing more, and loses nothing', {
+    skip: whyNoLoop('ext4'),
+  }, (t) => {
     const used = Number(succeed('du', ['-sm', sound]).split('\t')[0]);
     const inodes = filesBelow(join(sound, 'objects')).length;
     using filesystem = new LoopFilesystem('ext4', Math.round(used * 1.35) + 40);
@@ -120,7 +189,9 @@ describe('repair of a real image', { skip }, () => {
     const file = largest(path);
     overwrite(file, 10);
     const damaged = createHash('sha256').update(readFileSync(file)).digest('hex');
-    const missing = realpathSync(join(path, 'streams', readdirSync(join(path, 'streams')).find((name) => name.startsWith('oci-layer-')) ?? ''));
+    const missing = realpathSync(
+      join(path, 'streams', readdirSync(join(path, 'streams')).find((name) => name.startsWith('oci-layer-')) ?? ''),
+    );
     rmSync(missing);
     fill(join(filesystem.path, 'filler'));
     const before = namesAndObjects(path);
@@ -129,7 +200,10 @@ describe('repair of a real image', { skip }, () => {
     assert.match(stderr, /ENOSPC|No space left|no space left/);
     assert.equal(createHash('sha256').update(readFileSync(file)).digest('hex'), damaged);
     const left = new Set(namesAndObjects(path));
-    assert.deepEqual(before.filter((name) => !left.has(name)), []);
+    assert.deepEqual(
+      before.filter((name) => !left.has(name)),
+      [],
+    );
     rmSync(join(filesystem.path, 'filler'));
     const second = repair(path, '--from', sources['containers-storage'] as string);
     assert.equal(second.status, 0, second.stdout);
@@ -146,7 +220,9 @@ function damage(path: string, random: Random): number {
   const files = filesBelow(join(path, 'objects')).sort();
   const targets = new Set(Array.from({ length: 60 }, () => files[random.upTo(files.length - 1)] as string));
   for (const area of ['streams', 'images']) {
-    const names = readdirSync(join(path, area)).filter((name) => name !== 'refs').sort();
+    const names = readdirSync(join(path, area))
+      .filter((name) => name !== 'refs')
+      .sort();
     targets.add(realpathSync(join(path, area, names[random.upTo(names.length - 1)] as string)));
   }
   for (const file of targets) {
@@ -198,6 +274,8 @@ function namesAndObjects(path: string): string[] {
 
 /** What a mount of the image shows: names, modes, content. */
 function hashOfTree(path: string): string {
-  const script = 'm=$(mktemp -d); "$0" --repo "$1" oci mount "$2" "$m" && tar -C "$m" --sort=name --xattrs -cf - . ; s=$?; umount "$m"; rmdir "$m"; exit $s';
+  const script =
+    'm=$(mktemp -d); "$0" --repo "$1" oci mount "$2" "$m" && tar -C "$m" --sort=name --xattrs -cf - . ; s=$?; ' +
+    'umount "$m"; rmdir "$m"; exit $s';
   return hashOfOutput('sh', ['-c', script, cfsbridge, path, IMAGE]);
 }

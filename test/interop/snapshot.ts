@@ -6,7 +6,9 @@ import { bytesOf } from '../../src/bytes.js';
 import { openPath } from '../../src/fd/fd.js';
 import { files } from '../../src/native.js';
 
-/** All regular files below a folder, by their path from there: what a pull must not change, in one line of text each. */
+/**
+ * All regular files below a folder, by their path from there: what a pull must not change, in one line of text each.
+ */
 export function snapshot(folder: string): Record<string, string> {
   const lines = filesBelow(folder).map((path) => {
     const full = join(folder, path);
@@ -26,5 +28,5 @@ export function filesBelow(folder: string): string[] {
 
 function isSealed(path: string): boolean {
   using file = openPath(bytesOf(path));
-  return files.measureVerity(file.number) !== null;
+  return files.measureVerity(file.number) !== undefined;
 }

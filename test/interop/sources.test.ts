@@ -3,16 +3,16 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, after, test } from 'node:test';
-import { imageRefs } from '../../src/oci/image-refs.js';
-import { openImage } from '../../src/oci/image.js';
+import { imageRefs } from '../../src/oci/image/refs.js';
+import { openImage } from '../../src/oci/image/image.js';
 import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullResult } from '../../src/oci/pull/types.js';
-import type { Algorithm } from '../../src/repository/object-id.js';
+import type { Algorithm } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
-import { runCli } from '../cli/run-cli.js';
-import { Layout, sha256, tarOf } from '../oci/source-layout.js';
-import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { runCli } from '../support/cli/run-cli.js';
+import { Layout, sha256, tarOf } from '../support/images/source-layout.js';
+import { unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { cfsctl, run, runInPeers, SharedFolder, whyNoPeers, type Answer } from './peers.js';
 import { askCfsctl, assertSound, makeRepository, namesOf, pullReport } from './repositories.js';
 
@@ -35,13 +35,22 @@ after(() => {
 function exportWithSkopeo(image: string, transport: string, name: string, tag = '', ...options: string[]): string {
   const graphroot = store.graphroot.replace(folder.path, folder.inside);
   const from = `containers-storage:[overlay@${graphroot}+${folder.inside}/run]localhost/${image}`;
-  const { status, stderr } = runInPeers('skopeo', '--insecure-policy', 'copy', '-q', ...options, from, `${transport}:${folder.inside}/${name}${tag}`);
+  const { status, stderr } = runInPeers(
+    'skopeo',
+    '--insecure-policy',
+    'copy',
+    '-q',
+    ...options,
+    from,
+    `${transport}:${folder.inside}/${name}${tag}`,
+  );
   assert.equal(status, 0, stderr);
   return `${transport}:${join(folder.path, name)}${tag}`;
 }
 
 let count = 0;
-const repositoryOf = (algorithm: Algorithm): string => makeRepository(join(folder.path, `repository-${count++}`), algorithm);
+const repositoryOf = (algorithm: Algorithm): string =>
+  makeRepository(join(folder.path, `repository-${count++}`), algorithm);
 
 async function pullHere(repository: string, reference: string): Promise<PullResult> {
   using open = await Repository.open(repository, { write: true });
@@ -50,7 +59,8 @@ async function pullHere(repository: string, reference: string): Promise<PullResu
 }
 
 /** The names of layers, configs and images: a manifest's stream of cfsctl differs from pull to pull. */
-const comparable = (repository: string): Map<string, string> => new Map([...namesOf(repository)].filter(([name]) => !name.startsWith('streams/oci-manifest-')));
+const comparable = (repository: string): Map<string, string> =>
+  new Map([...namesOf(repository)].filter(([name]) => !name.startsWith('streams/oci-manifest-')));
 
 const formats: [what: string, image: string, transport: string, tag: string, options: string[]][] = [
   ['an OCI folder of gzip layers', 'alpha:v3', 'oci', ':v3', []],
@@ -90,7 +100,10 @@ for (const [index, [what, image, transport, tag]] of unreadable.entries()) {
     const expected = await pullHere(layout, asLayout);
     const actual = await pullHere(other, reference);
     assert.deepEqual(actual.images, expected.images);
-    assert.deepEqual(actual.layers.map(({ stream }) => stream), expected.layers.map(({ stream }) => stream));
+    assert.deepEqual(
+      actual.layers.map(({ stream }) => stream),
+      expected.layers.map(({ stream }) => stream),
+    );
     assertSound(other);
   });
 }
@@ -98,7 +111,11 @@ for (const [index, [what, image, transport, tag]] of unreadable.entries()) {
 test('what a compressed archive holds is what cfsctl reads in the archive', { skip }, async () => {
   const reference = exportWithSkopeo('alpha:v3', 'oci-archive', 'plain.tar', ':v3');
   const compressed = join(folder.path, 'compressed.tar');
-  const { status, stderr } = runInPeers('sh', '-c', `zstd -q <${folder.inside}/plain.tar >${folder.inside}/compressed.tar`);
+  const { status, stderr } = runInPeers(
+    'sh',
+    '-c',
+    `zstd -q <${folder.inside}/plain.tar >${folder.inside}/compressed.tar`,
+  );
   assert.equal(status, 0, stderr);
   const [theirs, ours] = [repositoryOf('sha512'), repositoryOf('sha512')];
   pullReport(askCfsctl(theirs, 'oci', 'pull', reference, 'tag'));
@@ -119,7 +136,8 @@ test('a copy is what cfsctl copies, to the same and to the other algorithm', { s
         const actual = runCli(['--repo', ours, ...args]);
         assert.deepEqual([actual.status, expected.status], [0, 0], actual.stderr + expected.stderr);
         assert.deepEqual(comparable(ours), comparable(theirs));
-        const lines = ({ stdout }: { stdout: string }): string[] => stdout.split('\n').filter((line) => !line.startsWith('Manifest verity'));
+        const lines = ({ stdout }: { stdout: string }): string[] =>
+          stdout.split('\n').filter((line) => !line.startsWith('Manifest verity'));
         assert.deepEqual(lines(actual), lines(expected));
         assertSound(ours);
       }
@@ -146,10 +164,21 @@ test('a layer on standard input is stored as by cfsctl, which does not look at t
 });
 
 function importWithCfsctl(repository: string, file: string, digest: string, name = ''): Answer {
-  return run('sh', ['-c', '"$1" --repo "$2" oci import-layer "$4" ${5:+"$5"} <"$3"', 'sh', cfsctl, repository, file, digest, name]);
+  return run('sh', [
+    '-c',
+    '"$1" --repo "$2" oci import-layer "$4" ${5:+"$5"} <"$3"',
+    'sh',
+    cfsctl,
+    repository,
+    file,
+    digest,
+    name,
+  ]);
 }
 
-test('artifacts are stored as by cfsctl, and two that share the config {} where cfsctl gives up', { skip }, async () => {
+test('artifacts are stored as by cfsctl, and two that share the config {} where cfsctl gives up', {
+  skip,
+}, async () => {
   const layout = new Layout(join(folder.path, 'artifacts'));
   // cfsctl takes an artifact only when its descriptor has a platform.
   const platform = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
@@ -165,7 +194,8 @@ test('artifacts are stored as by cfsctl, and two that share the config {} where 
   assert.equal(runCli(['--repo', ours, 'oci', 'pull', `oci:${layout.path}:two`, 'two']).status, 0);
   for (const tag of ['tag', 'two']) assert.equal(askCfsctl(ours, 'oci', 'inspect', tag).status, 0);
   assert.equal(askCfsctl(ours, 'gc').status, 0);
-  for (const tag of ['tag', 'two']) assert.equal(runCli(['--repo', ours, 'oci', 'inspect', tag]).stdout, askCfsctl(ours, 'oci', 'inspect', tag).stdout);
+  for (const tag of ['tag', 'two'])
+    assert.equal(runCli(['--repo', ours, 'oci', 'inspect', tag]).stdout, askCfsctl(ours, 'oci', 'inspect', tag).stdout);
   const { referrers } = JSON.parse(askCfsctl(ours, 'oci', 'inspect', 'tag').stdout) as { referrers: string[] };
   assert.deepEqual(referrers, [two.digest]);
   assertSound(ours);

@@ -27,7 +27,9 @@ export class StoreWriter implements AsyncDisposable {
   }
 
   static async start(graphroot: string): Promise<StoreWriter> {
-    const child = spawn('python3', ['-c', SCRIPT, join(graphroot, 'overlay-layers/layers.lock')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn('python3', ['-c', SCRIPT, join(graphroot, 'overlay-layers/layers.lock')], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     await once(child.stdout, 'data');
     return new StoreWriter(child);
   }

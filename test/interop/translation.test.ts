@@ -1,5 +1,5 @@
-// One protocol in, the other one out: an image comes over varlink and is served over JSON-RPC, and the other way round. The far end
-// is always a client that is not ours.
+// One protocol in, the other one out: an image comes over varlink and is served over JSON-RPC, and the other way round.
+// The far end is always a client that is not ours.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import { openSocketImage } from '../../src/oci/source/socket.js';
 import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import type { ImageSource } from '../../src/oci/source/source.js';
 import { Repository } from '../../src/repository/repository.js';
-import { cfsbridge } from '../cli/run-cli.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 import { askWith, buildPeer, start } from '../peers/peers.js';
 import { graphroot, hashOfOutput, SharedFolder, whyNoStore } from './peers.js';
 import { makeRepository } from './repositories.js';
@@ -18,7 +18,9 @@ import { startServer } from './varlink-servers.js';
 const source = buildPeer('containers-storage');
 const jsonrpc = buildPeer('jsonrpc-rust');
 const varlink = buildPeer('varlink-rust');
-const missing = [source, jsonrpc, varlink].map((peer) => 'missing' in peer && peer.missing).find((reason) => reason !== false) ?? false;
+const missing =
+  [source, jsonrpc, varlink].map((peer) => 'missing' in peer && peer.missing).find((reason) => reason !== false) ??
+  false;
 const program = (peer: typeof source): string => ('program' in peer ? peer.program : '');
 
 describe('between the protocols', { skip: missing || whyNoStore() }, () => {
@@ -40,20 +42,27 @@ describe('between the protocols', { skip: missing || whyNoStore() }, () => {
       void server;
       const reference = `containers-storage:[overlay@${graphroot}+${folder.path}/run]localhost/${image}:latest`;
       const { layers } = await pull(path, openSocketImage(socket, reference), image);
-      await using translated = await start([process.execPath, cfsbridge, '--repo', path, 'serve', '--repository', '--socket', below(`json-${image}`)], 4096);
+      await using translated = await start(
+        [cfsbridge, '--repo', path, 'serve', '--repository', '--socket', below(`json-${image}`)],
+        4096,
+      );
       void translated;
       const report = askWith({ program: program(jsonrpc) }, below(`json-${image}`), image);
-      assert.deepEqual(report.layers.map(({ digest }) => digest).reverse(), layers.map(({ diffId }) => diffId));
+      assert.deepEqual(
+        report.layers.map(({ digest }) => digest).reverse(),
+        layers.map(({ diffId }) => diffId),
+      );
     });
 
     test(`${image}: from a store over JSON-RPC to a client of varlink`, async () => {
       const [path, socket] = [makeRepository(below(`from-json-${image}`)), below(`serve-${image}`)];
-      await using server = await start([process.execPath, cfsbridge, 'serve', '--root', graphroot, '--socket', socket], 4096);
+      await using server = await start([cfsbridge, 'serve', '--root', graphroot, '--socket', socket], 4096);
       void server;
       const { layers } = await pull(path, openSplitfdstreamImage(socket, `localhost/${image}:latest`), image);
       await using translated = await startServer('cfsbridge', below(`varlink-${image}`));
       void translated;
-      for (const { diffId } of layers) assert.equal(hashOfOutput(program(varlink), ['tar', below(`varlink-${image}`), path, diffId]), diffId);
+      for (const { diffId } of layers)
+        assert.equal(hashOfOutput(program(varlink), ['tar', below(`varlink-${image}`), path, diffId]), diffId);
     });
   }
 });

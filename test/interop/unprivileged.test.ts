@@ -9,7 +9,9 @@ import { asUser, USER, whyNoUser } from './ordinary-user.js';
 import { makeSmallStore } from './small-image.js';
 import { filesBelow } from './snapshot.js';
 
-describe('an ordinary user pulls over a socket from a server that runs as root', { skip: whyNoPeers() || whyNoUser() }, () => {
+describe('an ordinary user pulls over a socket from a server that runs as root', {
+  skip: whyNoPeers() || whyNoUser(),
+}, () => {
   let folder: SharedFolder;
   let small: string;
   before(() => {

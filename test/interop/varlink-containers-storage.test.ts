@@ -8,10 +8,10 @@ import type { PullResult } from '../../src/oci/pull/types.js';
 import { openSocketImage } from '../../src/oci/source/socket.js';
 import { Repository } from '../../src/repository/repository.js';
 import { VarlinkRemoteError } from '../../src/rpc/varlink/varlink-error.js';
-import { cfsbridge } from '../cli/run-cli.js';
-import { withoutLeak } from '../fd/open-fds.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
+import { withoutLeak } from '../support/open-fds.js';
 import { buildPeer, start, type Running } from '../peers/peers.js';
-import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { smallIndex, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { writeDocuments } from './documents.js';
 import { graphroot, SharedFolder, storeImages, succeed, whyNoStore } from './peers.js';
 import { pullOverSocket } from './processes.js';
@@ -40,7 +40,9 @@ async function pullFrom(repository: string, socket: string, from: string): Promi
   return await pullImage(opened, source);
 }
 
-describe('containers-storage 1.65 serves images over varlink', { skip: ('missing' in peer && peer.missing) || whyNoStore() }, () => {
+describe('containers-storage 1.65 serves images over varlink', {
+  skip: ('missing' in peer && peer.missing) || whyNoStore(),
+}, () => {
   let folder: SharedFolder;
   before(() => (folder = new SharedFolder()));
   after(() => folder[Symbol.dispose]());
@@ -57,10 +59,15 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
         const documents = await writeDocuments(below(`documents-${dir}`), name, store.graphroot);
         await using server = await serve(below(`${dir}.socket`), store.graphroot, name);
         void server;
-        const [theirs, mine] = [`served-${dir}`, `direct-${dir}`].map((repository) => makeRepository(below(repository))) as [string, string];
+        const [theirs, mine] = [`served-${dir}`, `direct-${dir}`].map((repository) =>
+          makeRepository(below(repository)),
+        ) as [string, string];
         const served = await pull(theirs, below(`${dir}.socket`), documents, 'image');
         const direct = await pullHere(mine, name, { name: 'image' }, store.graphroot);
-        assert.deepEqual(served.layers.map(({ diffId, actual, stream }) => [diffId, actual, stream]), direct.layers.map(({ diffId, stream }) => [diffId, diffId, stream]));
+        assert.deepEqual(
+          served.layers.map(({ diffId, actual, stream }) => [diffId, actual, stream]),
+          direct.layers.map(({ diffId, stream }) => [diffId, diffId, stream]),
+        );
         assert.deepEqual([...served.images], [...direct.images]);
         assert.deepEqual(fixedNamesOf(theirs), fixedNamesOf(mine));
       });
@@ -68,7 +75,9 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
 
   describe('a real store', () => {
     let theirs: string, mine: string;
-    before(() => ([theirs, mine] = ['served', 'direct'].map((name) => makeRepository(below(name))) as [string, string]));
+    before(
+      () => ([theirs, mine] = ['served', 'direct'].map((name) => makeRepository(below(name))) as [string, string]),
+    );
 
     for (const image of storeImages)
       test(`${image}: verified, as in process, and while others want to write to the store`, async () => {
@@ -78,7 +87,10 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
         const served = await withoutLeak(() => pull(theirs, below(`${image}.socket`), reference, image));
         assert.ok((await writer.stop()) > 0, 'nobody could write meanwhile');
         const direct = await pullHere(mine, image, { name: image });
-        assert.deepEqual(served.layers.map(({ diffId, actual, stream }) => [diffId, actual, stream]), direct.layers.map(({ diffId, stream }) => [diffId, diffId, stream]));
+        assert.deepEqual(
+          served.layers.map(({ diffId, actual, stream }) => [diffId, actual, stream]),
+          direct.layers.map(({ diffId, stream }) => [diffId, diffId, stream]),
+        );
         assert.deepEqual([...served.images], [...direct.images]);
         assert.equal(served.manifestDigest, direct.manifestDigest);
         assert.equal(server.errors(), '');
@@ -109,14 +121,17 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
       small = makeSmallStore(folder);
     });
 
-    for (const [image, store] of [['small', () => small], ['mid', () => graphroot]] as const)
+    for (const [image, store] of [
+      ['small', () => small],
+      ['mid', () => graphroot],
+    ] as const)
       test(`${image}: files that only their owner can read arrive, too`, async () => {
         const home = below(`home-${image}`);
         mkdirSync(home);
         chownSync(home, USER, USER);
         const theirs = join(home, 'repository');
         const [command = '', ...options] = asUser;
-        succeed(command, [...options, process.execPath, cfsbridge, '--repo', theirs, 'init', '--insecure']);
+        succeed(command, [...options, cfsbridge, '--repo', theirs, 'init', '--insecure']);
         const documents = await writeDocuments(below(`documents-user-${image}`), image, store());
         const socket = below(`user-${image}.socket`);
         await using server = await serve(socket, store(), `localhost/${image}:latest`);
@@ -135,9 +150,11 @@ describe('containers-storage 1.65 serves images over varlink', { skip: ('missing
       const [command = '', ...options] = asUser;
       const home = below('home-small');
       const socket = join(home, 'socket');
-      await using server = await start([command, ...options, process.execPath, cfsbridge, 'varlink', '--address', socket], 4096);
+      await using server = await start([command, ...options, cfsbridge, 'varlink', '--address', socket], 4096);
       void server;
-      await assert.rejects(pullFrom(makeRepository(below('refusing')), socket, join(home, 'repository')), { code: 'UNTRUSTED_SERVER' });
+      await assert.rejects(pullFrom(makeRepository(below('refusing')), socket, join(home, 'repository')), {
+        code: 'UNTRUSTED_SERVER',
+      });
     });
   });
 });

@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from '../../src/fd/fd-passing.js';
-import { cfsbridge } from '../cli/run-cli.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 import { cfsctl } from './peers.js';
 
 /** Programs that serve repositories over varlink, by the arguments they need before `varlink`. */
 export const servers = {
   cfsctl: [cfsctl, '--insecure'],
-  cfsbridge: [process.execPath, cfsbridge],
+  cfsbridge: [cfsbridge],
 } as const;
 export type ServerName = keyof typeof servers;
 

@@ -18,7 +18,10 @@ export type GoldenChunk = Buffer | string;
 export function goldenSplitstream(path: string): GoldenChunk[] {
   const file = fixture(path);
   const info = Number(file.readBigUInt64LE(16));
-  const range = (at: number): [number, number] => [Number(file.readBigUInt64LE(info + at)), Number(file.readBigUInt64LE(info + at + 8))];
+  const range = (at: number): [number, number] => [
+    Number(file.readBigUInt64LE(info + at)),
+    Number(file.readBigUInt64LE(info + at + 8)),
+  ];
   const objects = file.subarray(...range(16));
   const body = decompress(file.subarray(...range(32)));
   const chunks: GoldenChunk[] = [];

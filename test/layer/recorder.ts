@@ -4,7 +4,10 @@ import { closeChunk, type FdChunk, type NamedChunk } from '../../src/layer/strea
 import type { TarVisitor } from '../../src/layer/tar-scanner.js';
 import type { GoldenChunk } from './golden.js';
 
-/** Collects what a scanner tells in the terms of a splitstream (chunks) and of a dumpfile (entries with content or digest). */
+/**
+ * Collects what a scanner tells in the terms of a splitstream (chunks) and of a dumpfile (entries with content or
+ * digest).
+ */
 export class Recorder implements TarVisitor {
   readonly entries: TarEntry[] = [];
   readonly smallContents = new Map<TarEntry, ByteString>();
@@ -15,7 +18,7 @@ export class Recorder implements TarVisitor {
   readonly #nameOf: (entry: TarEntry) => string;
 
   /** @param nameOf names a file whose content came as bytes */
-  constructor(nameOf: (entry: TarEntry) => string = entry => entry.path) {
+  constructor(nameOf: (entry: TarEntry) => string = (entry) => entry.path) {
     this.#nameOf = nameOf;
   }
 

@@ -8,15 +8,15 @@ import { after, before, describe, it } from 'node:test';
 import { bytesOf } from '../../src/bytes.js';
 import { FormatError } from '../../src/errors.js';
 import { Fd, openPath } from '../../src/fd/fd.js';
-import { sourceFromFd } from '../../src/layer/byte-source.js';
+import { sourceFromFd } from '../../src/fd/byte-source.js';
 import { decodeSplitdirfdstream } from '../../src/layer/splitdirfdstream-decoder.js';
 import { encodeSplitdirfdstream } from '../../src/layer/splitdirfdstream-encoder.js';
 import type { LayerStream } from '../../src/layer/stream.js';
 import { TarScanner } from '../../src/layer/tar-scanner.js';
-import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { fixture, fixtureUrl } from './golden.js';
 import { Recorder } from './recorder.js';
-import { collect, drain, memorySource, openDescriptors, randomPieces, tarDigest } from './streams.js';
+import { collect, drain, memorySource, openDescriptors, randomPieces, tarDigest } from '../support/layers/streams.js';
 
 interface RecordedChunk {
   type: 'metadata' | 'inline' | 'file';
@@ -40,7 +40,9 @@ function recorded(image: string, index: string): Recorded[] {
   return all.filter(({ file }) => existsSync(fixtureUrl(`splitdirfdstream/${image}/${file}`)));
 }
 
-const CASES = IMAGES.flatMap(image => ['index', 'repo-sha256'].flatMap(index => recorded(image, index).map(record => ({ image, record }))));
+const CASES = IMAGES.flatMap((image) =>
+  ['index', 'repo-sha256'].flatMap((index) => recorded(image, index).map((record) => ({ image, record }))),
+);
 
 describe('splitdirfdstream', () => {
   let store: SmallStore;
@@ -59,25 +61,34 @@ describe('splitdirfdstream', () => {
   /** Puts the files of a layer where a repository has them, by the names its dumpfile gives. */
   function copyObjects(image: string, record: Recorded): void {
     const id = record.diff_id.slice('sha256:'.length);
-    const source = recorded(image, 'index').find(other => other.diff_id === record.diff_id)!;
-    const roots = slotPaths(source).filter(path => path.startsWith(store.graphroot));
-    for (const line of fixture(`cstor-small/layers/${id.slice(0, 16)}/dump.sha256.txt`).toString('utf8').split('\n')) {
+    const source = recorded(image, 'index').find((other) => other.diff_id === record.diff_id)!;
+    const roots = slotPaths(source).filter((path) => path.startsWith(store.graphroot));
+    for (const line of fixture(`cstor-small/layers/${id.slice(0, 16)}/dump.sha256.txt`)
+      .toString('utf8')
+      .split('\n')) {
       const [path = '', , , , , , , , , , digest = '-'] = line.split(' ');
       if (digest === '-') continue;
       const name = Buffer.from(path.replace(/\\(?:x(..)|(.))/g, unescape), 'latin1');
-      const file = roots.map(root => Buffer.concat([Buffer.from(root), name])).find(candidate => existsSync(candidate));
+      const file = roots
+        .map((root) => Buffer.concat([Buffer.from(root), name]))
+        .find((candidate) => existsSync(candidate));
       mkdirSync(join(objects, digest.slice(0, 2)), { recursive: true });
       copyFileSync(file!, join(objects, digest.slice(0, 2), digest.slice(2)));
     }
   }
 
   function slotPaths(record: Recorded): string[] {
-    return record.fds.slice(1, 1 + record.dir_count).map(fd =>
-      fd.startsWith('dir') ? fd.slice('dir '.length).replace('GRAPHROOT', store.graphroot).replace('REPO/objects', objects) : '/dev/null');
+    return record.fds
+      .slice(1, 1 + record.dir_count)
+      .map((fd) =>
+        fd.startsWith('dir')
+          ? fd.slice('dir '.length).replace('GRAPHROOT', store.graphroot).replace('REPO/objects', objects)
+          : '/dev/null',
+      );
   }
 
   function openSlots(record: Recorded): Fd[] {
-    return slotPaths(record).map(path => openPath(bytesOf(path)));
+    return slotPaths(record).map((path) => openPath(bytesOf(path)));
   }
 
   function open(image: string, record: Recorded): LayerStream {
@@ -91,12 +102,14 @@ describe('splitdirfdstream', () => {
 
     it(`${name}: gives the recorded chunks`, async () => {
       const chunks: RecordedChunk[] = [];
-      await drain(decodeSplitdirfdstream(memorySource([bytes]), openSlots(record)), chunk => {
+      await drain(decodeSplitdirfdstream(memorySource([bytes]), openSlots(record)), (chunk) => {
         if (chunk.kind === 'bytes') chunks.push({ type: 'metadata', length: chunk.bytes.length });
-        else if (chunk.kind === 'named') chunks.push({ type: 'file', length: chunk.size, name: Buffer.from(chunk.name, 'latin1').toString() });
+        else if (chunk.kind === 'named')
+          chunks.push({ type: 'file', length: chunk.size, name: Buffer.from(chunk.name, 'latin1').toString() });
       });
       const expected = record.chunks.map(({ type, length, name }) =>
-        type === 'file' ? { type, length, name } : { type: 'metadata', length });
+        type === 'file' ? { type, length, name } : { type: 'metadata', length },
+      );
       assert.deepEqual(chunks, expected);
     });
 
@@ -107,13 +120,21 @@ describe('splitdirfdstream', () => {
     });
 
     it(`${name}: is read the same wherever it is cut`, async () => {
-      for (const [seed, longest] of [[1, 3], [2, 30], [3, 3000]] as const) {
+      for (const [seed, longest] of [
+        [1, 3],
+        [2, 30],
+        [3, 3000],
+      ] as const) {
         const whole = new Recorder();
         const cut = new Recorder();
-        for (const [recorder, pieces] of [[whole, [bytes]], [cut, randomPieces(bytes, seed, longest)]] as const) {
+        for (const [recorder, pieces] of [
+          [whole, [bytes]],
+          [cut, randomPieces(bytes, seed, longest)],
+        ] as const) {
           const scanner = new TarScanner(recorder);
-          await drain(decodeSplitdirfdstream(memorySource(pieces), openSlots(record)), chunk =>
-            chunk.kind === 'bytes' ? scanner.bytes(chunk.bytes) : scanner.reference(chunk));
+          await drain(decodeSplitdirfdstream(memorySource(pieces), openSlots(record)), (chunk) =>
+            chunk.kind === 'bytes' ? scanner.bytes(chunk.bytes) : scanner.reference(chunk),
+          );
           scanner.end();
         }
         assert.deepEqual(cut.finish(), whole.finish());
@@ -142,7 +163,10 @@ describe('splitdirfdstream', () => {
     const descriptors = openDescriptors();
     const path = fileURLToPath(fixtureUrl(`splitdirfdstream/${image}/${record.file}`));
     const reading = (): LayerStream =>
-      decodeSplitdirfdstream(sourceFromFd(openPath(bytesOf(fifo), constants.O_RDONLY | constants.O_NONBLOCK)), openSlots(record));
+      decodeSplitdirfdstream(
+        sourceFromFd(openPath(bytesOf(fifo), constants.O_RDONLY | constants.O_NONBLOCK)),
+        openSlots(record),
+      );
 
     const layer = reading();
     const recorder = new Recorder();
@@ -151,15 +175,18 @@ describe('splitdirfdstream', () => {
     // A reader sees the end of a pipe that nobody has opened for writing yet.
     const writer = openPath(bytesOf(fifo), constants.O_WRONLY);
     setTimeout(() => writer.close(), 300);
-    await drain(layer, chunk => (chunk.kind === 'bytes' ? scanner.bytes(chunk.bytes) : scanner.reference(chunk)));
+    await drain(layer, (chunk) => (chunk.kind === 'bytes' ? scanner.bytes(chunk.bytes) : scanner.reference(chunk)));
     scanner.end();
-    assert.equal(recorder.finish().chunks.filter(chunk => typeof chunk === 'string').length > 0, true);
+    assert.equal(recorder.finish().chunks.filter((chunk) => typeof chunk === 'string').length > 0, true);
 
     const silent = reading();
     using held = openPath(bytesOf(fifo), constants.O_WRONLY);
     const iterator = silent[Symbol.asyncIterator]();
-    const pending = iterator.next().then(({ done }) => done, () => true);
-    await new Promise(resolve => setTimeout(resolve, 20));
+    const pending = iterator.next().then(
+      ({ done }) => done,
+      () => true,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
     await silent[Symbol.asyncDispose]();
     assert.equal(await pending, true);
     held.close();
@@ -216,8 +243,11 @@ describe('hostile splitdirfdstreams', () => {
 
   it('takes names with dots that do not leave', async () => {
     const names: string[] = [];
-    const stream = Buffer.concat(['..a', 'a..', 'a/...'].map(name => fileChunk(1n, 0, name)));
-    await drain(decodeSplitdirfdstream(memorySource([stream]), [dir()]), chunk => chunk.kind === 'named' && names.push(chunk.name));
+    const stream = Buffer.concat(['..a', 'a..', 'a/...'].map((name) => fileChunk(1n, 0, name)));
+    await drain(
+      decodeSplitdirfdstream(memorySource([stream]), [dir()]),
+      (chunk) => chunk.kind === 'named' && names.push(chunk.name),
+    );
     assert.deepEqual(names, ['..a', 'a..', 'a/...']);
   });
 
@@ -232,8 +262,9 @@ describe('hostile splitdirfdstreams', () => {
       const cut = i % 5 === 0 ? stream.subarray(0, at) : stream;
       const scanner = new TarScanner(new Recorder());
       try {
-        await drain(decodeSplitdirfdstream(memorySource([cut]), [dir(), dir()]), chunk =>
-          chunk.kind === 'bytes' ? scanner.bytes(chunk.bytes) : scanner.reference(chunk));
+        await drain(decodeSplitdirfdstream(memorySource([cut]), [dir(), dir()]), (chunk) =>
+          chunk.kind === 'bytes' ? scanner.bytes(chunk.bytes) : scanner.reference(chunk),
+        );
         scanner.end();
       } catch (error) {
         assert.ok(error instanceof FormatError, String(error));

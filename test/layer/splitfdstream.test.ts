@@ -7,14 +7,14 @@ import { bytesOf } from '../../src/bytes.js';
 import { FormatError } from '../../src/errors.js';
 import { openPath, type Fd } from '../../src/fd/fd.js';
 import { PartWriter } from '../../src/fd/part-writer.js';
-import { sourceFromFd } from '../../src/layer/byte-source.js';
+import { sourceFromFd } from '../../src/fd/byte-source.js';
 import { completeLegacyTar, stripForLegacy } from '../../src/layer/legacy-tar.js';
 import { decodeSplitfdstream, encodeSplitfdstream } from '../../src/layer/splitfdstream.js';
 import type { LayerStream } from '../../src/layer/stream.js';
 import { TemporaryFolder } from '../support/filesystems.js';
-import { unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { fixture, fixtureUrl } from './golden.js';
-import { drain, memorySource, openDescriptors, randomPieces, tarDigest } from './streams.js';
+import { drain, memorySource, openDescriptors, randomPieces, tarDigest } from '../support/layers/streams.js';
 
 interface Recorded {
   layer: number;
@@ -24,9 +24,9 @@ interface Recorded {
   reassembled_sha256: string;
 }
 
-const CASES = ['alpha_v2', 'zeta_dotgz', 'zeta_f300'].flatMap(image => {
+const CASES = ['alpha_v2', 'zeta_dotgz', 'zeta_f300'].flatMap((image) => {
   const { streams } = JSON.parse(fixture(`splitfdstream/${image}/index.json`).toString()) as { streams: Recorded[] };
-  return streams.map(record => ({ image, record, file: `splitfdstream/${image}/layer-${record.layer}.memfd` }));
+  return streams.map((record) => ({ image, record, file: `splitfdstream/${image}/layer-${record.layer}.memfd` }));
 });
 
 /**
@@ -43,7 +43,9 @@ describe('splitfdstream', () => {
   after(() => store.remove());
 
   function openFiles(record: Recorded): Fd[] {
-    return record.fds.map(({ path }) => openPath(bytesOf(join(store.graphroot, 'overlay', record.layerId, 'diff', path))));
+    return record.fds.map(({ path }) =>
+      openPath(bytesOf(join(store.graphroot, 'overlay', record.layerId, 'diff', path))),
+    );
   }
 
   for (const { image, record, file } of CASES) {
@@ -54,11 +56,14 @@ describe('splitfdstream', () => {
     it(`${name}: gives the recorded chunks, content and digest`, async () => {
       const descriptors = openDescriptors();
       const chunks: [string, number][] = [];
-      await drain(open(), chunk => {
+      await drain(open(), (chunk) => {
         chunks.push([chunk.kind, chunk.kind === 'bytes' ? chunk.bytes.length : chunk.kind === 'fd' ? chunk.size : -1]);
         if (chunk.kind === 'fd') chunk.fd.close();
       });
-      assert.deepEqual(chunks, record.chunks.map(chunk => (chunk < 0 ? ['bytes', -chunk] : ['fd', record.fds[chunk]!.size])));
+      assert.deepEqual(
+        chunks,
+        record.chunks.map((chunk) => (chunk < 0 ? ['bytes', -chunk] : ['fd', record.fds[chunk]!.size])),
+      );
       assert.equal(await tarDigest(open()), record.reassembled_sha256);
       assert.equal(openDescriptors(), descriptors);
     });
@@ -68,8 +73,13 @@ describe('splitfdstream', () => {
       const reproduced = REPRODUCED[`${image}/${record.layer}`];
       const whole = await tarDigest(completeLegacyTar(open()));
       if (reproduced !== undefined) assert.equal(whole.slice(0, 16), reproduced);
-      for (const [seed, longest] of [[1, 9], [2, 300], [3, 5000]] as const) {
-        const pieces = (): LayerStream => decodeSplitfdstream(memorySource(randomPieces(bytes, seed, longest)), openFiles(record));
+      for (const [seed, longest] of [
+        [1, 9],
+        [2, 300],
+        [3, 5000],
+      ] as const) {
+        const pieces = (): LayerStream =>
+          decodeSplitfdstream(memorySource(randomPieces(bytes, seed, longest)), openFiles(record));
         assert.equal(await tarDigest(completeLegacyTar(pieces())), whole);
         const fds: Fd[] = [];
         using folder = new TemporaryFolder();
@@ -82,7 +92,10 @@ describe('splitfdstream', () => {
         const again = readFileSync(path);
         // Headers come as one chunk again, so nothing differs from what the server wrote.
         assert.deepEqual(again, bytes);
-        assert.deepEqual(fds.map(fd => fd.stat().ino), openAndStat(record));
+        assert.deepEqual(
+          fds.map((fd) => fd.stat().ino),
+          openAndStat(record),
+        );
         for (const fd of fds) fd.close();
       }
     });
@@ -101,13 +114,16 @@ describe('splitfdstream', () => {
           await parts.end();
         }
         assert.equal(fds.length, record.fds.filter(({ size }) => size > limit).length);
-        assert.equal(await tarDigest(completeLegacyTar(decodeSplitfdstream(sourceFromFd(openPath(bytesOf(path))), fds))), whole);
+        assert.equal(
+          await tarDigest(completeLegacyTar(decodeSplitfdstream(sourceFromFd(openPath(bytesOf(path))), fds))),
+          whole,
+        );
       }
     });
   }
 
   function openAndStat(record: Recorded): bigint[] {
-    return openFiles(record).map(fd => {
+    return openFiles(record).map((fd) => {
       using file = fd;
       return file.stat().ino;
     });
@@ -121,8 +137,13 @@ describe('hostile splitfdstreams', () => {
     return bytes;
   };
   const self = fileURLToPath(import.meta.url);
-  const files: [string, string[]][] = [['file', [self, self]], ['directory', ['/']], ['device', ['/dev/zero']]];
-  const opened = (kind: string): Fd[] => files.find(([name]) => name === kind)![1].map(path => openPath(bytesOf(path)));
+  const files: [string, string[]][] = [
+    ['file', [self, self]],
+    ['directory', ['/']],
+    ['device', ['/dev/zero']],
+  ];
+  const opened = (kind: string): Fd[] =>
+    files.find(([name]) => name === kind)![1].map((path) => openPath(bytesOf(path)));
 
   const cases: [what: string, kind: string, stream: Buffer, message: RegExp][] = [
     ['an index that did not come', 'file', prefix(2n), /did not come; there are 2/],

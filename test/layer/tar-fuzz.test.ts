@@ -4,9 +4,9 @@ import { describe, it } from 'node:test';
 import { FormatError } from '../../src/errors.js';
 import { TarScanner } from '../../src/layer/tar-scanner.js';
 import { fixtureUrl, goldenSplitstream } from './golden.js';
-import { signed } from './make-tar.js';
+import { signed } from '../support/layers/make-tar.js';
 import { Recorder } from './recorder.js';
-import { randomPieces } from './streams.js';
+import { randomPieces } from '../support/layers/streams.js';
 
 /** What a scanner says about the pieces of a tar: its entries and chunks, or how it refused them. */
 function outcome(pieces: Iterable<Buffer>): unknown {
@@ -26,7 +26,9 @@ describe('a damaged tar', () => {
   // Without the content between them the inline chunks are tars themselves as far as their first large file.
   for (const layer of readdirSync(fixtureUrl('cstor-small/layers'))) {
     it(`${layer}: gives one outcome wherever it is cut`, () => {
-      const inline = goldenSplitstream(`cstor-small/layers/${layer}/splitstream.sha256`).filter(chunk => Buffer.isBuffer(chunk));
+      const inline = goldenSplitstream(`cstor-small/layers/${layer}/splitstream.sha256`).filter((chunk) =>
+        Buffer.isBuffer(chunk),
+      );
       for (const [number, chunk] of inline.slice(0, 40).entries()) {
         // Every chunk after the first begins with the padding of the file before it.
         const tar = number === 0 ? chunk : chunk.subarray(chunk.length % 512);

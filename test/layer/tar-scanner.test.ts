@@ -39,9 +39,11 @@ describe('TarScanner on layers that cfsctl split', () => {
 
     it(`${layer}: bytes in pieces of any length are split at the same places`, () => {
       // What the content is does not matter for where a tar is split.
-      const tar = Buffer.concat(chunks.map(chunk => (Buffer.isBuffer(chunk) ? chunk : Buffer.alloc(sizes.get(chunk)!, 0xa5))));
+      const tar = Buffer.concat(
+        chunks.map((chunk) => (Buffer.isBuffer(chunk) ? chunk : Buffer.alloc(sizes.get(chunk)!, 0xa5))),
+      );
       for (const step of [1, 7, 511, 512, 1000, 65536, tar.length]) {
-        const names = chunks.filter(chunk => typeof chunk === 'string');
+        const names = chunks.filter((chunk) => typeof chunk === 'string');
         const recorder = new Recorder(() => names.shift() ?? 'none left');
         const scanner = new TarScanner(recorder);
         for (let pos = 0; pos < tar.length; pos += step) scanner.bytes(tar.subarray(pos, pos + step));

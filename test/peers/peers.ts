@@ -7,7 +7,14 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The programs: those in the folders next to this file, and the two examples. */
-export type PeerName = 'jsonrpc-go' | 'jsonrpc-rust' | 'containers-storage' | 'varlink-rust' | 'example-go' | 'example-rust';
+export type PeerName =
+  | 'jsonrpc-go'
+  | 'jsonrpc-rust'
+  | 'containers-storage'
+  | 'registry-go'
+  | 'varlink-rust'
+  | 'example-go'
+  | 'example-rust';
 
 /** A peer ready to run, or why there is none. */
 export type Peer = { program: string } | { missing: string };
@@ -28,7 +35,13 @@ const recipes: Record<PeerName, Recipe> = {
   'jsonrpc-go': goProgram('test/peers/jsonrpc-go', 'jsonrpc-go'),
   'jsonrpc-rust': rustProgram('test/peers/jsonrpc-rust', 'jsonrpc-rust'),
   // Without C, so that no headers of libraries are needed; the btrfs driver cannot do without.
-  'containers-storage': goProgram('test/peers/containers-storage', 'containers-storage', ['-tags', 'exclude_graphdriver_btrfs'], { CGO_ENABLED: '0' }),
+  'containers-storage': goProgram(
+    'test/peers/containers-storage',
+    'containers-storage',
+    ['-tags', 'exclude_graphdriver_btrfs'],
+    { CGO_ENABLED: '0' },
+  ),
+  'registry-go': goProgram('test/peers/registry-go', 'registry-go', [], { CGO_ENABLED: '0' }),
   'varlink-rust': rustProgram('test/peers/varlink-rust', 'varlink-rust'),
   'example-go': goProgram('examples/go', 'pull-layer-go'),
   'example-rust': rustProgram('examples/rust', 'pull-layer'),
@@ -36,12 +49,25 @@ const recipes: Record<PeerName, Recipe> = {
 
 function goProgram(folder: string, name: string, options: string[] = [], env: NodeJS.ProcessEnv = {}): Recipe {
   const program = join(cache, name, name);
-  return { folder, tool: 'go', fetch: ['mod', 'download'], build: ['build', ...options, '-o', program, '.'], env, program };
+  return {
+    folder,
+    tool: 'go',
+    fetch: ['mod', 'download'],
+    build: ['build', ...options, '-o', program, '.'],
+    env,
+    program,
+  };
 }
 
 function rustProgram(folder: string, name: string): Recipe {
   const target = join(cache, name);
-  return { folder, tool: 'cargo', fetch: ['fetch'], build: ['build', '--release', '--offline', '--target-dir', target], program: join(target, 'release', name) };
+  return {
+    folder,
+    tool: 'cargo',
+    fetch: ['fetch'],
+    build: ['build', '--release', '--offline', '--target-dir', target],
+    program: join(target, 'release', name),
+  };
 }
 
 /**
@@ -51,12 +77,15 @@ function rustProgram(folder: string, name: string): Recipe {
  */
 export function buildPeer(name: PeerName): Peer {
   const { folder, tool, fetch, build, env, program } = recipes[name];
-  const run = (args: string[]) => spawnSync(tool, args, { cwd: join(root, folder), env: { ...process.env, ...env }, encoding: 'utf8' });
+  const run = (args: string[]) =>
+    spawnSync(tool, args, { cwd: join(root, folder), env: { ...process.env, ...env }, encoding: 'utf8' });
   const fetched = run(fetch);
   if (fetched.error) return { missing: `${tool} cannot be run: ${fetched.error.message}` };
   if (fetched.status !== 0) {
     if (/checksum/.test(fetched.stderr)) throw new Error(fetched.stderr);
-    return { missing: `${tool} cannot get the libraries: ${fetched.stderr.trim().replaceAll(/\s+/g, ' ').slice(0, 300)}` };
+    return {
+      missing: `${tool} cannot get the libraries: ${fetched.stderr.trim().replaceAll(/\s+/g, ' ').slice(0, 300)}`,
+    };
   }
   const built = run(build);
   if (built.status !== 0) throw new Error(`${tool} ${build.join(' ')}\n${built.stderr}`);
@@ -65,6 +94,8 @@ export function buildPeer(name: PeerName): Peer {
 
 /** A server that was started for a test. */
 export interface Running extends AsyncDisposable {
+  /** the line */
+  first: string;
   /** everything it wrote to its standard error so far */
   errors(): string;
 }
@@ -75,15 +106,17 @@ export interface Running extends AsyncDisposable {
  * @throws Error when it ends without a line
  */
 export async function start(command: readonly string[], openFiles = 1024): Promise<Running> {
-  const child = spawn('prlimit', [`--nofile=${openFiles}:${openFiles}`, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('prlimit', [`--nofile=${openFiles}:${openFiles}`, ...command], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   const ended = once(child, 'exit');
   const line = [child.stdout, child.stderr].map((output) => once(createInterface(output), 'line'));
-  const first = await Promise.race([...line, ended.then(() => undefined)]);
+  const [first] = (await Promise.race([...line, ended.then(() => [])])) as [string?];
   if (first === undefined) throw new Error(`${command.join(' ')} ended: ${errors}`);
   child.stdout.resume();
-  return { errors: () => errors, [Symbol.asyncDispose]: () => stop(child, ended) };
+  return { first, errors: () => errors, [Symbol.asyncDispose]: () => stop(child, ended) };
 }
 
 async function stop(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
@@ -102,7 +135,11 @@ export interface Report {
 /** Runs a peer's client. @throws Error with what it wrote to its standard error */
 export function askWith(peer: { program: string }, socket: string, image: string, openFiles = 1024): Report {
   const command = [`--nofile=${openFiles}:${openFiles}`, peer.program, 'client', socket, image];
-  const { status, stdout, stderr } = spawnSync('prlimit', command, { encoding: 'utf8', maxBuffer: 64 << 20, timeout: 120_000 });
+  const { status, stdout, stderr } = spawnSync('prlimit', command, {
+    encoding: 'utf8',
+    maxBuffer: 64 << 20,
+    timeout: 120_000,
+  });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as Report;
 }

@@ -20,8 +20,17 @@ export function prepareImage(folder: string, { manifest, config, layers }: Prepa
 
 /** An image of one layer, with the manifest and config that the tar demands. */
 export function singleLayerImage(tar: Buffer): PreparedImage {
-  const config = JSON.stringify({ architecture: 'amd64', os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [sha256(tar)] } });
-  const descriptor = (mediaType: string, content: Buffer): object => ({ mediaType, digest: sha256(content), size: content.length });
+  const config = JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    config: {},
+    rootfs: { type: 'layers', diff_ids: [sha256(tar)] },
+  });
+  const descriptor = (mediaType: string, content: Buffer): object => ({
+    mediaType,
+    digest: sha256(content),
+    size: content.length,
+  });
   const manifest = JSON.stringify({
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
@@ -38,8 +47,8 @@ export function sha256(bytes: Buffer): string {
 const BLOCK = 512;
 
 /**
- * Takes a tar apart as containers' server does: headers, with their records, are inline, every file that is not empty is a
- * descriptor, padding and end blocks are left out.
+ * Takes a tar apart as containers' server does: headers, with their records, are inline, every file that is not empty
+ * is a descriptor, padding and end blocks are left out.
  */
 function prepareLayer(folder: string, tar: Buffer): void {
   mkdirSync(join(folder, 'files'), { recursive: true });

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BridgeError, FormatError } from '../../src/errors.js';
-import { checkReadable, checkWritable, erofsVersions, newMeta, parseMeta, printMeta } from '../../src/repository/meta.js';
+import {
+  checkReadable,
+  checkWritable,
+  erofsVersions,
+  newMeta,
+  parseMeta,
+  printMeta,
+} from '../../src/repository/meta.js';
 
 /** What `cfsctl init` 0.9.4 wrote. */
 const V1 = `{
@@ -28,7 +35,8 @@ test('new repositories get the metadata cfsctl writes', () => {
 });
 
 test('metadata survives reading and printing', () => {
-  for (const text of [V1, V2, V1.replace('"default": 1', '"default": 2,\n    "extra": [\n      1\n    ]')]) assert.equal(printMeta(parseMeta(text)), text);
+  for (const text of [V1, V2, V1.replace('"default": 1', '"default": 2,\n    "extra": [\n      1\n    ]')])
+    assert.equal(printMeta(parseMeta(text)), text);
 });
 
 test('which EROFS versions images get', () => {
@@ -41,18 +49,34 @@ test('which EROFS versions images get', () => {
     [`${flag}"version":1,"erofs_formats":{"default":0}`, [0]],
     [`${flag}"version":1,"erofs_formats":{"default":2,"extra":[1,2]}`, [2, 1]],
   ];
-  for (const [members, versions] of cases) assert.deepEqual(erofsVersions(parseMeta(`{"algorithm":"fsverity-sha256-12",${members}}`)), versions, members);
+  for (const [members, versions] of cases)
+    assert.deepEqual(erofsVersions(parseMeta(`{"algorithm":"fsverity-sha256-12",${members}}`)), versions, members);
 });
 
 test('metadata that is not understood is refused', () => {
-  const cases = ['', '[]', '{"version":1}', '{"algorithm":"fsverity-sha256-12"}', V1.replace('"version": 1', '"version": 1.5'), V1.replace('-12', '-16'), V1.replace('sha512', 'sha384'), V1.replace('"default": 1', '"default": 3')];
+  const cases = [
+    '',
+    '[]',
+    '{"version":1}',
+    '{"algorithm":"fsverity-sha256-12"}',
+    V1.replace('"version": 1', '"version": 1.5'),
+    V1.replace('-12', '-16'),
+    V1.replace('sha512', 'sha384'),
+    V1.replace('"default": 1', '"default": 3'),
+  ];
   for (const text of cases) assert.throws(() => parseMeta(text), FormatError, text);
 });
 
 test('unknown features decide what may be done', () => {
-  const withFlag = (list: string) => parseMeta(JSON.stringify({ version: 1, algorithm: 'fsverity-sha512-12', features: { [list]: ['v1_erofs', 'other'] } }));
+  const withFlag = (list: string) =>
+    parseMeta(
+      JSON.stringify({ version: 1, algorithm: 'fsverity-sha512-12', features: { [list]: ['v1_erofs', 'other'] } }),
+    );
   assert.throws(() => checkReadable(withFlag('incompatible')), code('REPOSITORY_INCOMPATIBLE'));
-  assert.throws(() => checkReadable(parseMeta(V1.replace('"version": 1', '"version": 2'))), code('REPOSITORY_INCOMPATIBLE'));
+  assert.throws(
+    () => checkReadable(parseMeta(V1.replace('"version": 1', '"version": 2'))),
+    code('REPOSITORY_INCOMPATIBLE'),
+  );
   checkReadable(withFlag('read-only-compatible'));
   assert.throws(() => checkWritable(withFlag('read-only-compatible')), code('REPOSITORY_READ_ONLY'));
   checkWritable(withFlag('compatible'));

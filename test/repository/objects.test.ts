@@ -1,23 +1,48 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { constants } from 'node:fs';
 import { bytesOf } from '../../src/bytes.js';
 import { Fd, openPath } from '../../src/fd/fd.js';
 import { Batch } from '../../src/repository/batch.js';
-import { objectPath } from '../../src/repository/object-id.js';
-import { ObjectStore, type FileResult, type TakePolicy } from '../../src/repository/objects.js';
-import { LoopFilesystem, openDescriptors, TemporaryFolder, whyNoLoop, type FilesystemType } from '../support/filesystems.js';
+import { objectPath } from '../../src/fsverity/object-id.js';
+import { ObjectStore, type FileResult } from '../../src/repository/objects.js';
+import { storePieces } from '../../src/repository/store-content.js';
+import type { TakePolicy } from '../../src/repository/take-policy.js';
+import {
+  LoopFilesystem,
+  openDescriptors,
+  TemporaryFolder,
+  whyNoLoop,
+  type FilesystemType,
+} from '../support/filesystems.js';
 import { referenceVerity } from '../support/reference-verity.js';
 
-const POLICY: TakePolicy = { store: true, reflink: true, hardlink: true, copy: true, sealSource: false, trusted: true };
+const POLICY: TakePolicy = 'link';
 
 function openStore(folder: string, algorithm: 'sha256' | 'sha512' = 'sha512'): ObjectStore {
   mkdirSync(join(folder, 'objects'), { recursive: true });
-  return new ObjectStore(openPath(bytesOf(join(folder, 'objects')), constants.O_RDONLY | constants.O_DIRECTORY), algorithm, false);
+  return new ObjectStore(
+    openPath(bytesOf(join(folder, 'objects')), constants.O_RDONLY | constants.O_DIRECTORY),
+    algorithm,
+    false,
+  );
 }
 
 interface Source {
@@ -37,9 +62,15 @@ function writeSources(folder: string): Source[] {
 }
 
 /** Takes all sources as one layer, with bytes between them, and checks the digest over everything. */
-async function take(store: ObjectStore, folder: string, sources: readonly Source[], policy: TakePolicy): Promise<FileResult[]> {
+async function take(
+  store: ObjectStore,
+  folder: string,
+  sources: readonly Source[],
+  policy: TakePolicy,
+  trusted = true,
+): Promise<FileResult[]> {
   using dir = openPath(bytesOf(join(folder, 'sources')), constants.O_RDONLY | constants.O_DIRECTORY);
-  const ingest = store.ingest(policy);
+  const ingest = store.ingest(policy, { trusted });
   const hash = createHash('sha256');
   const results: Promise<FileResult[]>[] = [];
   for (const half of [sources.slice(0, 5), sources.slice(5)]) {
@@ -57,7 +88,12 @@ async function take(store: ObjectStore, folder: string, sources: readonly Source
   return all;
 }
 
-function checkObjects(folder: string, sources: readonly Source[], results: readonly FileResult[], algorithm: 'sha256' | 'sha512' = 'sha512'): void {
+function checkObjects(
+  folder: string,
+  sources: readonly Source[],
+  results: readonly FileResult[],
+  algorithm: 'sha256' | 'sha512' = 'sha512',
+): void {
   for (const [index, { content }] of sources.entries()) {
     const result = results[index] as FileResult;
     if (content.length <= 64) {
@@ -70,7 +106,8 @@ function checkObjects(folder: string, sources: readonly Source[], results: reado
   }
 }
 
-const outcomes = (results: readonly FileResult[]): Set<string> => new Set(results.map((result) => result.outcome).filter((outcome) => outcome !== 'small'));
+const outcomes = (results: readonly FileResult[]): Set<string> =>
+  new Set(results.map((result) => result.outcome).filter((outcome) => outcome !== 'small'));
 
 describe('object store', () => {
   const before = openDescriptors();
@@ -113,7 +150,7 @@ describe('object store', () => {
       const sources = writeSources(filesystem.path);
       using store = openStore(filesystem.path);
       for (const trusted of [true, false]) {
-        const results = await take(store, filesystem.path, sources, { ...POLICY, hardlink: false, trusted });
+        const results = await take(store, filesystem.path, sources, 'reflink', trusted);
         checkObjects(filesystem.path, sources, results);
         for (const { name } of sources) assert.equal(statSync(join(filesystem.path, 'sources', name)).nlink, 1);
       }
@@ -151,7 +188,7 @@ describe('object store', () => {
     using folder = new TemporaryFolder();
     const sources = writeSources(folder.path).slice(2);
     using store = openStore(filesystem.path);
-    await assert.rejects(take(store, folder.path, sources, { ...POLICY, copy: false }), { code: 'ZERO_COPY', file: 0 });
+    await assert.rejects(take(store, folder.path, sources, 'link-only'), { code: 'ZERO_COPY', file: 0 });
   });
 
   it('replaces a damaged object of the same size', async () => {
@@ -160,7 +197,7 @@ describe('object store', () => {
     const ids: string[] = [];
     {
       using store = openStore(folder.path);
-      for (const result of await take(store, folder.path, sources, { ...POLICY, hardlink: false, reflink: false })) {
+      for (const result of await take(store, folder.path, sources, 'copy')) {
         if (result.outcome !== 'small') ids.push(result.id);
       }
     }
@@ -170,11 +207,14 @@ describe('object store', () => {
       chmodSync(path, 0o644);
       writeFileSync(path, Buffer.alloc(size, 7));
     }
-    for (const policy of [POLICY, { ...POLICY, hardlink: false }]) {
+    for (const policy of [POLICY, 'reflink'] as const) {
       using store = openStore(folder.path);
       checkObjects(folder.path, sources, await take(store, folder.path, sources, policy));
     }
-    assert.deepEqual(readdirSync(join(folder.path, 'objects')).filter((name) => name.startsWith('.')), []);
+    assert.deepEqual(
+      readdirSync(join(folder.path, 'objects')).filter((name) => name.startsWith('.')),
+      [],
+    );
   });
 
   it('replaces a truncated object', async () => {
@@ -206,7 +246,14 @@ describe('object store', () => {
     second.dataEnd();
     const results = (await Promise.all([ingest.submit(first), ingest.submit(second)])).flat();
     assert.equal(ingest.digest(), createHash('sha256').update(small).update(large).digest('hex'));
-    checkObjects(folder.path, [{ name: '', content: small }, { name: '', content: large }], results);
+    checkObjects(
+      folder.path,
+      [
+        { name: '', content: small },
+        { name: '', content: large },
+      ],
+      results,
+    );
   });
 
   it('takes content in pieces, whose memory is used again, and replaces a damaged object by it', async () => {
@@ -228,7 +275,7 @@ describe('object store', () => {
       }
       // A store of its own: what one has checked it does not check again.
       using another = openStore(folder.path);
-      assert.equal(await another.putPieces(content.length, pieces()), expected, before);
+      assert.equal((await storePieces(another, content.length, pieces())).id, expected, before);
       assert.deepEqual(readFileSync(object), content, before);
     }
   });
@@ -238,14 +285,14 @@ describe('object store', () => {
     using store = openStore(folder.path);
     const count = openDescriptors();
     const piece = randomBytes(200_000);
-    await assert.rejects(store.putPieces(400_001, [piece, piece]), { code: 'SIZE_MISMATCH' });
-    await assert.rejects(store.putPieces(399_999, [piece, piece]), { code: 'SIZE_MISMATCH' });
-    await assert.rejects(store.putPieces(300_000, [piece, piece, piece, piece]), { code: 'SIZE_MISMATCH' });
+    await assert.rejects(storePieces(store, 400_001, [piece, piece]), { code: 'SIZE_MISMATCH' });
+    await assert.rejects(storePieces(store, 399_999, [piece, piece]), { code: 'SIZE_MISMATCH' });
+    await assert.rejects(storePieces(store, 300_000, [piece, piece, piece, piece]), { code: 'SIZE_MISMATCH' });
     function* broken(): Generator<Buffer> {
       yield piece;
       throw new RangeError('no more');
     }
-    await assert.rejects(store.putPieces(400_000, broken()), { message: 'no more' });
+    await assert.rejects(storePieces(store, 400_000, broken()), { message: 'no more' });
     assert.deepEqual(readdirSync(join(folder.path, 'objects')), []);
     assert.equal(openDescriptors(), count);
   });
@@ -274,7 +321,11 @@ describe('object store', () => {
     ['a named pipe', (folder) => (execFileSync('mkfifo', [join(folder, 'sources', 'p')]), 'p'), 'NOT_A_FILE'],
     ['a descriptor of a folder', (folder) => new Fd(openSync(folder, 'r')), 'NOT_A_FILE'],
     ['a descriptor of a device', () => new Fd(openSync('/dev/zero', 'r')), 'NOT_A_FILE'],
-    ['a write-only descriptor', (folder) => new Fd(openSync(join(folder, 'sources', 'f65'), constants.O_WRONLY)), 'NOT_READABLE'],
+    [
+      'a write-only descriptor',
+      (folder) => new Fd(openSync(join(folder, 'sources', 'f65'), constants.O_WRONLY)),
+      'NOT_READABLE',
+    ],
     ['an O_PATH descriptor', (folder) => openPath(bytesOf(join(folder, 'sources', 'f65')), 0o10000000), 'NOT_READABLE'],
   ];
   for (const [what, make, code] of hostile) {
@@ -295,13 +346,27 @@ describe('object store', () => {
     });
   }
 
+  it('closes the folders it has used with itself', async () => {
+    using folder = new TemporaryFolder();
+    const before = openDescriptors();
+    const store = openStore(folder.path);
+    for (let i = 0; i < 20; i++) await store.put(Buffer.from(`object ${i}`));
+    assert.ok(openDescriptors() > before + 10, 'no folders are kept');
+    store[Symbol.dispose]();
+    assert.equal(openDescriptors(), before);
+  });
+
   it('closes descriptors of batches that are aborted or discarded', async () => {
     using folder = new TemporaryFolder();
     writeSources(folder.path);
     using store = openStore(folder.path);
+    const open = (): Fd => new Fd(openSync(join(folder.path, 'sources', 'f3000001'), 'r'));
+    // The store keeps the folder that the object is in.
+    const first = new Batch();
+    first.open(open(), 3_000_001);
+    await store.ingest(POLICY).submit(first);
     const count = openDescriptors();
     const ingest = store.ingest(POLICY);
-    const open = (): Fd => new Fd(openSync(join(folder.path, 'sources', 'f3000001'), 'r'));
     const pending = [];
     for (let i = 0; i < 20; i++) {
       const batch = new Batch();

@@ -9,19 +9,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, type Connection, type Fd } from '../../src/fd/fd-passing.js';
 import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
-import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
+import { JsonRpcConnection } from '../../src/rpc/jsonrpc/connection.js';
 import { RemoteError } from '../../src/rpc/rpc-error.js';
-import { getSplitFDStream } from '../../src/rpc/splitfdstream-client.js';
-import { FEATURE_SPLITDIRFDSTREAM, methods } from '../../src/rpc/splitfdstream-methods.js';
+import { getSplitFDStream } from '../../src/rpc/jsonrpc/client.js';
+import { FEATURE_SPLITDIRFDSTREAM } from '../../src/rpc/contracts/features.js';
+import { methods } from '../../src/rpc/contracts/splitfdstream.js';
 import { Store } from '../../src/storage/store.js';
-import { serving } from '../oci/serving.js';
+import { serving } from '../support/servers/serving.js';
 import { fastFolder } from '../support/fast-folder.js';
 import { openDescriptors } from '../support/filesystems.js';
-import { makeStore, type MadeEntry } from '../support/made-store.js';
-import { eventuallyFree, writerFinds } from './lock-probe.js';
+import { makeStore, type MadeEntry } from '../support/images/made-store.js';
+import { eventuallyFree, writerFinds } from '../support/lock-probe.js';
 
 const IMAGE = 'localhost/served:1';
-const entries = (layer: string): MadeEntry[] => Array.from({ length: 400 }, (_, i) => ({ name: `usr/${layer}${i}`, content: Buffer.alloc(100, `${layer} ${i} `) }));
+const entries = (layer: string): MadeEntry[] =>
+  Array.from({ length: 400 }, (_, i) => ({ name: `usr/${layer}${i}`, content: Buffer.alloc(100, `${layer} ${i} `) }));
 
 let folder: string;
 let graphroot: string;
@@ -74,7 +76,7 @@ async function readsAll(): Promise<void> {
   await using source = await openSplitfdstreamImage(server.path, IMAGE);
   for (const { open } of source.layers) {
     let chunks = 0;
-    await using layer = await open(new AbortController().signal);
+    await using layer = await open();
     for await (const batch of layer) chunks += batch.length;
     assert.ok(chunks >= 800);
   }
@@ -84,7 +86,10 @@ async function client(): Promise<JsonRpcConnection> {
   return new JsonRpcConnection(await connect(server.path));
 }
 
-const byDirectory = (layerId: string): { layerId: string; format: typeof FEATURE_SPLITDIRFDSTREAM } => ({ layerId, format: FEATURE_SPLITDIRFDSTREAM });
+const byDirectory = (layerId: string): { layerId: string; format: typeof FEATURE_SPLITDIRFDSTREAM } => ({
+  layerId,
+  format: FEATURE_SPLITDIRFDSTREAM,
+});
 
 test('a client that never reads its pipe', async () => {
   using rpc = await client();
@@ -141,22 +146,42 @@ test('layers that do not exist', async () => {
   using rpc = await client();
   for (const [what, params] of wrongLayers) {
     for (const format of [undefined, FEATURE_SPLITDIRFDSTREAM] as const) {
-      await assert.rejects(rpc.call(methods.GetSplitFDStream, { ...params, format }), (error) => error instanceof RemoteError && error.rpcCode === -32602, what);
+      await assert.rejects(
+        rpc.call(methods.GetSplitFDStream, { ...params, format }),
+        (error) => error instanceof RemoteError && error.rpcCode === -32602,
+        what,
+      );
     }
   }
 });
 
-test('a parent that is not the layer\'s', async () => {
+test("a parent that is not the layer's", async () => {
   using rpc = await client();
   const [base, top] = [layers[0]!, layers[1]!];
-  for (const [layerId, parentId] of [[top.id, ''], [top.id, top.id], [base.id, top.id], [top.id, '../x']] as const) {
-    await assert.rejects(rpc.call(methods.GetSplitFDStream, { layerId, parentId }), (error) => error instanceof RemoteError && error.rpcCode === -32602);
+  for (const [layerId, parentId] of [
+    [top.id, ''],
+    [top.id, top.id],
+    [base.id, top.id],
+    [top.id, '../x'],
+  ] as const) {
+    await assert.rejects(
+      rpc.call(methods.GetSplitFDStream, { layerId, parentId }),
+      (error) => error instanceof RemoteError && error.rpcCode === -32602,
+    );
   }
 });
 
 test('images that do not exist', async () => {
   using rpc = await client();
-  for (const imageId of ['nothing', '../../x', '', '\0', '@', 'x'.repeat(100_000), `${IMAGE}@sha256:${'0'.repeat(64)}`]) {
+  for (const imageId of [
+    'nothing',
+    '../../x',
+    '',
+    '\0',
+    '@',
+    'x'.repeat(100_000),
+    `${IMAGE}@sha256:${'0'.repeat(64)}`,
+  ]) {
     await assert.rejects(rpc.call(methods.GetImage, { imageId }), RemoteError, JSON.stringify(imageId.slice(0, 20)));
   }
 });
@@ -183,24 +208,39 @@ test('requests that are none, and descriptors nobody wants', async () => {
   using connection = await connect(server.path);
   using nothing = await connect(server.path);
   const ends = { number: 1 } as unknown as Fd;
-  for (const text of ['{"jsonrpc":"2.0","id":1,"method":7}', '{"jsonrpc":"2.0","id":1,"method":"Nothing"}', '{"jsonrpc":"2.0","id":1,"method":"GetImage","params":[]}', '{"jsonrpc":"2.0","method":"GetInfo"}']) await connection.send(Buffer.from(text));
+  for (const text of [
+    '{"jsonrpc":"2.0","id":1,"method":7}',
+    '{"jsonrpc":"2.0","id":1,"method":"Nothing"}',
+    '{"jsonrpc":"2.0","id":1,"method":"GetImage","params":[]}',
+    '{"jsonrpc":"2.0","method":"GetInfo"}',
+  ])
+    await connection.send(Buffer.from(text));
   await connection.send(Buffer.from('{"jsonrpc":"2.0","id":2,"method":"GetInfo","params":{},"fds":2}'), [ends, ends]);
   await connection.shutdown();
-  const answers = (await drain(connection)).replaceAll('}{', '}\n{').split('\n').map((line) => (JSON.parse(line) as { error?: { code: number } }).error?.code);
+  const answers = (await drain(connection))
+    .replaceAll('}{', '}\n{')
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { error?: { code: number } }).error?.code);
   assert.deepEqual(answers, [-32600, -32601, -32602, undefined]);
   nothing.close();
 });
 
-for (const [what, first] of [['before any message', ' '], ['as a message announces', '{"jsonrpc":"2.0","id":1,"method":"GetInfo","fds":5000}']] as const)
+for (const [what, first] of [
+  ['before any message', ' '],
+  ['as a message announces', '{"jsonrpc":"2.0","id":1,"method":"GetInfo","fds":5000}'],
+] as const)
   test(`thousands of descriptors, ${what}`, async () => {
     using connection = await connect(server.path);
     const flood = Array.from({ length: 250 }, () => ({ number: 1 }) as unknown as Fd);
-    await assert.rejects(async () => {
-      for (let i = 0; i < 20; i++) await connection.send(Buffer.from(i === 0 ? first : ' '), flood);
-      await connection.shutdown();
-      await drain(connection);
-      throw errors[0];
-    }, { code: /^(PEER_GONE|TOO_MANY_FDS|INVALID_FD_COUNT)$/ });
+    await assert.rejects(
+      async () => {
+        for (let i = 0; i < 20; i++) await connection.send(Buffer.from(i === 0 ? first : ' '), flood);
+        await connection.shutdown();
+        await drain(connection);
+        throw errors[0];
+      },
+      { code: /^(PEER_GONE|TOO_MANY_FDS|INVALID_FD_COUNT)$/ },
+    );
   });
 
 test('a thousand connections at once, most of which say nothing', async () => {
@@ -233,7 +273,10 @@ test('the service ends although a client does not read its answers', async () =>
     for (let i = 0; i < 2000; i++) await connection.send(request, [], { signal: stop.signal });
   })().catch(() => {});
   await sleep(100);
-  const ended = await Promise.race([second[Symbol.asyncDispose]().then(() => true), sleep(3000, false, { ref: false })]);
+  const ended = await Promise.race([
+    second[Symbol.asyncDispose]().then(() => true),
+    sleep(3000, false, { ref: false }),
+  ]);
   stop.abort();
   await flood;
   assert.equal(ended, true);
@@ -241,8 +284,10 @@ test('the service ends although a client does not read its answers', async () =>
 
 test('a client process that is killed while it reads', async () => {
   for (let round = 0; round < 3; round++) {
-    const program = fileURLToPath(new URL('../service/keep-layer.program.js', import.meta.url));
-    const child = spawn(process.execPath, [program, server.path, layers[1]!.id], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const program = fileURLToPath(new URL('./keep-layer.program.js', import.meta.url));
+    const child = spawn(process.execPath, [program, server.path, layers[1]!.id], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     await once(child.stdout!, 'data');
     assert.equal(writerFinds(graphroot), 'busy');
     child.kill('SIGKILL');

@@ -1,7 +1,7 @@
 // Asks for a layer and never reads it: `node keep-layer.program.js SOCKET LAYER`.
 import { connect } from '../../src/fd/fd-passing.js';
-import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
-import { getSplitFDStream } from '../../src/rpc/splitfdstream-client.js';
+import { JsonRpcConnection } from '../../src/rpc/jsonrpc/connection.js';
+import { getSplitFDStream } from '../../src/rpc/jsonrpc/client.js';
 
 const [path, layerId] = process.argv.slice(2) as [string, string];
 await getSplitFDStream(new JsonRpcConnection(await connect(path)), { layerId, format: 'splitdirfdstream-v0' });

@@ -8,14 +8,17 @@ import { openSplitfdstreamImage } from '../../src/oci/source/splitfdstream.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import type { ImageSource } from '../../src/oci/source/source.js';
 import { Store } from '../../src/storage/store.js';
-import { serving } from '../oci/serving.js';
+import { serving } from '../support/servers/serving.js';
 import { fastFolder } from '../support/fast-folder.js';
-import { makeStore, type MadeEntry } from '../support/made-store.js';
-import { eventuallyFree, waitingWriter, writerFinds } from './lock-probe.js';
+import { makeStore, type MadeEntry } from '../support/images/made-store.js';
+import { eventuallyFree, waitingWriter, writerFinds } from '../support/lock-probe.js';
 
 const IMAGE = 'localhost/locked:1';
 /** More names than a pipe holds, so that the server is in the middle of the layer while the client does not read. */
-const entries: MadeEntry[] = Array.from({ length: 400 }, (_, i) => ({ name: `usr/file${i}`, content: Buffer.from(`content ${i}`) }));
+const entries: MadeEntry[] = Array.from({ length: 400 }, (_, i) => ({
+  name: `usr/file${i}`,
+  content: Buffer.from(`content ${i}`),
+}));
 
 let graphroot: string;
 let folder: string;
@@ -28,8 +31,6 @@ before(() => {
 
 after(() => rmSync(folder, { recursive: true }));
 
-const noSignal = new AbortController().signal;
-
 async function firstBatch(layer: LayerStream): Promise<AsyncIterator<unknown>> {
   const batches = layer[Symbol.asyncIterator]();
   assert.equal((await batches.next()).done, false);
@@ -37,7 +38,7 @@ async function firstBatch(layer: LayerStream): Promise<AsyncIterator<unknown>> {
 }
 
 async function keepsWritersOut(source: ImageSource): Promise<void> {
-  const layer = await source.layers[0]!.open(noSignal);
+  const layer = await source.layers[0]!.open();
   await firstBatch(layer);
   assert.equal(writerFinds(graphroot), 'busy');
   const writer = await waitingWriter(graphroot);
@@ -57,7 +58,7 @@ test('a layer of the store whose reading is aborted', async () => {
   await using source = await openStorageImage(IMAGE, { graphroot });
   const controller = new AbortController();
   {
-    await using layer = await source.layers[0]!.open(controller.signal);
+    await using layer = await source.layers[0]!.open({ signal: controller.signal });
     controller.abort(new Error('enough'));
     await assert.rejects(firstBatch(layer), /enough/);
   }
@@ -76,7 +77,7 @@ test('a layer over a socket whose client hangs up without closing the lease', as
   using store = Store.open({ graphroot });
   await using server = await serving(store, folder);
   const source = await openSplitfdstreamImage(server.path, IMAGE);
-  await using layer = await source.layers[0]!.open(noSignal);
+  await using layer = await source.layers[0]!.open();
   await firstBatch(layer);
   assert.equal(writerFinds(graphroot), 'busy');
   await source[Symbol.asyncDispose]();
@@ -87,7 +88,7 @@ test('layers that are served when the service ends', async () => {
   using store = Store.open({ graphroot });
   const server = await serving(store, folder);
   await using source = await openSplitfdstreamImage(server.path, IMAGE);
-  await using layer = await source.layers[0]!.open(noSignal);
+  await using layer = await source.layers[0]!.open();
   await firstBatch(layer);
   await server[Symbol.asyncDispose]();
   assert.equal(writerFinds(graphroot), 'free');
@@ -97,7 +98,7 @@ test('descriptors of files keep their content, so nothing stays locked', async (
   using store = Store.open({ graphroot });
   await using server = await serving(store, folder, 'exact');
   await using source = await openSplitfdstreamImage(server.path, IMAGE);
-  await using layer = await source.layers[0]!.open(noSignal);
+  await using layer = await source.layers[0]!.open();
   await firstBatch(layer);
   assert.equal(writerFinds(graphroot), 'free');
 });

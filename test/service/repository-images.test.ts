@@ -10,14 +10,14 @@ import { listSplitfdstreamImages, openSplitfdstreamImage } from '../../src/oci/s
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
-import { JsonRpcConnection } from '../../src/rpc/jsonrpc-fdpass.js';
+import { JsonRpcConnection } from '../../src/rpc/jsonrpc/connection.js';
 import { INVALID_PARAMS, RemoteError } from '../../src/rpc/rpc-error.js';
-import { methods } from '../../src/rpc/splitfdstream-methods.js';
+import { methods } from '../../src/rpc/contracts/splitfdstream.js';
 import { serveRepositoryImages } from '../../src/service/serve.js';
 import { serveListener } from '../../src/service/serve-listener.js';
-import { cfsbridge } from '../cli/run-cli.js';
+import { cfsbridge } from '../support/cli/run-cli.js';
 import { fastFolder } from '../support/fast-folder.js';
-import { smallIndex, unpackSmallStore } from '../support/small-store.js';
+import { smallIndex, unpackSmallStore } from '../support/images/small-store.js';
 
 let folder: string;
 let repository: Repository;
@@ -33,7 +33,11 @@ before(async () => {
     await using source = await openStorageImage(names[0] as string, { graphroot: store.graphroot });
     await pullImage(repository, source, { name: dir });
   }
-  served = serveListener(await listen(socket()), (connection, signal) => serveRepositoryImages(repository, connection, signal), { signal: stop.signal });
+  served = serveListener(
+    await listen(socket()),
+    (connection, signal, share) => serveRepositoryImages(repository, connection, { signal, share }),
+    { signal: stop.signal },
+  );
 });
 after(async () => {
   stop.abort();
@@ -65,15 +69,26 @@ for (const { dir, manifest_digest: digest } of Object.values(smallIndex()))
 
 test('the list has every image once, with its tags', async () => {
   const images = await listSplitfdstreamImages(socket());
-  assert.deepEqual(images.flatMap(({ names }) => names).sort(), Object.values(smallIndex()).map(({ dir }) => dir).sort());
+  assert.deepEqual(
+    images.flatMap(({ names }) => names).sort(),
+    Object.values(smallIndex())
+      .map(({ dir }) => dir)
+      .sort(),
+  );
   assert.ok(images.every(({ id, digest }) => id === `@${digest}`));
 });
 
 test('images and layers that are not there', async () => {
-  await assert.rejects(openSplitfdstreamImage(socket(), 'none'), (error) => error instanceof RemoteError && /none/.test(error.message));
+  await assert.rejects(
+    openSplitfdstreamImage(socket(), 'none'),
+    (error) => error instanceof RemoteError && /none/.test(error.message),
+  );
   using rpc = new JsonRpcConnection(await connect(socket()));
   for (const layerId of ['', '../x', `sha256:${'0'.repeat(64)}`])
-    await assert.rejects(rpc.call(methods.GetSplitFDStream, { layerId }), (error) => error instanceof RemoteError && error.rpcCode === INVALID_PARAMS);
+    await assert.rejects(
+      rpc.call(methods.GetSplitFDStream, { layerId }),
+      (error) => error instanceof RemoteError && error.rpcCode === INVALID_PARAMS,
+    );
 });
 
 test('a varlink client is turned away without a word', async () => {
@@ -89,7 +104,9 @@ test('garbage collection waits for the clients of the command, and not for the c
     await using source = await openSplitfdstreamImage(socket(), Object.values(smallIndex())[0]!.dir);
     await pullImage(there, source, { name: 'it' });
   }
-  const server = spawn(process.execPath, [cfsbridge, '--repo', path, 'serve', '--repository', '--socket', `${path}.sock`], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(cfsbridge, ['--repo', path, 'serve', '--repository', '--socket', `${path}.sock`], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   const exited = once(server, 'exit');
   try {
     await once(server.stderr, 'data');
@@ -109,7 +126,7 @@ test('garbage collection waits for the clients of the command, and not for the c
 async function collects(path: string, limit: number): Promise<boolean> {
   using collector = await Repository.open(path, { write: true });
   const signal = AbortSignal.timeout(limit);
-  return await collector.lockExclusive(signal).then(
+  return await collector.lockExclusive({ signal }).then(
     () => true,
     (error) => {
       if (signal.aborted) return false;

@@ -4,8 +4,8 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, write
 import { dirname, join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Store } from '../../src/storage/store.js';
-import { smallIndex, smallResults, unpackSmallStore, type SmallStore } from '../support/small-store.js';
-import { hashTar } from '../support/hash-tar.js';
+import { smallIndex, smallResults, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
+import { hashTar } from '../support/layers/hash-tar.js';
 import { filesBelow } from '../support/walk.js';
 
 const image = smallIndex()['zeta:f300']!;
@@ -45,7 +45,10 @@ test('vfs: the driver is told from the directories', async () => {
 
 test('several drivers: the caller has to say', async () => {
   cpSync(path('overlay-layers'), path('vfs-layers'), { recursive: true });
-  assert.throws(() => Store.open({ graphroot: small.graphroot }), { code: 'UNKNOWN_DRIVER', message: /overlay.*vfs|vfs.*overlay/ });
+  assert.throws(() => Store.open({ graphroot: small.graphroot }), {
+    code: 'UNKNOWN_DRIVER',
+    message: /overlay.*vfs|vfs.*overlay/,
+  });
   using store = Store.open({ graphroot: small.graphroot, driver: 'overlay' });
   assert.equal(await diffIdFrom(store), diffIds[0]);
 });

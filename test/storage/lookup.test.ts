@@ -3,7 +3,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Store } from '../../src/storage/store.js';
-import { smallIndex, unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { smallIndex, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 
 const index = smallIndex();
 const id = (name: string): string => index[name]!.image_id;
@@ -43,7 +43,17 @@ for (const [reference, name] of FOUND) {
   test(`finds ${reference}`, async () => assert.equal((await store.image(reference)).id, id(name)));
 }
 
-const MISSING = ['alpha', 'alpha:v9', 'zeta:docker', 'a:v1', 'beta@abc', `localhost/beta@${digest('alpha:v1')}`, `localhost/beta@${id('alpha:v1')}`, `sha256:${'0'.repeat(64)}`, '0'.repeat(64)];
+const MISSING = [
+  'alpha',
+  'alpha:v9',
+  'zeta:docker',
+  'a:v1',
+  'beta@abc',
+  `localhost/beta@${digest('alpha:v1')}`,
+  `localhost/beta@${id('alpha:v1')}`,
+  `sha256:${'0'.repeat(64)}`,
+  '0'.repeat(64),
+];
 
 for (const reference of MISSING) {
   test(`does not find ${reference}`, () => assert.rejects(store.image(reference), { code: 'NOT_FOUND' }));
@@ -71,7 +81,9 @@ function changeImages(change: (images: Record[]) => Record[]): () => void {
 
 test('sees what another program changed meanwhile', async () => {
   await store.images();
-  const undo = changeImages((images) => images.map((image) => (image.id === id('alpha:v1') ? { ...image, names: ['quay.io/new/name:tag'] } : image)));
+  const undo = changeImages((images) =>
+    images.map((image) => (image.id === id('alpha:v1') ? { ...image, names: ['quay.io/new/name:tag'] } : image)),
+  );
   try {
     assert.equal((await store.image('quay.io/new/name:tag')).id, id('alpha:v1'));
     await assert.rejects(store.image('alpha:v1'), { code: 'NOT_FOUND' });
@@ -86,9 +98,14 @@ test('a short name or ID prefix that fits several images is not decided by chanc
     [id('alpha:v1'), 'a.example/x/app:1'],
     [id('alpha:v2'), 'b.example/y/app:1'],
   ]);
-  const undo = changeImages((images) => images.map((image) => ({ ...image, names: [renamed.get(image.id) ?? `none.example/${image.id.slice(0, 8)}:1`] })));
+  const undo = changeImages((images) =>
+    images.map((image) => ({ ...image, names: [renamed.get(image.id) ?? `none.example/${image.id.slice(0, 8)}:1`] })),
+  );
   try {
-    await assert.rejects(store.image('app:1'), { code: 'NOT_FOUND', message: /a\.example\/x\/app:1.*b\.example\/y\/app:1/ });
+    await assert.rejects(store.image('app:1'), {
+      code: 'NOT_FOUND',
+      message: /a\.example\/x\/app:1.*b\.example\/y\/app:1/,
+    });
     assert.equal((await store.image('y/app:1')).id, id('alpha:v2'));
   } finally {
     undo();
@@ -117,9 +134,12 @@ test('a name with the digest of a list finds the instance for this machine', asy
   const listDigest = `sha256:${createHash('sha256').update(list).digest('hex')}`;
   const key = `manifest-${listDigest}`;
   const both = [id('alpha:v1'), id('alpha:v2')];
-  for (const image of both) writeFileSync(join(small.graphroot, 'overlay-images', image, `=${Buffer.from(key).toString('base64')}`), list);
+  for (const image of both)
+    writeFileSync(join(small.graphroot, 'overlay-images', image, `=${Buffer.from(key).toString('base64')}`), list);
   const undo = changeImages((images) =>
-    images.map((image) => (both.includes(image.id) ? { ...image, 'big-data-names': [...image['big-data-names'], key] } : image)),
+    images.map((image) =>
+      both.includes(image.id) ? { ...image, 'big-data-names': [...image['big-data-names'], key] } : image,
+    ),
   );
   try {
     const image = await store.image(`localhost/alpha@${listDigest}`);
@@ -138,7 +158,12 @@ test('an additional store is searched after the first, for images and for parent
     const kept = JSON.parse(readFileSync(images, 'utf8')) as Record[];
     writeFileSync(images, JSON.stringify(kept.filter((image) => image.id === id('alpha:v2'))));
     const top = kept.find((image) => image.id === id('alpha:v2'))!.layer;
-    writeFileSync(layers, JSON.stringify((JSON.parse(readFileSync(layers, 'utf8')) as { id: string }[]).filter((layer) => layer.id === top)));
+    writeFileSync(
+      layers,
+      JSON.stringify(
+        (JSON.parse(readFileSync(layers, 'utf8')) as { id: string }[]).filter((layer) => layer.id === top),
+      ),
+    );
 
     using alone = Store.open({ graphroot: first.graphroot });
     await assert.rejects(alone.image('alpha:v1'), { code: 'NOT_FOUND' });

@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 const program = fileURLToPath(new URL('./mount-clone.program.js', import.meta.url));
 const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
 
-test('links out of a directory that is mounted on itself', { skip: canMount ? false : 'needs a mount namespace of its own (CAP_SYS_ADMIN)' }, () => {
+test('links out of a directory that is mounted on itself', {
+  skip: canMount ? false : 'needs a mount namespace of its own (CAP_SYS_ADMIN)',
+}, () => {
   const folder = mkdtempSync(join(tmpdir(), 'mount clone '));
   try {
     mkdirSync(join(folder, 'overlay/layer'), { recursive: true });

@@ -22,7 +22,14 @@ const PARSED: [input: string, expected: Omit<ImageReference, 'text'>][] = [
   [`app:1@${DIGEST}`, { repository: 'docker.io/library/app', tag: '1', digest: DIGEST }],
   ['sha256:abc', { repository: 'docker.io/library/sha256', tag: 'abc' }],
   ['[/g]x', { store: { graphroot: '/g', options: [] }, repository: 'docker.io/library/x', tag: 'latest' }],
-  ['[vfs@/g+/r:a=b,c]x', { store: { driver: 'vfs', graphroot: '/g', runroot: '/r', options: ['a=b', 'c'] }, repository: 'docker.io/library/x', tag: 'latest' }],
+  [
+    '[vfs@/g+/r:a=b,c]x',
+    {
+      store: { driver: 'vfs', graphroot: '/g', runroot: '/r', options: ['a=b', 'c'] },
+      repository: 'docker.io/library/x',
+      tag: 'latest',
+    },
+  ],
   ['[overlay@]x', { store: { driver: 'overlay', options: [] }, repository: 'docker.io/library/x', tag: 'latest' }],
 ];
 
@@ -34,8 +41,25 @@ for (const [input, expected] of PARSED) {
   });
 }
 
-const REFUSED = ['', '[/g]', '[/g', '[relative]x', 'UPPER', 'UPPER/x', 'x/UPPER', 'a//b', 'x:', 'x:-tag', 'a@xyz', 'a@ab', 'localhost/', '../x', 'a b'];
+const REFUSED = [
+  '',
+  '[/g]',
+  '[/g',
+  '[relative]x',
+  'UPPER',
+  'UPPER/x',
+  'x/UPPER',
+  'a//b',
+  'x:',
+  'x:-tag',
+  'a@xyz',
+  'a@ab',
+  'localhost/',
+  '../x',
+  'a b',
+];
 
 for (const input of REFUSED) {
-  test(`refuses "${input}"`, () => assert.throws(() => parseImageReference(input), { name: 'FormatError', code: 'BAD_REFERENCE' }));
+  test(`refuses "${input}"`, () =>
+    assert.throws(() => parseImageReference(input), { name: 'FormatError', code: 'BAD_REFERENCE' }));
 }

@@ -2,8 +2,14 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Store } from '../../src/storage/store.js';
-import { hashTar } from '../support/hash-tar.js';
-import { smallFile, smallIndex, smallResults, unpackSmallStore, type SmallStore } from '../support/small-store.js';
+import { hashTar } from '../support/layers/hash-tar.js';
+import {
+  smallFile,
+  smallIndex,
+  smallResults,
+  unpackSmallStore,
+  type SmallStore,
+} from '../support/images/small-store.js';
 
 let small: SmallStore;
 let store: Store;
@@ -31,9 +37,18 @@ for (const [name, expected] of Object.entries(smallIndex())) {
     assert.deepEqual(image.manifest(), smallFile(expected, 'manifest.json'));
     assert.deepEqual(image.config(), smallFile(expected, 'config.json'));
     const layers = await store.layers(image);
-    assert.deepEqual(layers.map(({ id }) => id), results.store_layer_chain);
-    assert.deepEqual(layers.map(({ diffId }) => diffId), results.diff_ids);
-    assert.deepEqual(layers.map(({ size }) => size), results.layers.map((layer) => layer.tar_size));
+    assert.deepEqual(
+      layers.map(({ id }) => id),
+      results.store_layer_chain,
+    );
+    assert.deepEqual(
+      layers.map(({ diffId }) => diffId),
+      results.diff_ids,
+    );
+    assert.deepEqual(
+      layers.map(({ size }) => size),
+      results.layers.map((layer) => layer.tar_size),
+    );
   });
 
   test(`${name}: every layer's tar comes out byte for byte`, async () => {

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -26,7 +35,9 @@ export class LoopFilesystem implements Disposable {
     truncateSync(image, megabytes * 2 ** 20);
     mkdirSync(this.path);
     try {
-      execFileSync(`mkfs.${type}`, [type === 'ext4' ? '-Fq' : type === 'xfs' ? '-fq' : '-fq', image], { stdio: 'pipe' });
+      execFileSync(`mkfs.${type}`, [type === 'ext4' ? '-Fq' : type === 'xfs' ? '-fq' : '-fq', image], {
+        stdio: 'pipe',
+      });
       execFileSync('mount', ['-o', 'loop', image, this.path], { stdio: 'pipe' });
     } catch (error) {
       this.#folder[Symbol.dispose]();
@@ -41,18 +52,30 @@ export class LoopFilesystem implements Disposable {
   }
 
   /**
-   * Makes blocks of the device unreadable: from where the last of some files begins. What the kernel had read of it is forgotten.
+   * Makes blocks of the device unreadable: from where the last of some files begins. What the kernel had read of it is
+   * forgotten.
    * @returns those of the files that lie there, and what gives the blocks back
    */
   loseEnd(files: readonly string[]): { lost: string[]; giveBack: () => void } {
     execFileSync('sync', ['-f', this.path]);
-    const starts = files.map((file) => [file, Number(/^ +0: +\d+\.\. +\d+: +(\d+)\./m.exec(execFileSync('filefrag', ['-v', file], { encoding: 'utf8' }))?.[1])] as const);
+    const starts = files.map(
+      (file) =>
+        [
+          file,
+          Number(
+            /^ +0: +\d+\.\. +\d+: +(\d+)\./m.exec(execFileSync('filefrag', ['-v', file], { encoding: 'utf8' }))?.[1],
+          ),
+        ] as const,
+    );
     const first = Math.max(...starts.map(([, start]) => start));
     const image = join(this.#folder.path, 'image');
     const whole = readFileSync(image);
     truncateSync(image, first * statfsSync(this.path).bsize);
     writeFileSync('/proc/sys/vm/drop_caches', '3');
-    return { lost: starts.filter(([, start]) => start >= first).map(([file]) => file), giveBack: () => writeFileSync(image, whole) };
+    return {
+      lost: starts.filter(([, start]) => start >= first).map(([file]) => file),
+      giveBack: () => writeFileSync(image, whole),
+    };
   }
 
   [Symbol.dispose](): void {
@@ -61,7 +84,10 @@ export class LoopFilesystem implements Disposable {
   }
 }
 
-/** An ext4 on a device that can be made to refuse every write, as a disk does that dies. The device is a file in another ext4. */
+/**
+ * An ext4 on a device that can be made to refuse every write, as a disk does that dies. The device is a file in another
+ * ext4.
+ */
 export class FailingFilesystem implements Disposable {
   readonly #folder = new TemporaryFolder();
   readonly #device: LoopFilesystem;
@@ -96,7 +122,9 @@ export class FailingFilesystem implements Disposable {
   }
 
   #mount(): void {
-    execFileSync('mount', ['-o', 'loop,errors=remount-ro', join(this.#device.path, 'image'), this.path], { stdio: 'pipe' });
+    execFileSync('mount', ['-o', 'loop,errors=remount-ro', join(this.#device.path, 'image'), this.path], {
+      stdio: 'pipe',
+    });
   }
 
   [Symbol.dispose](): void {

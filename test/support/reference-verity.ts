@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 
 const BLOCK = 4096;
 
-/** The fs-verity digest of `content` in hex, computed the obvious way with node:crypto to check the fast one against. */
+/**
+ * The fs-verity digest of `content` in hex, computed the obvious way with node:crypto to check the fast one against.
+ */
 export function referenceVerity(content: Buffer, algorithm: 'sha256' | 'sha512'): string {
   const hash = (data: Buffer): Buffer => createHash(algorithm).update(data).digest();
   let level: Buffer = content;

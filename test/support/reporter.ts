@@ -18,7 +18,9 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
 
 /** Assertion errors carry both values whole beside the message, which already shows where they differ. */
 function describe(error: unknown): string {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_ASSERTION' ? (error.stack ?? error.message) : inspect(error);
+  return error instanceof Error && 'code' in error && error.code === 'ERR_ASSERTION'
+    ? (error.stack ?? error.message)
+    : inspect(error);
 }
 
 /** Node marks a skipped test with `true` or the reason, and others with nothing. */

@@ -2,8 +2,8 @@ import { readdirSync, type Dirent } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Everything below a folder, which itself is left out; folders come before what is in them. Symlinks are told and not followed:
- * `readdirSync` with `recursive` follows them on Node 26, out of the folder and into /proc.
+ * Everything below a folder, which itself is left out; folders come before what is in them. Symlinks are told and not
+ * followed: `readdirSync` with `recursive` follows them on Node 26, out of the folder and into /proc.
  */
 export function* walk(folder: string): Generator<Dirent & { path: string }> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

@@ -1,17 +1,33 @@
 import type { EntryType, TarEntry } from '../../src/layer/entry.js';
-import { unescapeField } from '../../src/erofs/dumpfile-escape.js';
-import type { FileContent } from '../../src/tree/oci-layers.js';
+import { unescapeField } from '../../src/erofs/dumpfile/escape.js';
+import type { FileContent } from '../../src/tree/entry-node.js';
 
 /** A tar entry, an empty file where nothing else is said. */
 export function entry(some: Partial<TarEntry> & { path: string }): TarEntry {
   return {
-    type: 'file', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0n, mtimeNsec: 0,
-    linkPath: '', devMajor: 0, devMinor: 0, xattrs: new Map(), offset: 0, ...some,
+    type: 'file',
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtimeSec: 0n,
+    mtimeNsec: 0,
+    linkPath: '',
+    devMajor: 0,
+    devMinor: 0,
+    xattrs: new Map(),
+    offset: 0,
+    ...some,
   };
 }
 
 const TYPES: Record<string, EntryType> = {
-  '1': 'fifo', '2': 'char', '4': 'directory', '6': 'block', '10': 'file', '12': 'symlink',
+  '1': 'fifo',
+  '2': 'char',
+  '4': 'directory',
+  '6': 'block',
+  '10': 'file',
+  '12': 'symlink',
 };
 
 /** The tar entries behind what `cfsctl oci layer --dumpfile` prints, in their order. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { printDump } from '../../src/erofs/dumpfile-print.js';
-import { writeErofs } from '../../src/erofs/writer.js';
+import { printDump } from '../../src/erofs/dumpfile/print.js';
+import { writeErofs } from '../../src/erofs/write/writer.js';
 import { LayerTree } from '../../src/tree/oci-layers.js';
 import { fixture, fixtureJson, fixtureNames, hasFixture } from '../support/fixtures.js';
 import { referenceVerity } from '../support/reference-verity.js';
@@ -9,7 +9,9 @@ import { dumpedEntries, entry } from './entries.js';
 
 interface Results {
   diff_ids: string[];
-  results: { sha256: { erofs_versions: Record<string, { compute_id_with_erofs_version_override?: Record<string, string> }> } };
+  results: {
+    sha256: { erofs_versions: Record<string, { compute_id_with_erofs_version_override?: Record<string, string> }> };
+  };
 }
 
 function printed(tree: LayerTree, xattrs: 'allowlist-only' | 'keep-user-xattrs' = 'allowlist-only'): string {
@@ -20,6 +22,7 @@ function treeOf(results: Results): LayerTree {
   const tree = new LayerTree();
   for (const diffId of results.diff_ids) {
     const dump = fixture(`cstor-small/layers/${diffId.slice(7, 23)}/dump.sha256.txt`);
+    tree.beginLayer(diffId);
     for (const [one, content] of dumpedEntries(dump)) tree.apply(one, content);
   }
   return tree;
@@ -33,7 +36,8 @@ for (const image of fixtureNames('cstor-small/images')) {
     for (const xattrs of ['allowlist-only', 'keep-user-xattrs'] as const) {
       const own = `${folder}/dump-keep-user-xattrs.sha256.txt`;
       const path = xattrs === 'keep-user-xattrs' && hasFixture(own) ? own : `${folder}/dump.sha256.txt`;
-      test(`the tree cfsctl dumps, ${xattrs}`, () => assert.equal(printed(treeOf(results), xattrs), fixture(path).toString()));
+      test(`the tree cfsctl dumps, ${xattrs}`, () =>
+        assert.equal(printed(treeOf(results), xattrs), fixture(path).toString()));
     }
     test('the image ids cfsctl computes', () => {
       const root = treeOf(results).finish({ xattrs: 'allowlist-only' });
@@ -86,18 +90,37 @@ describe('where cfsctl gives up', () => {
     ['a name of 256 bytes', 'LAYER_PATH', [{ path: 'n'.repeat(256) }]],
     ['endless nesting', 'LAYER_PATH', [{ path: 'd/'.repeat(3000) }]],
     ['a file below a file', 'LAYER_PARENT', [{ path: 'a' }, { path: 'a/b' }]],
-    ['a file through a symlink', 'LAYER_PARENT', [{ path: 'a', type: 'symlink', linkPath: 'b' }, { path: 'a/b' }]],
-    ['a hardlink to what comes later', 'LAYER_HARDLINK', [{ path: 'a', type: 'hardlink', linkPath: 'b' }, { path: 'b' }]],
-    ['a hardlink to a directory', 'LAYER_HARDLINK', [{ path: 'd', type: 'directory' }, { path: 'a', type: 'hardlink', linkPath: 'd' }]],
+    [
+      'a file through a symlink that leads nowhere',
+      'LAYER_PARENT',
+      [{ path: 'a', type: 'symlink', linkPath: 'b' }, { path: 'a/b' }],
+    ],
+    [
+      'a hardlink to what comes later',
+      'LAYER_HARDLINK',
+      [{ path: 'a', type: 'hardlink', linkPath: 'b' }, { path: 'b' }],
+    ],
+    [
+      'a hardlink to a directory',
+      'LAYER_HARDLINK',
+      [
+        { path: 'd', type: 'directory' },
+        { path: 'a', type: 'hardlink', linkPath: 'd' },
+      ],
+    ],
     ['a root that is a file', 'LAYER_ROOT', [{ path: './' }]],
     ['a device number that fits nowhere', 'LAYER_DEVICE', [{ path: 'a', type: 'char', devMajor: 4096 }]],
     ['content that is not there', 'LAYER_CONTENT', [{ path: 'a', size: 5 }]],
   ];
-  for (const [what, code, entries] of refused) test(`${what} is refused`, () => assert.throws(() => apply(...entries), { code }));
+  for (const [what, code, entries] of refused)
+    test(`${what} is refused`, () => assert.throws(() => apply(...entries), { code }));
 
   test('a parent that was replaced is not written to', () => {
     const tree = apply({ path: 'd/a' }, { path: '.wh.d' }, { path: 'd/b' }, { path: 'e/a' }, { path: 'e' });
     assert.throws(() => tree.apply(entry({ path: 'e/b' }), empty), { code: 'LAYER_PARENT' });
-    assert.deepEqual(lines(tree).map((line) => line.split(' ')[0]), ['/', '/d', '/d/b', '/e']);
+    assert.deepEqual(
+      lines(tree).map((line) => line.split(' ')[0]),
+      ['/', '/d', '/d/a', '/d/b', '/e'],
+    );
   });
 });

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { fsckRepository } from '../../src/repository/fsck.js';
-import type { Algorithm } from '../../src/repository/object-id.js';
+import { fsckRepository } from '../../src/repository/fsck/fsck.js';
+import type { Algorithm } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
 import { cfsctl, succeed } from '../interop/peers.js';
 import { filesBelow } from '../support/walk.js';
@@ -25,7 +25,13 @@ export class Disk implements Disposable {
   /** Changes one byte of a file on the device, behind the back of the filesystem and its checks. */
   flipByte(file: string, offset = 0): void {
     const { ino, blksize } = statSync(file);
-    const blocks = execFileSync('debugfs', ['-R', `blocks <${ino}>`, this.device], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim().split(' ').map(Number);
+    const blocks = execFileSync('debugfs', ['-R', `blocks <${ino}>`, this.device], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .trim()
+      .split(' ')
+      .map(Number);
     execFileSync('umount', [this.path]);
     const device = openSync(this.device, 'r+');
     const position = (blocks[Math.floor(offset / blksize)] as number) * blksize + (offset % blksize);
@@ -76,7 +82,8 @@ export function measureAll(files: readonly string[]): Map<string, string> {
 export function assertAllSealed(repository: string, algorithm: Algorithm): void {
   const objects = filesBelow(join(repository, 'objects'));
   const measured = measureAll(objects);
-  for (const object of objects) assert.equal(measured.get(object), `${algorithm}:${object.split('/').slice(-2).join('')}`);
+  for (const object of objects)
+    assert.equal(measured.get(object), `${algorithm}:${object.split('/').slice(-2).join('')}`);
 }
 
 /** Nothing is wrong with a repository, by our check and by that of cfsctl where it is there. */

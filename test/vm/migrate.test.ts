@@ -10,13 +10,13 @@ import { files } from '../../src/native.js';
 import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { initRepository } from '../../src/repository/init.js';
-import { changeAlgorithm, type AlgorithmOptions } from '../../src/repository/migrate-algorithm.js';
-import { requireVerity, type SealOptions, type SealReport } from '../../src/repository/migrate-verity.js';
-import type { Algorithm } from '../../src/repository/object-id.js';
+import { changeAlgorithm, type AlgorithmOptions } from '../../src/repository/migrate/algorithm.js';
+import { requireVerity, type SealOptions, type SealReport } from '../../src/repository/migrate/verity.js';
+import type { Algorithm } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
-import { cfsbridge, runCli } from '../cli/run-cli.js';
-import { noise } from '../fsverity/random.js';
-import { Layout, tarOf } from '../oci/source-layout.js';
+import { cfsbridge, runCli } from '../support/cli/run-cli.js';
+import { noise } from '../support/random.js';
+import { Layout, tarOf } from '../support/images/source-layout.js';
 import { filesBelow, walk } from '../support/walk.js';
 import { assertAllSealed, assertSound, DEVICES, Disk, measure, measureAll } from './disks.js';
 
@@ -25,7 +25,9 @@ const FILES = 60;
 let verity: Disk;
 before(() => {
   verity = new Disk(DEVICES.verity);
-  const files = Object.fromEntries(Array.from({ length: FILES }, (_, index) => [`file-${index}`, noise(100 + index * 1999, `${index}`)]));
+  const files = Object.fromEntries(
+    Array.from({ length: FILES }, (_, index) => [`file-${index}`, noise(100 + index * 1999, `${index}`)]),
+  );
   const layout = new Layout(join(verity.path, 'layout'));
   layout.publish({ image: layout.image([{ tar: tarOf(files) }]) });
 });
@@ -67,17 +69,30 @@ async function change(path: string, algorithm: Algorithm, options: AlgorithmOpti
 }
 
 function namesOf(path: string): string[] {
-  return [...walk(path)].filter((entry) => entry.isSymbolicLink()).map((entry) => `${entry.path.slice(path.length)} -> ${readlinkSync(entry.path)}`).sort();
+  return [...walk(path)]
+    .filter((entry) => entry.isSymbolicLink())
+    .map((entry) => `${entry.path.slice(path.length)} -> ${readlinkSync(entry.path)}`)
+    .sort();
 }
 
 test('from insecure to fs-verity: every object is sealed where it is', async () => {
   const path = await makeUnsealed('seal');
-  const inodes = filesBelow(join(path, 'objects')).map((object) => lstatSync(object).ino).sort();
+  const inodes = filesBelow(join(path, 'objects'))
+    .map((object) => lstatSync(object).ino)
+    .sort();
   const { status, stdout, stderr } = runCli(['--repo', path, 'migrate', '--verity']);
   assert.equal(status, 0, stderr);
-  assert.match(stdout, new RegExp(`requires fs-verity now\n  objects:   ${inodes.length} sealed, 0 already sealed, 0 copied first\n$`));
+  assert.match(
+    stdout,
+    new RegExp(`requires fs-verity now\n  objects:   ${inodes.length} sealed, 0 already sealed, 0 copied first\n$`),
+  );
   await assertSecure(path);
-  assert.deepEqual(filesBelow(join(path, 'objects')).map((object) => lstatSync(object).ino).sort(), inodes);
+  assert.deepEqual(
+    filesBelow(join(path, 'objects'))
+      .map((object) => lstatSync(object).ino)
+      .sort(),
+    inodes,
+  );
   assert.deepEqual(await seal(path), { sealed: 0, present: 0, copied: 0 });
 });
 
@@ -101,7 +116,10 @@ test('a damaged object is named, and nothing is required then', async () => {
   const [object = ''] = filesBelow(join(path, 'objects'));
   const content = readFileSync(object);
   writeFileSync(object, Buffer.alloc(content.length, 1));
-  await assert.rejects(seal(path), { code: 'OBJECTS_DAMAGED', message: new RegExp(object.split('/').slice(-2).join('')) });
+  await assert.rejects(seal(path), {
+    code: 'OBJECTS_DAMAGED',
+    message: new RegExp(object.split('/').slice(-2).join('')),
+  });
   assert.equal(measure(join(path, 'meta.json')), undefined);
   // Whoever mends it puts another file in its place: this one cannot be written to any more.
   rmSync(object);
@@ -119,7 +137,10 @@ test('where fs-verity is missing the error says what to do', async () => {
   assert.match(stderr, /tune2fs -O verity/);
 });
 
-for (const [from, to] of [['sha256', 'sha512'], ['sha512', 'sha256']] as const)
+for (const [from, to] of [
+  ['sha256', 'sha512'],
+  ['sha512', 'sha256'],
+] as const)
   test(`a secure repository goes from ${from} to ${to}, and is what a pull would make`, async () => {
     const path = await make(`secure-${from}`, { insecure: false, algorithm: from });
     const expected = await make(`expected-${to}`, { insecure: false, algorithm: to });
@@ -148,16 +169,19 @@ test('killed while it seals the repository is sound, and the next call ends what
     const path = await makeUnsealed(`killed-${at}`);
     // They are sealed about in this order.
     using object = openPath(filesBelow(join(path, 'objects')).sort()[at] as string);
-    const child = spawn(process.execPath, [cfsbridge, '--repo', path, 'migrate', '--verity'], { stdio: 'ignore' });
+    const child = spawn(cfsbridge, ['--repo', path, 'migrate', '--verity'], { stdio: 'ignore' });
     const ended = once(child, 'exit');
-    while (child.exitCode === null && files.measureVerity(object.number) === null) await setTimeout(1);
+    while (child.exitCode === null && files.measureVerity(object.number) === undefined) await setTimeout(1);
     child.kill('SIGKILL');
     const [status] = (await ended) as [number | null];
     if (status === null) kills++;
     await assertSound(path);
     await seal(path);
     await assertSecure(path);
-    assert.deepEqual(readdirSync(path).filter((name) => name.startsWith('.')), []);
+    assert.deepEqual(
+      readdirSync(path).filter((name) => name.startsWith('.')),
+      [],
+    );
   }
   assert.ok(kills > 0);
 });

@@ -6,12 +6,12 @@ import { verityDigest } from '../../src/fsverity/digest.js';
 import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { initRepository } from '../../src/repository/init.js';
-import { objectPath } from '../../src/repository/object-id.js';
+import { objectPath } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
-import { runCli } from '../cli/run-cli.js';
-import { noise } from '../fsverity/random.js';
+import { runCli } from '../support/cli/run-cli.js';
+import { noise } from '../support/random.js';
 import { cfsctl, succeed } from '../interop/peers.js';
-import { Layout, tarOf } from '../oci/source-layout.js';
+import { Layout, tarOf } from '../support/images/source-layout.js';
 import { assertAllSealed, DEVICES, Disk, assertSound, whyNoCfsctl } from './disks.js';
 
 const CONTENT: Readonly<Record<string, Buffer>> = { block: noise(4096, 'block'), large: noise(1_500_000, 'large') };
@@ -51,7 +51,10 @@ test('a damaged block is found by reading, which cfsctl does not, and a source r
   if (whyNoCfsctl === false) assert.match(succeed(cfsctl, ['--repo', path, 'fsck']), /^status: ok$/m);
   const found = runCli(['--repo', path, 'fsck']);
   assert.equal(found.status, 1);
-  assert.match(found.stdout, new RegExp(`object-verity-failed: objects/${objectPath(idOf('large'))}: .*(Input/output error|EIO)`));
+  assert.match(
+    found.stdout,
+    new RegExp(`object-verity-failed: objects/${objectPath(idOf('large'))}: .*(Input/output error|EIO)`),
+  );
   const { status, stdout, stderr } = runCli(['--repo', path, 'fsck', '--repair', '--from', reference]);
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout, /^repaired: 1$/m);

@@ -4,22 +4,29 @@ import { cpSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { verityDigest } from '../../src/fsverity/digest.js';
-import type { LayerStats } from '../../src/oci/pull/import-layer.js';
+import type { LayerStats } from '../../src/oci/pull/stats.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullOptions } from '../../src/oci/pull/types.js';
 import { openStorageImage } from '../../src/oci/source/storage.js';
 import { initRepository } from '../../src/repository/init.js';
-import { objectPath, type Algorithm } from '../../src/repository/object-id.js';
+import { objectPath, type Algorithm } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
-import { runCli } from '../cli/run-cli.js';
-import { noise } from '../fsverity/random.js';
-import { baseLayerFolder, makeStore, type MadeImage } from '../support/made-store.js';
+import { runCli } from '../support/cli/run-cli.js';
+import { noise } from '../support/random.js';
+import { baseLayerFolder, makeStore, type MadeImage } from '../support/images/made-store.js';
 import { assertAllSealed, DEVICES, Disk, measure } from './disks.js';
 
 const content = { small: noise(500, 'a store'), large: noise(700_000, 'a large one') };
 const image: MadeImage = {
   name: 'localhost/sealed:latest',
-  layers: [{ entries: [{ name: 'usr/', type: '5', mode: 0o755 }, ...Object.entries(content).map(([name, bytes]) => ({ name: `usr/${name}`, content: bytes }))] }],
+  layers: [
+    {
+      entries: [
+        { name: 'usr/', type: '5', mode: 0o755 },
+        ...Object.entries(content).map(([name, bytes]) => ({ name: `usr/${name}`, content: bytes })),
+      ],
+    },
+  ],
 };
 
 let verity: Disk;
@@ -32,7 +39,10 @@ before(() => {
 after(() => verity[Symbol.dispose]());
 
 /** A store and a repository of their own on the disk. */
-function make(name: string, options: { insecure?: boolean; algorithm?: Algorithm } = {}): { store: string; repository: string; files: string } {
+function make(
+  name: string,
+  options: { insecure?: boolean; algorithm?: Algorithm } = {},
+): { store: string; repository: string; files: string } {
   const store = join(verity.path, `${name}-store`);
   cpSync(master, store, { recursive: true, verbatimSymlinks: true });
   const repository = join(verity.path, `${name}-repository`);
@@ -82,7 +92,9 @@ test('an object that is there already leaves the file of the store as it was', a
 
 test('a file that somebody has open for writing is copied', async () => {
   const { store, repository, files } = make('busy');
-  const writer = execFileSync('sh', ['-c', `exec 3>>'${files}/large'; sleep 30 >/dev/null 2>&1 & echo $!`], { encoding: 'utf8' }).trim();
+  const writer = execFileSync('sh', ['-c', `exec 3>>'${files}/large'; sleep 30 >/dev/null 2>&1 & echo $!`], {
+    encoding: 'utf8',
+  }).trim();
   try {
     const stats = await pull(repository, store, { localFetch: 'auto', sealSource: true });
     assert.deepEqual([stats?.copied, stats?.hardlinked], [1, 1]);

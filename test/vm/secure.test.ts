@@ -7,12 +7,12 @@ import { openSource } from '../../src/oci/source/open.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import type { PullOptions } from '../../src/oci/pull/types.js';
 import { initRepository } from '../../src/repository/init.js';
-import { objectPath, type Algorithm } from '../../src/repository/object-id.js';
+import { objectPath, type Algorithm } from '../../src/fsverity/object-id.js';
 import { Repository } from '../../src/repository/repository.js';
-import { noise } from '../fsverity/random.js';
+import { noise } from '../support/random.js';
 import { cfsctl, run, succeed } from '../interop/peers.js';
-import { runCli } from '../cli/run-cli.js';
-import { Layout, tarOf } from '../oci/source-layout.js';
+import { runCli } from '../support/cli/run-cli.js';
+import { Layout, tarOf } from '../support/images/source-layout.js';
 import { filesBelow } from '../support/walk.js';
 import { assertAllSealed, DEVICES, Disk, measure, whyNoCfsctl } from './disks.js';
 
@@ -73,7 +73,10 @@ for (const algorithm of ['sha512', 'sha256'] as const)
     });
 
     test('every object and meta.json have fs-verity, with the digests that fsverity-utils measure', () => {
-      assert.equal(measure(join(path, 'meta.json')), `${algorithm}:${verityDigest(readFileSync(join(path, 'meta.json')), algorithm).toString('hex')}`);
+      assert.equal(
+        measure(join(path, 'meta.json')),
+        `${algorithm}:${verityDigest(readFileSync(join(path, 'meta.json')), algorithm).toString('hex')}`,
+      );
       assert.ok(filesBelow(join(path, 'objects')).length >= 8);
       assertAllSealed(path, algorithm);
     });
@@ -84,8 +87,12 @@ for (const algorithm of ['sha512', 'sha256'] as const)
 
     test('the mounted image has the content, and demands fs-verity of it', () => {
       mounted(path, 'image', (folder) => {
-        assert.match(readFileSync('/proc/self/mountinfo', 'utf8'), new RegExp(`${folder} .*composefs:.*verity=require`));
-        for (const [name, content] of Object.entries(CONTENT)) assert.ok(readFileSync(join(folder, 'usr', name)).equals(content));
+        assert.match(
+          readFileSync('/proc/self/mountinfo', 'utf8'),
+          new RegExp(`${folder} .*composefs:.*verity=require`),
+        );
+        for (const [name, content] of Object.entries(CONTENT))
+          assert.ok(readFileSync(join(folder, 'usr', name)).equals(content));
       });
     });
 
@@ -105,7 +112,9 @@ for (const algorithm of ['sha512', 'sha256'] as const)
       writeFileSync(object, content);
       mounted(path, 'image', (folder) => assert.throws(() => readFileSync(join(folder, 'usr/block')), { code: 'EIO' }));
       using repository = await Repository.open(path);
-      assert.throws(() => repository.objects.open(verityDigest(content, algorithm).toString('hex')), { code: 'VERITY_MISMATCH' });
+      assert.throws(() => repository.objects.open(verityDigest(content, algorithm).toString('hex')), {
+        code: 'VERITY_MISMATCH',
+      });
       assert.match(runCli(['--repo', path, 'fsck']).stdout, /object-verity-missing/);
       // Another name for the image: a pull that finds everything in place does not look at objects.
       rmSync(join(path, 'verified'), { recursive: true });
@@ -119,7 +128,8 @@ for (const algorithm of ['sha512', 'sha256'] as const)
       assert.throws(() => readFileSync(object), { code: 'EIO' });
       mounted(path, 'image', (folder) => {
         assert.throws(() => readFileSync(join(folder, 'usr/large')), { code: 'EIO' });
-        for (const name of ['small', 'block', 'other']) assert.ok(readFileSync(join(folder, 'usr', name)).equals(CONTENT[name] as Buffer));
+        for (const name of ['small', 'block', 'other'])
+          assert.ok(readFileSync(join(folder, 'usr', name)).equals(CONTENT[name] as Buffer));
       });
     });
   });
@@ -153,7 +163,9 @@ for (const name of ['plain', 'smallBlocks'] as const)
     await pull(path, reference());
     assert.match(runCli(['--repo', path, 'oci', 'fsck']).stdout, /^status: ok$/m);
     assert.match(runCli(['--repo', path, '--require-verity', 'oci', 'images']).stderr, /without fs-verity/);
-    mounted(path, 'image', (folder) => assert.ok(readFileSync(join(folder, 'usr/large')).equals(CONTENT['large'] as Buffer)));
+    mounted(path, 'image', (folder) =>
+      assert.ok(readFileSync(join(folder, 'usr/large')).equals(CONTENT['large'] as Buffer)),
+    );
   });
 
 test('a mount says which part of the kernel is missing', async () => {
@@ -161,7 +173,10 @@ test('a mount says which part of the kernel is missing', async () => {
   initRepository(path, { insecure: true });
   await pull(path, reference());
   const mount = (): string => runCli(['--repo', path, 'oci', 'mount', 'image', verity.path]).stderr;
-  for (const [name, said] of [['erofs', /no EROFS .*CONFIG_EROFS_FS/], ['overlay', /no overlayfs .*CONFIG_OVERLAY_FS/]] as const) {
+  for (const [name, said] of [
+    ['erofs', /no EROFS .*CONFIG_EROFS_FS/],
+    ['overlay', /no overlayfs .*CONFIG_OVERLAY_FS/],
+  ] as const) {
     succeed('rmmod', [name]);
     try {
       assert.match(mount(), said);

@@ -23,8 +23,8 @@ interface Spec {
 }
 
 /**
- * The file contexts of an SELinux policy: which label a path gets. The last line that matches wins, `.local` and `.homedirs`
- * after the policy's own. Format: selabel_file(5), file_contexts(5), as cfsctl 0.9.4 reads it.
+ * The file contexts of an SELinux policy: which label a path gets. The last line that matches wins, `.local` and
+ * `.homedirs` after the policy's own. Format: selabel_file(5), file_contexts(5), as cfsctl 0.9.4 reads it.
  */
 export class FileContexts {
   /** In order of precedence. */
@@ -36,7 +36,10 @@ export class FileContexts {
   readonly #exact = new Map<ByteString, number[]>();
   readonly #aliases = new Map<ByteString, ByteString>();
 
-  /** @throws FormatError `SELINUX_POLICY` for a missing file_contexts, and for lines that cannot be read, with their place */
+  /**
+   * @throws FormatError `SELINUX_POLICY` for a missing file_contexts, and for lines that cannot be read, with their
+   *   place
+   */
   constructor(read: ReadPolicyFile) {
     const lines = ['file_contexts', 'file_contexts.local', 'file_contexts.homedirs'].flatMap((name) => {
       const content = read(name);

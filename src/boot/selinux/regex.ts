@@ -1,8 +1,20 @@
 import type { ByteString } from '../../bytes.js';
 
 const POSIX_CLASSES: Readonly<Record<string, string>> = {
-  alnum: '0-9A-Za-z', alpha: 'A-Za-z', ascii: '\\x00-\\x7f', blank: '\\t ', cntrl: '\\x00-\\x1f\\x7f', digit: '0-9', graph: '!-~',
-  lower: 'a-z', print: ' -~', punct: '!-\\/:-@\\[-`{-~', space: '\\t\\n\\v\\f\\r ', upper: 'A-Z', word: '0-9A-Za-z_', xdigit: '0-9A-Fa-f',
+  alnum: '0-9A-Za-z',
+  alpha: 'A-Za-z',
+  ascii: '\\x00-\\x7f',
+  blank: '\\t ',
+  cntrl: '\\x00-\\x1f\\x7f',
+  digit: '0-9',
+  graph: '!-~',
+  lower: 'a-z',
+  print: ' -~',
+  punct: '!-\\/:-@\\[-`{-~',
+  space: '\\t\\n\\v\\f\\r ',
+  upper: 'A-Z',
+  word: '0-9A-Za-z_',
+  xdigit: '0-9A-Fa-f',
 };
 /** `\s` of JavaScript knows more than these. */
 const SPACE = POSIX_CLASSES['space'] as string;
@@ -83,7 +95,11 @@ function escapeAt(pattern: ByteString, at: number, inClass: boolean): Part {
     if (digits) return { source: `\\x${digits[0]}`, end: end + 2 };
   }
   const isLetter = /[A-Za-z0-9]/.test(letter);
-  if (letter === '<' || letter === '>' || (isLetter && (!SHARED_ESCAPES.test(letter) || (inClass && /[bB0-9]/.test(letter))))) {
+  if (
+    letter === '<' ||
+    letter === '>' ||
+    (isLetter && (!SHARED_ESCAPES.test(letter) || (inClass && /[bB0-9]/.test(letter))))
+  ) {
     throw unsupported(pattern, `\\${letter}`);
   }
   return { source: isLetter || /[!-/:-@[-`{-~]/.test(letter) ? `\\${letter}` : letter, end };

@@ -1,16 +1,33 @@
 import vm from 'node:vm';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
-import { Device, Directory, NO_XATTRS, Regular, Special, Symlink, type Leaf, type Node, type Xattrs } from '../../tree/tree.js';
+import {
+  Device,
+  Directory,
+  NO_XATTRS,
+  Regular,
+  Special,
+  Symlink,
+  type Leaf,
+  type Node,
+  type Xattrs,
+} from '../../tree/tree.js';
 import type { FileContexts, FileType } from './policy.js';
 
 const NAME = 'security.selinux';
 
-const TYPES: Readonly<Record<Leaf['kind'], FileType>> = { regular: '-', block: 'b', char: 'c', symlink: 'l', fifo: 'p', socket: 's' };
+const TYPES: Readonly<Record<Leaf['kind'], FileType>> = {
+  regular: '-',
+  block: 'b',
+  char: 'c',
+  symlink: 'l',
+  fifo: 'p',
+  socket: 's',
+};
 
 /**
- * Gives every file the label the policy has for its path, or none, in place. Names of one inode that get different labels
- * become inodes of their own, as in cfsctl 0.9.4.
+ * Gives every file the label the policy has for its path, or none, in place. Names of one inode that get different
+ * labels become inodes of their own, as in cfsctl 0.9.4.
  * @param timeLimit milliseconds for all of it
  * @throws FormatError `SELINUX_POLICY` for expressions that are not understood or take too long
  */
@@ -21,7 +38,9 @@ export function relabel(root: Directory, contexts: FileContexts, timeLimit: numb
   } catch (error) {
     // Not an `Error` of this realm.
     if ((error as { code?: unknown }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') {
-      throw new FormatError('SELINUX_POLICY', `the SELinux policy's expressions take more than ${timeLimit / 1000} s`, { cause: error });
+      throw new FormatError('SELINUX_POLICY', `the SELinux policy's expressions take more than ${timeLimit / 1000} s`, {
+        cause: error,
+      });
     }
     throw error;
   }
@@ -79,7 +98,8 @@ class Labeler {
   #set(node: Node, label: ByteString | undefined): void {
     if (label === undefined) return strip(node);
     const others = [...node.xattrs].filter(([name]) => name !== NAME);
-    const xattrs = (others.length === 0 ? this.#labelOnly.get(label) : undefined) ?? new Map([...others, [NAME, label]]);
+    const xattrs =
+      (others.length === 0 ? this.#labelOnly.get(label) : undefined) ?? new Map([...others, [NAME, label]]);
     if (others.length === 0) this.#labelOnly.set(label, xattrs);
     node.xattrs = xattrs;
   }

@@ -1,4 +1,4 @@
-import { writeErofs } from '../../erofs/writer.js';
+import { writeErofs } from '../../erofs/write/writer.js';
 import { verityDigest } from '../../fsverity/digest.js';
 import { computedFor } from '../computed-for.js';
 import { folderTree, type FolderOptions } from '../folder-tree.js';

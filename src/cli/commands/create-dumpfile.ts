@@ -1,4 +1,4 @@
-import { printDump } from '../../erofs/dumpfile-print.js';
+import { printDump } from '../../erofs/dumpfile/print.js';
 import { computedFor } from '../computed-for.js';
 import { folderTree, type FolderOptions } from '../folder-tree.js';
 import type { Session } from '../session.js';

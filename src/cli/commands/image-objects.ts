@@ -1,4 +1,4 @@
-import { imageObjects } from '../../erofs/reader.js';
+import { imageObjects } from '../../erofs/read/image-objects.js';
 import { readImage } from '../image-file.js';
 import { openRepository } from '../open-repository.js';
 import type { GlobalOptions, Session } from '../session.js';

@@ -2,19 +2,20 @@ import { showBytes, type ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import type { Repository } from '../../repository/repository.js';
 import { describeError } from '../errors.js';
+import { IMAGES } from '../../repository/names.js';
 import { openRepository } from '../open-repository.js';
-import type { GlobalOptions, Session } from '../session.js';
+import type { Session } from '../session.js';
 import { shortDigest, table } from '../table.js';
-
-export interface ImagesOptions extends GlobalOptions {
-  json?: true;
-  trunc: boolean;
-}
+import { talk } from '../talk.js';
+import type { ImagesOptions } from './images.options.js';
 
 /** `images`: lists the refs of EROFS images, sorted by name. */
 export async function run(session: Session, _: [], options: ImagesOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
-  const images = repository.listRefs('images').sort().flatMap((ref) => read(repository, ref));
+  const images = repository
+    .listRefs(IMAGES)
+    .sort()
+    .flatMap((ref) => read(repository, ref));
   if (options.json) return session.out.json({ images });
   if (images.length === 0) return session.out.line('No images found');
   const rows = images.map(({ name, digest }) => [name, options.trunc ? shortDigest(digest) : digest]);
@@ -25,10 +26,10 @@ export async function run(session: Session, _: [], options: ImagesOptions): Prom
 function read(repository: Repository, ref: ByteString): { name: string; digest: string }[] {
   const name = showBytes(ref);
   try {
-    return [{ name, digest: repository.readRef('images', ref) ?? '' }];
+    return [{ name, digest: repository.readRef(IMAGES, ref) ?? '' }];
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    process.stderr.write(`Skipping ${JSON.stringify(name)}: ${describeError(error)}\n`);
+    talk(`Skipping ${JSON.stringify(name)}: ${describeError(error)}\n`);
     return [];
   }
 }

@@ -1,14 +1,9 @@
 import { DEFAULT_ALGORITHM, initRepository } from '../../repository/init.js';
 import { algorithmName } from '../../repository/meta.js';
-import { repositoryPath } from '../open-repository.js';
-import type { GlobalOptions, Session } from '../session.js';
+import { isTrusted, repositoryPath } from '../open-repository.js';
+import type { Session } from '../session.js';
 import { verityAlgorithm } from '../verity-algorithm.js';
-
-export interface InitCommandOptions extends GlobalOptions {
-  algorithm?: string;
-  resetMetadata?: true;
-  ensure?: true;
-}
+import type { InitCommandOptions } from './init.options.js';
 
 /** `init`: creates a repository. */
 export async function run(session: Session, [path]: [string | undefined], options: InitCommandOptions): Promise<void> {
@@ -19,6 +14,7 @@ export async function run(session: Session, [path]: [string | undefined], option
     insecure: options.insecure === true,
     ensure: options.ensure === true,
     resetMetadata: options.resetMetadata === true,
+    trust: isTrusted(place, options),
     ...(options.erofsVersion !== undefined && { erofsVersion: options.erofsVersion }),
   });
   if (outcome === 'existing') {

@@ -1,21 +1,17 @@
 import { listen, type Connection } from '../../fd/fd-passing.js';
 import { serveConnection, serveRepositoryImages } from '../../service/serve.js';
 import { serveListener } from '../../service/serve-listener.js';
+import type { ClientShare } from '../../service/shares.js';
 import { inheritedSocket, notifySystemd } from '../../service/systemd.js';
 import { discoverStore } from '../../storage/discover.js';
 import { Store } from '../../storage/store.js';
 import { describeError, UsageError } from '../errors.js';
 import { openRepository, repositoryPath } from '../open-repository.js';
-import type { GlobalOptions, Session } from '../session.js';
+import type { Session } from '../session.js';
+import { talk } from '../talk.js';
+import type { ServeCommandOptions } from './serve.options.js';
 
-export interface ServeCommandOptions extends GlobalOptions {
-  socket?: string;
-  root?: string;
-  image?: string;
-  repository?: true;
-}
-
-type Serve = (connection: Connection, signal: AbortSignal) => Promise<void>;
+type Serve = (connection: Connection, signal: AbortSignal, share?: ClientShare) => Promise<void>;
 
 /** `serve`: answers splitfdstream requests for a containers-storage or a repository until it is stopped. */
 export async function run(session: Session, _: [], options: ServeCommandOptions): Promise<void> {
@@ -26,24 +22,37 @@ export async function run(session: Session, _: [], options: ServeCommandOptions)
   if (options.repository) {
     // What is wrong with it is said at once.
     (await openRepository(session, options, 'read'))[Symbol.dispose]();
-    return await answer(session, inherited, options, repositoryPath(options), async (connection, signal) => {
+    return await answer(session, inherited, options, repositoryPath(options), async (connection, signal, share) => {
       using owned = connection;
-      // Garbage collection waits for whoever has the repository open; a server that nobody uses must not keep it waiting.
+      using _ = share;
+      // Garbage collection waits for whoever has the repository open; a server that nobody uses must not keep it
+      // waiting.
       using repository = await openRepository({ ...session, signal }, options, 'read');
-      await serveRepositoryImages(repository, owned, signal);
+      await serveRepositoryImages(repository, owned, { signal, share });
     });
   }
   const where = options.root === undefined ? discoverStore() : { graphroot: options.root };
   using store = Store.open(where);
   const image = options.image === undefined ? undefined : await store.image(options.image, { signal: session.signal });
-  await answer(session, inherited, options, where.graphroot, (connection, signal) => serveConnection({ store, image }, connection, signal));
+  await answer(session, inherited, options, where.graphroot, (connection, signal, share) =>
+    serveConnection({ store, image }, connection, { signal, share }),
+  );
 }
 
-async function answer({ signal }: Session, inherited: ReturnType<typeof inheritedSocket>, { socket }: ServeCommandOptions, what: string, serve: Serve): Promise<void> {
-  if (inherited?.kind === 'connection') return await serve(inherited.connection, signal);
+async function answer(
+  { signal }: Session,
+  inherited: ReturnType<typeof inheritedSocket>,
+  { socket }: ServeCommandOptions,
+  what: string,
+  serve: Serve,
+): Promise<void> {
+  if (inherited?.kind === 'connection') {
+    await notifySystemd('READY=1', process.env);
+    return await serve(inherited.connection, signal);
+  }
   const listener = inherited?.listener ?? (await listen(socket as string, { signal }));
-  process.stderr.write(`serving ${what} on ${inherited ? 'the inherited socket' : socket}\n`);
+  talk(`serving ${what} on ${inherited ? 'the inherited socket' : socket}\n`);
   await notifySystemd('READY=1', process.env);
-  const onError = (error: unknown): void => void process.stderr.write(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`);
+  const onError = (error: unknown): void => talk(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`);
   await serveListener(listener, serve, { signal, onError });
 }

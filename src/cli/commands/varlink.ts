@@ -4,23 +4,29 @@ import { serveRepositories } from '../../service/varlink/repository-service.js';
 import { serveVarlinkRepositories } from '../../service/varlink/serve.js';
 import { inheritedSocket, notifySystemd } from '../../service/systemd.js';
 import { describeError, UsageError } from '../errors.js';
-import type { GlobalOptions, Session } from '../session.js';
-
-export interface VarlinkCommandOptions extends GlobalOptions {
-  address?: string;
-}
+import type { Session } from '../session.js';
+import { talk } from '../talk.js';
+import type { VarlinkCommandOptions } from './varlink.options.js';
 
 /** `varlink`: serves repositories as org.composefs.Repository and org.composefs.Oci until it is stopped. */
 export async function run({ signal }: Session, _: [], { address }: VarlinkCommandOptions): Promise<void> {
   const inherited = inheritedSocket(process.env, { signal });
-  if (inherited?.kind === 'connection') return serveRepositories(inherited.connection, new HandleTable(), signal);
+  const onRemark = (remark: string): void => talk(`${remark}\n`);
+  if (inherited?.kind === 'connection') {
+    await notifySystemd('READY=1', process.env);
+    return await serveRepositories(inherited.connection, new HandleTable(), signal, undefined, onRemark);
+  }
   if (inherited === undefined && address === undefined) {
     throw new UsageError('varlink needs --address PATH, or a socket from systemd (LISTEN_FDS)');
   }
   const listener = inherited?.listener ?? (await listen(pathOf(address as string), { signal }));
-  process.stderr.write(`serving repositories on ${inherited ? 'the inherited socket' : address}\n`);
+  talk(`serving repositories on ${inherited ? 'the inherited socket' : address}\n`);
   await notifySystemd('READY=1', process.env);
-  await serveVarlinkRepositories(listener, { signal, onError: (error) => process.stderr.write(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`) });
+  await serveVarlinkRepositories(listener, {
+    signal,
+    onRemark,
+    onError: (error) => talk(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`),
+  });
 }
 
 /** Varlink's own way to write a socket's path is allowed, too. */

@@ -1,3 +1,4 @@
+import { WORDS, WITHOUT_BEGINNING } from './registration.js';
 import { optionsWithChoices, optionsWithFreeValue, type CommandGrammar } from './grammar.js';
 
 /**
@@ -9,13 +10,14 @@ export function bashCompletion(commands: readonly CommandGrammar[]): string {
   const values = optionsWithChoices(commands).map(
     ({ name, choices }) => `    ${name}) COMPREPLY=($(compgen -W '${choices.join(' ')}' -- "$cur")); return ;;`,
   );
-  const words = commands.map(({ path, subcommands, options, values }) => {
+  const words = commands.map(({ path, subcommands, options, values, named }) => {
     const plain = [...subcommands.map(({ name }) => name), ...values].join(' ');
-    return `    "${path}") words='${plain}' options='${options.map(({ name }) => name).join(' ')}' ;;`;
+    return `    "${path}") offered='${plain}' options='${options.map(({ name }) => name).join(' ')}'${named ? ' named=1' : ''} ;;`;
   });
   return `# bash completion for cfsbridge
 _cfsbridge() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} path=cfsbridge words options i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} path=cfsbridge offered= options= named= i
+  local -a words
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "$path \${COMP_WORDS[i]}" in
       ${known.join('|')}) path="$path \${COMP_WORDS[i]}" ;;
@@ -28,8 +30,13 @@ ${values.join('\n')}
   case "$path" in
 ${words.join('\n')}
   esac
-  [[ $cur == -* ]] && words=$options
-  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  [[ $cur == -* ]] && offered=$options named=
+  COMPREPLY=($(compgen -W "$offered" -- "$cur"))
+  [[ $named ]] || return 0
+  # Names in the repository; the program knows them.
+${WORDS}
+  mapfile -t COMPREPLY < <(COMPLETE=bash _CLAP_IFS=$'\\n' _CLAP_COMPLETE_INDEX=$((\${#words[@]} - 1)) "\${COMP_WORDS[0]/#\\~/$HOME}" -- "\${words[@]}" 2>/dev/null | grep -v '^-')
+${WITHOUT_BEGINNING}
 }
 complete -o default -F _cfsbridge cfsbridge
 `;

@@ -1,4 +1,5 @@
 import type { Command, Option } from 'commander';
+import { ARGUMENTS } from './arguments.js';
 
 export interface Word {
   name: string;
@@ -20,6 +21,14 @@ export interface CommandGrammar {
   options: OptionGrammar[];
   /** Fixed values of its first argument, such as the shells of `completion`. */
   values: readonly string[];
+  /** Whether one of its arguments is a name that the program knows, such as one in a repository. */
+  named: boolean;
+}
+
+/** Those that help lists, without the help command that commander adds there. */
+export function visibleCommands(command: Command): readonly Command[] {
+  const listed = command.createHelp().visibleCommands(command);
+  return command.commands.filter((child) => listed.includes(child));
 }
 
 /** Lists a program's commands, parents before children. */
@@ -30,11 +39,12 @@ export function describeGrammar(program: Command): CommandGrammar[] {
     const options = [...own, ...inherited.filter((option) => !own.some(({ name }) => name === option.name))];
     const self = {
       path,
-      subcommands: command.commands.map((child) => ({ name: child.name(), description: child.description() })),
+      subcommands: visibleCommands(command).map((child) => ({ name: child.name(), description: child.description() })),
       options,
       values: command.registeredArguments[0]?.argChoices ?? [],
+      named: (ARGUMENTS[path.slice(path.indexOf(' ') + 1)] ?? []).some((kind) => kind !== 'folder'),
     };
-    return [self, ...command.commands.flatMap((child) => visit(child, `${path} ${child.name()}`, options))];
+    return [self, ...visibleCommands(command).flatMap((child) => visit(child, `${path} ${child.name()}`, options))];
   };
   return visit(program, program.name(), [help]);
 }
@@ -47,7 +57,9 @@ export function optionsWithChoices(commands: readonly CommandGrammar[]): OptionG
 
 /** The options of all commands that take some value not in a list: most are paths. */
 export function optionsWithFreeValue(commands: readonly CommandGrammar[]): string[] {
-  const all = commands.flatMap(({ options }) => options).filter(({ takesValue, choices }) => takesValue && choices.length === 0);
+  const all = commands
+    .flatMap(({ options }) => options)
+    .filter(({ takesValue, choices }) => takesValue && choices.length === 0);
   return [...new Set(all.map(({ name }) => name))];
 }
 

@@ -1,7 +1,10 @@
-import type { ErofsVersion } from '../../repository/meta.js';
-import type { ObjectId } from '../../repository/object-id.js';
-import type { LayerStats } from './import-layer.js';
+import type { Abortable } from '../../abortable.js';
+import type { ByteString } from '../../bytes.js';
+import type { ErofsVersion } from '../../erofs/format/options.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
+import type { Platform } from '../../spec/platform.js';
 import type { LocalFetch } from './local-fetch.js';
+import type { LayerStats } from './stats.js';
 
 export type PullEvent =
   | { kind: 'layers'; layers: readonly { diffId: string; size: number | undefined }[] }
@@ -9,12 +12,19 @@ export type PullEvent =
   | { kind: 'progress'; diffId: string; done: number }
   /** nothing to do: the layer was there and is right */
   | { kind: 'present'; diffId: string }
-  | { kind: 'imported'; diffId: string; stats: LayerStats }
+  | { kind: 'imported'; diffId: string; stats: Readonly<LayerStats> }
   /** the layer is not what the image says it is, and was taken all the same */
   | { kind: 'unverified'; diffId: string; actual: string }
-  | { kind: 'image'; version: ErofsVersion; id: ObjectId };
+  /**
+   * cfsctl 0.9.4 makes another image of these layers: it loses files of this one, the first of the kind; see
+   * `LayerTree`
+   */
+  | { kind: 'late-mark'; layer: string; entry: ByteString }
+  | { kind: 'image'; version: ErofsVersion; id: ObjectId }
+  /** the image is for another platform than the wanted one, and was taken all the same: there was no other */
+  | { kind: 'platform'; image: Platform; wanted: Platform };
 
-export interface PullOptions {
+export interface PullOptions extends Abortable {
   /** tag to make; none when left out, and then the next garbage collection takes the image */
   name?: string | undefined;
   localFetch?: LocalFetch;
@@ -24,33 +34,36 @@ export interface PullOptions {
   allowUnverified?: boolean;
   /** make an EROFS image of this version besides those the repository wants */
   erofsVersion?: ErofsVersion | undefined;
+  /** what the image should be for; default: the platform this program runs on. It chooses nothing: sources do */
+  platform?: Platform | undefined;
   /** make the EROFS images to boot from as well */
   bootable?: boolean;
-  signal?: AbortSignal;
+  /** keep the blobs of layers as they are published, for as long as the image, so that it can be pushed to the bit */
+  keepBlobs?: boolean;
   onEvent?: (event: PullEvent) => void;
 }
 
 export interface PulledLayer {
   /** what the image says */
-  diffId: string;
+  readonly diffId: string;
   /** what it is; another one only with `allowUnverified` */
-  actual: string;
-  stream: ObjectId;
+  readonly actual: string;
+  readonly stream: ObjectId;
   /** undefined when the layer was there already */
-  stats: LayerStats | undefined;
+  readonly stats: Readonly<LayerStats> | undefined;
 }
 
 export interface PullResult {
-  manifestDigest: string;
-  configDigest: string;
+  readonly manifestDigest: string;
+  readonly configDigest: string;
   /** object of the manifest's splitstream, which cfsctl calls the verity of an image */
-  manifestStream: ObjectId;
-  configStream: ObjectId;
-  tag: string | undefined;
+  readonly manifestStream: ObjectId;
+  readonly configStream: ObjectId;
+  readonly tag: string | undefined;
   /** EROFS images by version */
-  images: ReadonlyMap<ErofsVersion, ObjectId>;
+  readonly images: ReadonlyMap<ErofsVersion, ObjectId>;
   /** EROFS images to boot from by version; empty when none were asked for */
-  bootImages: ReadonlyMap<ErofsVersion, ObjectId>;
+  readonly bootImages: ReadonlyMap<ErofsVersion, ObjectId>;
   /** base first; a layer that occurs twice is listed once */
-  layers: readonly PulledLayer[];
+  readonly layers: readonly PulledLayer[];
 }

@@ -1,11 +1,12 @@
 import { BridgeError } from '../../errors.js';
-import type { ObjectId } from '../../repository/object-id.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
 import type { Repository } from '../../repository/repository.js';
-import { CONTENT_TYPES } from '../../repository/splitstream-format.js';
-import { configContentId, manifestContentId } from '../image.js';
-import { imageRefs } from '../image-refs.js';
-import { putJsonStream, readJsonStream } from '../json-stream.js';
-import { checkDigest, digestLike, isContainerImage, parseConfig, parseManifest } from '../manifest.js';
+import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
+import { configContentId, configRefName, manifestContentId } from '../../repository/names.js';
+import { imageRefs } from '../image/refs.js';
+import { putJsonStream, readJsonStream } from '../image/json-stream.js';
+import { parseImage } from '../../spec/image.js';
+import { digestLike } from '../../spec/manifest.js';
 
 export interface ImageToWrite {
   /** exactly as published */
@@ -16,6 +17,8 @@ export interface ImageToWrite {
   layers: ReadonlyMap<string, ObjectId>;
   /** EROFS images by `imageRefName` */
   images: ReadonlyMap<string, ObjectId>;
+  /** streams of blobs that are kept beside the layers made of them, by their digests */
+  blobs?: ReadonlyMap<string, ObjectId>;
 }
 
 export interface WrittenImage {
@@ -31,16 +34,15 @@ export interface WrittenImage {
  * streams. Streams that say the same already stay as they are, whoever wrote them: another stream for the same
  * config would leave the manifests that share it behind. No tag is made.
  *
- * @throws FormatError for JSON that is not what it should be, DigestMismatchError when the config is not the manifest's,
- *   BridgeError `LAYER_MISSING`
+ * @throws FormatError for JSON that is not what it should be, DigestMismatchError when the config is not the
+ *   manifest's, BridgeError `LAYER_MISSING`
  */
 export async function writeImage(repository: Repository, image: ImageToWrite): Promise<WrittenImage> {
-  const manifest = parseManifest(image.manifest);
+  const { manifest, config } = parseImage(image.manifest, image.config);
   const configDigest = manifest.config.digest;
   const manifestDigest = digestLike('sha256:', image.manifest);
-  checkDigest('config', configDigest, image.config);
 
-  const layers = layerRefs(image, isContainerImage(manifest) ? parseConfig(image.config).rootfs.diff_ids : manifest.layers.map(({ digest }) => digest));
+  const layers = layerRefs(image, config?.rootfs.diff_ids ?? manifest.layers.map(({ digest }) => digest));
   const configName = configContentId(configDigest);
   const configStream = await putOnce(repository, configName, CONTENT_TYPES.config, image.config, (present) => {
     // Images of another kind, made by others or earlier, stay known as long as they were made of the same layers.
@@ -49,8 +51,20 @@ export async function writeImage(repository: Repository, image: ImageToWrite): P
   });
 
   const manifestName = manifestContentId(manifestDigest);
-  const manifestRefs = new Map([[`config:${configDigest}`, configStream], ...layers]);
-  const manifestStream = await putOnce(repository, manifestName, CONTENT_TYPES.manifest, image.manifest, () => manifestRefs);
+  const manifestStream = await putOnce(
+    repository,
+    manifestName,
+    CONTENT_TYPES.manifest,
+    image.manifest,
+    // Blobs that an earlier pull was to keep stay.
+    (present) => {
+      const kept = manifest.layers.flatMap(({ digest }): [string, ObjectId][] => {
+        const stream = image.blobs?.get(digest) ?? present.get(digest);
+        return stream === undefined ? [] : [[digest, stream]];
+      });
+      return new Map([[configRefName(configDigest), configStream], ...kept, ...layers]);
+    },
+  );
 
   await repository.linkStreams([
     [configName, configStream],
@@ -83,7 +97,12 @@ async function putOnce(
   return putJsonStream(repository, contentType, bytes, wanted);
 }
 
-async function readPresent(repository: Repository, contentId: string, contentType: bigint, bytes: Buffer): Promise<{ stream: ObjectId; namedRefs: ReadonlyMap<string, ObjectId> } | undefined> {
+async function readPresent(
+  repository: Repository,
+  contentId: string,
+  contentType: bigint,
+  bytes: Buffer,
+): Promise<{ stream: ObjectId; namedRefs: ReadonlyMap<string, ObjectId> } | undefined> {
   const stream = repository.streamObject(contentId);
   if (stream === undefined) return undefined;
   try {
@@ -99,4 +118,3 @@ async function readPresent(repository: Repository, contentId: string, contentTyp
 function sameRefs(a: ReadonlyMap<string, ObjectId>, b: ReadonlyMap<string, ObjectId>): boolean {
   return a.size === b.size && [...a].every(([name, id]) => b.get(name) === id);
 }
-

@@ -1,13 +1,14 @@
 // Manifests and configs by their digests, wherever they can still be found.
 import { createHash } from 'node:crypto';
 import { BridgeError } from '../../errors.js';
-import type { ObjectId } from '../../repository/object-id.js';
-import { listObjectTable } from '../../repository/gc-objects.js';
-import { readAt, readSmallFile } from '../../repository/read-file.js';
+import { DOCUMENT_LIMIT } from '../../limits.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
+import { readAt, readSmallFile } from '../../fd/read-file.js';
 import type { Repository } from '../../repository/repository.js';
-import { readJsonStream } from '../json-stream.js';
-import { digestLike, JSON_LIMIT } from '../manifest.js';
-import { shownObject, type Health } from './health.js';
+import { readJsonStream } from '../image/json-stream.js';
+import { digestLike } from '../../spec/manifest.js';
+import { pathOfObject } from '../../repository/names.js';
+import type { Health } from './health.js';
 import type { RepairSource } from './sources.js';
 
 const OPENING_BRACE = 0x7b;
@@ -21,7 +22,12 @@ export class JsonFinder {
   readonly #signal: AbortSignal | undefined;
   #strays: Map<string, ObjectId> | undefined;
 
-  constructor(repository: Repository, health: Health, sources: readonly RepairSource[], signal: AbortSignal | undefined) {
+  constructor(
+    repository: Repository,
+    health: Health,
+    sources: readonly RepairSource[],
+    signal: AbortSignal | undefined,
+  ) {
     this.#repository = repository;
     this.#health = health;
     this.#sources = sources;
@@ -29,12 +35,17 @@ export class JsonFinder {
   }
 
   /**
-   * Finds the bytes with this digest: in the stream that should have them, at a source, or in an object that lost its stream.
+   * Finds the bytes with this digest: in the stream that should have them, at a source, or in an object that lost its
+   * stream.
    * @param stream whose own object is right
    * @returns undefined when nobody has them
    */
   async find(digest: string, stream: ObjectId | undefined, contentType: bigint): Promise<Buffer | undefined> {
-    return (await this.#inStream(digest, stream, contentType)) ?? (await this.#atSource(digest)) ?? (await this.#astray(digest));
+    return (
+      (await this.#inStream(digest, stream, contentType)) ??
+      (await this.#atSource(digest)) ??
+      (await this.#astray(digest))
+    );
   }
 
   async #inStream(digest: string, stream: ObjectId | undefined, contentType: bigint): Promise<Buffer | undefined> {
@@ -64,21 +75,19 @@ export class JsonFinder {
     const id = this.#strays.get(digest);
     if (id === undefined) return undefined;
     using file = this.#repository.objects.open(id);
-    const bytes = readSmallFile(file, JSON_LIMIT);
+    const bytes = readSmallFile(file, DOCUMENT_LIMIT);
     return digestLike(digest, bytes) === digest ? bytes : undefined;
   }
 
-  /** All objects that look like JSON, by their SHA-256. */
+  /** All right objects that look like JSON, by their SHA-256. */
   async #listStrays(): Promise<Map<string, ObjectId>> {
     const strays = new Map<string, ObjectId>();
-    const { table } = await listObjectTable(this.#repository, this.#signal);
-    for (let index = 0; index < table.count; index++) {
-      const id = table.id(index);
-      if (index % OBJECTS_PER_TURN === 0) {
+    let count = 0;
+    for (const id of this.#health.rightObjects()) {
+      if (count++ % OBJECTS_PER_TURN === 0) {
         this.#signal?.throwIfAborted();
         await new Promise(setImmediate);
       }
-      if (!this.#health.isRight(id)) continue;
       const bytes = this.#readJson(id);
       if (bytes !== undefined) strays.set(`sha256:${createHash('sha256').update(bytes).digest('hex')}`, id);
     }
@@ -89,11 +98,11 @@ export class JsonFinder {
     try {
       using file = this.#repository.objects.open(id);
       const { size } = file.stat();
-      if (size === 0 || size > JSON_LIMIT || readAt(file, 0, 1)[0] !== OPENING_BRACE) return undefined;
-      return readSmallFile(file, JSON_LIMIT);
+      if (size === 0 || size > DOCUMENT_LIMIT || readAt(file, 0, 1)[0] !== OPENING_BRACE) return undefined;
+      return readSmallFile(file, DOCUMENT_LIMIT);
     } catch (cause) {
       if (cause instanceof BridgeError) return undefined;
-      throw new BridgeError('OBJECT_UNREADABLE', `${shownObject(id)} cannot be read`, { cause });
+      throw new BridgeError('OBJECT_UNREADABLE', `${pathOfObject(id)} cannot be read`, { cause });
     }
   }
 }

@@ -1,21 +1,24 @@
-import { DIGEST_SIZE, objectPath, type ObjectId } from '../../repository/object-id.js';
-import { FsckReport } from '../../repository/fsck-report.js';
-import { checkObjects, listObjectNames, type ObjectNames } from '../../repository/fsck-objects.js';
+import { DIGEST_SIZE, type ObjectId } from '../../fsverity/object-id.js';
+import type { ByteString } from '../../bytes.js';
+import { isObjectFinding, type ObjectFinding } from '../../repository/fsck/findings.js';
+import { checkObjects, listObjectNames, type ObjectNames } from '../../repository/fsck/objects.js';
 import type { Repository } from '../../repository/repository.js';
 
 /** Something that was damaged or missing and is right now. */
 export interface Repaired {
-  id: ObjectId;
+  readonly id: ObjectId;
   /** where the right content came from */
-  from: string;
+  readonly from: string;
 }
 
 /** Which objects are right: as they were found, and as the repair goes on. */
 export class Health {
   /** What is wrong with the objects that are there and not right. */
-  readonly damaged: ReadonlyMap<ObjectId, string>;
+  readonly damaged: ReadonlyMap<ObjectId, ObjectFinding>;
+  /** Those whose inode must not be an object's, whatever its content: see `native/hash/sharing.h`. */
+  readonly unsafe: ReadonlySet<ObjectId>;
   /** Paths of what lies among the objects and is none. */
-  readonly foreign: readonly string[];
+  readonly foreign: readonly ByteString[];
   readonly repaired: Repaired[] = [];
   readonly #names: ObjectNames;
   readonly #right = new Set<ObjectId>();
@@ -23,25 +26,35 @@ export class Health {
   /** Reads all objects of a repository. */
   static async examine(repository: Repository, signal?: AbortSignal): Promise<Health> {
     const names = await listObjectNames(repository, signal);
-    const report = new FsckReport();
-    await checkObjects(repository, names, report, signal);
-    const damaged = new Map<ObjectId, string>();
-    const foreign: string[] = [];
-    for (const { kind, path, detail } of report.errors) {
-      if (kind === 'object-invalid-name') foreign.push(path);
-      else damaged.set(path.slice('objects/'.length).replace('/', ''), detail === undefined ? kind : `${kind}: ${detail}`);
-    }
-    return new Health(names, damaged, foreign);
+    const { findings } = await checkObjects(repository, names, signal);
+    return new Health(
+      names,
+      new Map(findings.filter(isObjectFinding).map((finding) => [finding.object, finding])),
+      new Set(findings.flatMap((finding) => (finding.kind === 'object-unsafe' ? [finding.object] : []))),
+      findings.flatMap((finding) => (finding.kind === 'object-invalid-name' ? [finding.path] : [])),
+    );
   }
 
-  private constructor(names: ObjectNames, damaged: ReadonlyMap<ObjectId, string>, foreign: readonly string[]) {
+  private constructor(
+    names: ObjectNames,
+    damaged: ReadonlyMap<ObjectId, ObjectFinding>,
+    unsafe: ReadonlySet<ObjectId>,
+    foreign: readonly ByteString[],
+  ) {
     this.#names = names;
     this.damaged = damaged;
+    this.unsafe = unsafe;
     this.foreign = foreign;
   }
 
   isRight(id: ObjectId): boolean {
     return this.#right.has(id) || (this.#names.has(id) && !this.damaged.has(id));
+  }
+
+  /** All that are right, among those that were there at first and those that came. */
+  *rightObjects(): Generator<ObjectId> {
+    for (const id of this.#names) if (this.#right.has(id) || !this.damaged.has(id)) yield id;
+    for (const id of this.#right) if (!this.#names.has(id)) yield id;
   }
 
   /** Those among some digests, one after the other, that are missing or damaged; each once. */
@@ -50,7 +63,8 @@ export class Health {
     const wrong = new Set(this.#names.missing(digests));
     if (this.damaged.size > 0) {
       const hex = digests.toString('hex');
-      for (let at = 0; at < hex.length; at += size) if (this.damaged.has(hex.slice(at, at + size))) wrong.add(hex.slice(at, at + size));
+      for (let at = 0; at < hex.length; at += size)
+        if (this.damaged.has(hex.slice(at, at + size))) wrong.add(hex.slice(at, at + size));
     }
     return [...wrong].filter((id) => !this.#right.has(id));
   }
@@ -63,12 +77,7 @@ export class Health {
   }
 
   /** Objects that are there and still not right. */
-  stillDamaged(): [id: ObjectId, reason: string][] {
-    return [...this.damaged].filter(([id]) => !this.#right.has(id));
+  stillDamaged(): ObjectFinding[] {
+    return [...this.damaged.values()].filter(({ object }) => !this.#right.has(object));
   }
-}
-
-/** Where an object is, for people. */
-export function shownObject(id: ObjectId): string {
-  return `objects/${objectPath(id)}`;
 }

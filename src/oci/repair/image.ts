@@ -1,22 +1,22 @@
 import { BridgeError } from '../../errors.js';
 import { erofsVersions } from '../../repository/meta.js';
-import type { ObjectId } from '../../repository/object-id.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
+import { refsInOrder } from '../../repository/object-graph/object-graph.js';
 import type { Repository } from '../../repository/repository.js';
-import { CONTENT_TYPES } from '../../repository/splitstream-format.js';
-import { configContentId, manifestContentId } from '../image.js';
-import { imageRefName, imageRefs } from '../image-refs.js';
-import { putJsonStream } from '../json-stream.js';
-import { isContainerImage, parseConfig, parseManifest, type Manifest } from '../manifest.js';
+import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
+import { configContentId, configRefName, isLayerRef, manifestContentId } from '../../repository/names.js';
+import { putJsonStream } from '../image/json-stream.js';
+import { isContainerImage, parseConfig, parseManifest, type Manifest } from '../../spec/manifest.js';
 import { publish } from '../pull/publish.js';
-import { ImageRebuild } from '../rebuild-image.js';
+import { ImageRebuild } from '../image/rebuild-image.js';
+import { imageRefName, imageRefs, sealOf } from '../image/refs.js';
 import type { JsonFinder } from './find-json.js';
 import type { Health } from './health.js';
 import type { LayerRepair } from './layers.js';
+import type { Loss } from './loss.js';
 
 type Refs = ReadonlyMap<string, ObjectId>;
 
-/** Names the EROFS image that a sealed image was built for. */
-const SEAL_LABEL = 'containers.composefs.fsverity';
 const REBUILT = 'a rebuild from the layers';
 const REWRITTEN = 'what it refers to';
 
@@ -44,72 +44,96 @@ export class ImageRepair {
   }
 
   /**
-   * Restores what of an image is missing or damaged, from the bottom up: JSON, layers, EROFS images, and last the streams and names that
-   * lead to them. Streams that are right stay; others come out the same where that is possible, and whatever refers to them is written
-   * anew where not.
+   * Restores what of an image is missing or damaged, from the bottom up: JSON, layers, EROFS images, and last the
+   * streams and names that lead to them. Streams that are right stay; others come out the same where that is possible,
+   * and whatever refers to them is written anew where not.
    * @param digest of its manifest
    * @returns what could not be restored
    */
-  async repair(digest: string): Promise<string[]> {
+  async repair(digest: string): Promise<readonly Loss[]> {
     this.#signal.throwIfAborted();
     const name = manifestContentId(digest);
     const stream = this.#repository.streamObject(name);
     const refs = this.#refsOf(stream, CONTENT_TYPES.manifest);
     const bytes = await this.#json.find(digest, refs && stream, CONTENT_TYPES.manifest);
-    if (bytes === undefined) return [`its manifest ${digest} is lost`];
+    if (bytes === undefined) return [{ part: 'manifest', digest }];
     const manifest = parseManifest(bytes);
     const config = await this.#config(manifest, refs);
-    if (config.stream === undefined) return config.problems;
+    if (config.stream === undefined) return config.losses;
 
-    const wanted = new Map<string, ObjectId>([...(refs ?? [[`config:${manifest.config.digest}`, config.stream]]), ...config.layers]);
-    wanted.set(`config:${manifest.config.digest}`, config.stream);
+    const wanted = new Map<string, ObjectId>([
+      ...(refs ?? [[configRefName(manifest.config.digest), config.stream]]),
+      ...config.layers,
+    ]);
+    wanted.set(configRefName(manifest.config.digest), config.stream);
     const written = await this.#write(stream, refs, wanted, CONTENT_TYPES.manifest, bytes);
     await this.#repository.linkStreams([
       [configContentId(manifest.config.digest), config.stream],
       [name, written],
     ]);
     await publish(this.#repository, manifest, digest, undefined);
-    return config.problems;
+    return config.losses;
   }
 
   /** Restores what a manifest's config leads to. `stream` is undefined when that was not possible. */
-  async #config(manifest: Manifest, manifestRefs: Refs | undefined): Promise<{ stream: ObjectId | undefined; layers: Refs; problems: string[] }> {
+  async #config(
+    manifest: Manifest,
+    manifestRefs: Refs | undefined,
+  ): Promise<{ stream: ObjectId | undefined; layers: Refs; losses: readonly Loss[] }> {
     const { digest } = manifest.config;
-    const candidates = [manifestRefs?.get(`config:${digest}`), this.#repository.streamObject(configContentId(digest))];
+    const candidates = [
+      manifestRefs?.get(configRefName(digest)),
+      this.#repository.streamObject(configContentId(digest)),
+    ];
     const stream = candidates.find((id) => this.#refsOf(id, CONTENT_TYPES.config) !== undefined);
     const refs = this.#refsOf(stream, CONTENT_TYPES.config);
     const bytes = await this.#json.find(digest, stream, CONTENT_TYPES.config);
-    const isImage = isContainerImage(manifest);
+    const isImage = isContainerImage(manifest, bytes);
     const config = bytes === undefined || !isImage ? undefined : parseConfig(bytes);
-    const digests = isImage ? (config?.rootfs.diff_ids ?? [...(refs?.keys() ?? [])].filter(isDiffId)) : manifest.layers.map((layer) => layer.digest);
+    const digests = isImage
+      ? (config?.rootfs.diff_ids ?? [...(refs?.keys() ?? [])].filter(isLayerRef))
+      : manifest.layers.map((layer) => layer.digest);
 
-    const problems: string[] = bytes === undefined ? [`its config ${digest} is lost`] : [];
+    const losses: Loss[] = bytes === undefined ? [{ part: 'config', digest }] : [];
     const layers = new Map<string, ObjectId>();
     for (const layer of new Set(digests)) {
       const state = await this.#layers.repair(layer, [refs?.get(layer), manifestRefs?.get(layer)]);
-      if (state.problem !== undefined) problems.push(state.problem);
+      if (state.loss !== undefined) losses.push(state.loss);
       const known = state.stream ?? refs?.get(layer) ?? manifestRefs?.get(layer);
       if (known !== undefined) layers.set(layer, known);
     }
     const complete = layers.size === new Set(digests).size;
-    if (bytes === undefined || (refs === undefined && !complete)) return { stream, layers, problems };
+    if (bytes === undefined || (refs === undefined && !complete)) return { stream, layers, losses };
 
-    const images = config === undefined ? new Map<string, ObjectId>() : await this.#images(new ImageRebuild(this.#repository, layers, config, this.#signal), refs, config.config?.Labels?.[SEAL_LABEL], problems);
+    const images =
+      config === undefined
+        ? new Map<string, ObjectId>()
+        : await this.#images(
+            new ImageRebuild(this.#repository, layers, config, this.#signal),
+            refs,
+            sealOf(config),
+            losses,
+          );
     // cfsctl gives an artifact's config no references.
     const wanted = new Map([...(refs ?? []), ...(isImage || refs?.size !== 0 ? layers : []), ...images]);
-    return { stream: await this.#write(stream, refs, wanted, CONTENT_TYPES.config, bytes), layers, problems };
+    return { stream: await this.#write(stream, refs, wanted, CONTENT_TYPES.config, bytes), layers, losses };
   }
 
   /**
    * Rebuilds EROFS images that are missing, damaged, or not what the layers give.
    * @param sealed the image that has to stay what it is
    */
-  async #images(rebuild: ImageRebuild, refs: Refs | undefined, sealed: string | undefined, problems: string[]): Promise<Map<string, ObjectId>> {
+  async #images(
+    rebuild: ImageRebuild,
+    refs: Refs | undefined,
+    sealed: string | undefined,
+    losses: Loss[],
+  ): Promise<Map<string, ObjectId>> {
     const expected = refs && imageRefs(refs).size > 0 ? imageRefs(refs) : this.#usualImages();
     const images = new Map<string, ObjectId>();
     for (const [name, id] of expected) {
       const kept = id !== undefined && this.#health.isRight(id) ? id : undefined;
-      const made = await this.#rebuild(rebuild, name, id, problems, kept !== undefined);
+      const made = await this.#rebuild(rebuild, name, id, losses, kept !== undefined);
       if (made !== undefined && (kept === undefined || kept !== sealed)) images.set(name, made);
       else if (kept !== undefined) images.set(name, kept);
       const image = images.get(name);
@@ -123,14 +147,25 @@ export class ImageRepair {
 
   /** The images a pull makes, of which nothing is known yet. */
   #usualImages(): Map<string, ObjectId | undefined> {
-    return new Map(erofsVersions(this.#repository.meta).map((version) => [imageRefName({ version, boot: false, keepUserXattrs: false }), undefined]));
+    return new Map(
+      erofsVersions(this.#repository.meta).map((version) => [
+        imageRefName({ version, boot: false, keepUserXattrs: false }),
+        undefined,
+      ]),
+    );
   }
 
-  async #rebuild(rebuild: ImageRebuild, name: string, expected: ObjectId | undefined, problems: string[], isThere: boolean): Promise<ObjectId | undefined> {
+  async #rebuild(
+    rebuild: ImageRebuild,
+    name: string,
+    expected: ObjectId | undefined,
+    losses: Loss[],
+    isThere: boolean,
+  ): Promise<ObjectId | undefined> {
     try {
       const made = await rebuild.make(name, expected);
       if (made === undefined) {
-        if (!isThere) problems.push(`its image ${name}, ${expected}, is of a kind that is not known`);
+        if (!isThere) losses.push({ part: 'unknown-image', name, image: expected });
         return undefined;
       }
       if (!this.#health.isRight(made.id)) {
@@ -140,14 +175,21 @@ export class ImageRepair {
       return made.id;
     } catch (error) {
       if (!(error instanceof BridgeError) || error.code === 'ENOSPC') throw error;
-      if (!isThere) problems.push(`its image ${name} cannot be rebuilt: ${error.message}`);
+      if (!isThere) losses.push({ part: 'image', name, reason: error.message });
       return undefined;
     }
   }
 
   /** Keeps a stream that is right and says what it should, and writes another otherwise. */
-  async #write(stream: ObjectId | undefined, refs: Refs | undefined, wanted: Refs, contentType: bigint, bytes: Buffer): Promise<ObjectId> {
-    const same = refs !== undefined && refs.size === wanted.size && [...wanted].every(([name, id]) => refs.get(name) === id);
+  async #write(
+    stream: ObjectId | undefined,
+    refs: Refs | undefined,
+    wanted: Refs,
+    contentType: bigint,
+    bytes: Buffer,
+  ): Promise<ObjectId> {
+    const same =
+      refs !== undefined && refs.size === wanted.size && [...wanted].every(([name, id]) => refs.get(name) === id);
     // Storing the JSON restores its object, should that be what was wrong.
     const json = await this.#repository.objects.put(bytes);
     this.#health.setRight(json, REWRITTEN);
@@ -163,15 +205,10 @@ export class ImageRepair {
     try {
       using reader = this.#repository.openStream(stream);
       if (reader.contentType !== contentType) return undefined;
-      const place = new Map(reader.streamRefs.map((id, index) => [id, index]));
-      return new Map([...reader.namedRefs].sort(([, a], [, b]) => (place.get(a) ?? 0) - (place.get(b) ?? 0)));
+      return new Map(refsInOrder(reader));
     } catch (error) {
       if (error instanceof BridgeError) return undefined;
       throw error;
     }
   }
-}
-
-function isDiffId(name: string): boolean {
-  return /^sha(256|384|512):/.test(name);
 }

@@ -1,62 +1,30 @@
-import type { ObjectId } from '../../repository/object-id.js';
-import { imageFsckJson, imageFsckText, type ImageFsckReport } from '../fsck.js';
-import { shownObject, type Repaired } from './health.js';
+import type { ImageFsckReport } from './fsck.js';
+import type { Repaired } from './health.js';
 import type { SourceProblem } from './layers.js';
 
 export interface Quarantined {
-  path: string;
-  to: string;
-  reason: string;
+  readonly path: string;
+  readonly to: string;
+  readonly reason: string;
 }
 
 export interface AffectedImage {
   /** its tag, or `@` and the digest of its manifest */
-  image: string;
-  problems: string[];
+  readonly image: string;
+  readonly problems: readonly string[];
 }
 
 /** What a repair did, and what it left. */
 export interface RepairReport {
   /** nothing is missing or damaged any more */
-  ok: boolean;
-  repaired: Repaired[];
-  quarantined: Quarantined[];
+  readonly ok: boolean;
+  readonly repaired: readonly Repaired[];
+  readonly quarantined: readonly Quarantined[];
   /** names that led nowhere and that nothing referred to, as paths */
-  removed: string[];
-  affected: AffectedImage[];
+  readonly removed: readonly string[];
+  readonly affected: readonly AffectedImage[];
   /** what went wrong with the sources */
-  sources: SourceProblem[];
+  readonly sources: readonly SourceProblem[];
   /** the repository as it is now */
-  check: ImageFsckReport;
-}
-
-/** What `fsck --repair` prints, with a final newline. */
-export function repairText(report: RepairReport): string {
-  const { repaired, quarantined, removed, affected, sources, check } = report;
-  return [
-    ...section('repaired', repaired.map(({ id, from }) => `${shownObject(id)}: from ${from}`)),
-    ...section('quarantined', quarantined.map(({ path, to, reason }) => `${path}: ${reason}; now ${to}`)),
-    ...section('names removed', removed),
-    ...section('problems of sources', sources.map(({ source, message }) => `${source}: ${message}`)),
-    ...section('incomplete images', affected.flatMap(({ image, problems }) => problems.map((problem) => `${image}: ${problem}`))),
-    ...(affected.length > 0 ? ['to complete them: cfsbridge fsck --repair --from SOURCE, with a source that has them, or pull them again; to give one up: cfsbridge oci untag NAME'] : []),
-    imageFsckText(check),
-  ].join('\n');
-}
-
-/** What `fsck --repair --json` prints, as a value. */
-export function repairJson(report: RepairReport): Record<string, unknown> {
-  return {
-    ok: report.ok,
-    repaired: report.repaired.map(({ id, from }: { id: ObjectId; from: string }) => ({ object: id, from })),
-    quarantined: report.quarantined,
-    removed_names: report.removed,
-    incomplete_images: report.affected,
-    source_problems: report.sources,
-    check: imageFsckJson(report.check),
-  };
-}
-
-function section(title: string, lines: readonly string[]): string[] {
-  return [`${title}: ${lines.length}`, ...lines.map((line) => `  - ${line}`)];
+  readonly check: ImageFsckReport;
 }

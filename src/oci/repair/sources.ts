@@ -1,8 +1,10 @@
 // Where right content may come from: images that can be pulled, and other repositories.
+import type { Abortable } from '../../abortable.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { Repository } from '../../repository/repository.js';
-import { decodeTag, listTagNames } from '../../repository/tags.js';
-import { openSource, TRANSPORT_NAMES } from '../source/open.js';
+import { listTagNames } from '../../repository/tags.js';
+import { decodeRefName } from '../../repository/ref-name.js';
+import { openSource, splitReference, transportList } from '../source/open.js';
 import { openRepositoryImage } from '../source/repository.js';
 import type { ImageSource } from '../source/source.js';
 
@@ -18,10 +20,20 @@ export interface RepairSource extends AsyncDisposable {
 /** All sources of a repair, which are closed together. */
 export interface RepairSources extends AsyncDisposable {
   all: readonly RepairSource[];
+  close(): Promise<void>;
 }
 
-/** Opens sources in order; when one fails, none stays open. @throws BridgeError `REPAIR_SOURCE`, with the cause */
-export async function openRepairSources(names: readonly string[], signal: AbortSignal): Promise<RepairSources> {
+/**
+ * Opens sources in order; when one fails, none stays open. @throws BridgeError `REPAIR_SOURCE`, with the cause
+ * @example
+ * ```ts
+ * import { openRepairSources } from 'composefs-bridge';
+ *
+ * await using sources = await openRepairSources(['oci:/srv/layout', '/srv/backup']);
+ * for (const { name, images } of sources.all) console.log(name, images.length); // …
+ * ```
+ */
+export async function openRepairSources(names: readonly string[], { signal }: Abortable = {}): Promise<RepairSources> {
   const all: RepairSource[] = [];
   const close = async (): Promise<void> => {
     for (const source of all.splice(0).reverse()) await source[Symbol.asyncDispose]();
@@ -34,22 +46,22 @@ export async function openRepairSources(names: readonly string[], signal: AbortS
       throw new BridgeError('REPAIR_SOURCE', `opening source ${name}`, { cause });
     }
   }
-  return { all, [Symbol.asyncDispose]: close };
+  return { all, close, [Symbol.asyncDispose]: close };
 }
 
 /**
  * Opens a source: an image as `oci pull` takes it, or else the directory of a repository, with all its tagged images.
  * @throws NotFoundError, and what the source throws
  */
-export async function openRepairSource(name: string, signal: AbortSignal): Promise<RepairSource> {
-  if (TRANSPORT_NAMES.includes(name.slice(0, Math.max(name.indexOf(':'), 0)))) {
+async function openRepairSource(name: string, signal: AbortSignal | undefined): Promise<RepairSource> {
+  if (splitReference(name).transport !== undefined) {
     const image = await openSource(name, { signal });
     return { name, images: [image], repository: undefined, [Symbol.asyncDispose]: () => image[Symbol.asyncDispose]() };
   }
   const repository = await openOther(name, signal);
   try {
     const images: ImageSource[] = [];
-    for (const tag of listTagNames(repository).map(decodeTag)) {
+    for (const tag of listTagNames(repository).map(decodeRefName)) {
       const image = await openRepositoryImage(repository, tag).catch(unreadable);
       if (image !== undefined) images.push(image);
     }
@@ -60,16 +72,19 @@ export async function openRepairSource(name: string, signal: AbortSignal): Promi
   }
 }
 
-async function openOther(name: string, signal: AbortSignal): Promise<Repository> {
+async function openOther(name: string, signal: AbortSignal | undefined): Promise<Repository> {
   try {
     return await Repository.open(name, { signal });
   } catch (cause) {
     if (!(cause instanceof NotFoundError)) throw cause;
-    throw new NotFoundError(`"${name}" is neither a repository nor an image; images start with one of ${TRANSPORT_NAMES.map((known) => `${known}:`).join(', ')}`, { cause });
+    throw new NotFoundError(
+      `"${name}" is neither a repository nor an image; images start with one of ${transportList().join(', ')}`,
+      { cause },
+    );
   }
 }
 
-/** A damaged image of the other repository is no source; its objects still are. */
+/** A damaged image of the other repository is not a source; its objects still are. */
 function unreadable(error: unknown): undefined {
   if (!(error instanceof BridgeError)) throw error;
 }

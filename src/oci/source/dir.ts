@@ -1,44 +1,79 @@
+import type { Abortable } from '../../abortable.js';
 import * as z from 'zod';
 import { FormatError, NotFoundError } from '../../errors.js';
-import { blobImage } from '../blob/blob-image.js';
-import { Blobs } from '../blob/blobs.js';
-import { FolderFiles } from '../blob/folder-files.js';
-import { JSON_LIMIT, MEDIA_TYPES, parseIndex, type Descriptor, type Platform } from '../manifest.js';
-import { hostPlatform } from './platform.js';
+import { DIR_VERSION_LIMIT, DOCUMENT_LIMIT, SIGNATURES_LIMIT, STATEMENT_LIMIT } from '../../limits.js';
+import type { Admit } from '../../registry/policy/image-to-check.js';
+import { parseSignature, type Signature } from '../../registry/signatures/signature.js';
+import { blobImage, ofFiles } from './blobs/blob-image.js';
+import { FileBlobs } from './blobs/blobs.js';
+import { FolderFiles } from './blobs/folder-files.js';
+import { digestLike, MEDIA_TYPES, parseIndex, type Descriptor } from '../../spec/manifest.js';
+import type { Platform } from '../../spec/platform.js';
 import { isIndexType, selectManifest } from './select-manifest.js';
 import type { ImageSource } from './source.js';
+import { pathSubject } from './subject.js';
 
-const VERSION_LIMIT = 256;
 const VERSION = 'Directory Transport Version: 1.';
+
+export interface DirOptions extends Abortable {
+  /** which image of an index to take; default: the one this program runs on */
+  platform?: Platform | undefined;
+  /** decides whether it may come in; default: it may */
+  admit?: Admit | undefined;
+}
 
 const kind = z.object({ mediaType: z.string().optional(), manifests: z.unknown().optional() });
 
 /**
  * An image in a folder as skopeo's `dir:` makes it: `manifest.json`, and blobs named by their digest.
  * @param path of the folder
- * @param platform which image of an index to take; default: the one this program runs on
- * @throws NotFoundError, FormatError, DigestMismatchError; BridgeError `PLATFORM`
+ * @throws NotFoundError, FormatError, DigestMismatchError; BridgeError `PLATFORM`, `POLICY`
  */
-export async function openDirImage(path: string, platform: Platform = hostPlatform()): Promise<ImageSource> {
+export async function openDirImage(path: string, { platform, admit, signal }: DirOptions = {}): Promise<ImageSource> {
   const files = FolderFiles.open(path);
   try {
     checkVersion(files);
     using file = files.open('manifest.json');
     if (file === undefined) throw new NotFoundError(`${path} holds no image: it has no manifest.json`);
-    const bytes = file.read(JSON_LIMIT);
-    const blobs = new Blobs(files, nameOf);
-    return blobImage(isIndex(bytes) ? selectManifest(parseIndex(bytes).manifests, blobs, platform) : bytes, blobs, files);
+    const bytes = file.read(DOCUMENT_LIMIT);
+    const blobs = new FileBlobs(files, nameOf);
+    const listed = isIndex(bytes);
+    const manifest = listed
+      ? await selectManifest(parseIndex(bytes).manifests, blobs, platform, { oneIndex: true })
+      : bytes;
+    const prefix = listed ? `${digestLike('sha256:', manifest).slice('sha256:'.length)}.` : '';
+    await admit?.(
+      { subject: pathSubject('dir', path), manifest, signatures: async () => readSignatures(files, prefix) },
+      { signal },
+    );
+    return await blobImage(manifest, blobs, ofFiles(files));
   } catch (error) {
     files[Symbol.dispose]();
     throw error;
   }
 }
 
+/** Numbered from one, without a gap; those of an image of a list have its digest before that. */
+function readSignatures(files: FolderFiles, prefix: string): Signature[] {
+  const signatures: Signature[] = [];
+  for (let number = 1; number <= SIGNATURES_LIMIT; number++) {
+    const name = `${prefix}signature-${number}`;
+    using file = files.open(name);
+    if (file === undefined) break;
+    signatures.push(parseSignature(file.read(STATEMENT_LIMIT), `${name} in ${files.shown}`));
+  }
+  return signatures;
+}
+
 function checkVersion(files: FolderFiles): void {
   using file = files.open('version');
   if (file === undefined) return;
-  const text = file.read(VERSION_LIMIT).toString('latin1');
-  if (!text.startsWith(VERSION)) throw new FormatError('LAYOUT_INVALID', `${files.shown} is of an unknown version; "${VERSION}" with any number after it can be read`);
+  const text = file.read(DIR_VERSION_LIMIT).toString('latin1');
+  if (!text.startsWith(VERSION))
+    throw new FormatError(
+      'LAYOUT_INVALID',
+      `${files.shown} is of an unknown version; "${VERSION}" with any number after it can be read`,
+    );
 }
 
 /** The algorithm is part of the name where it is not sha256. */
@@ -59,5 +94,7 @@ function isIndex(bytes: Buffer): boolean {
     return false;
   }
   const { data } = kind.safeParse(json);
-  return data !== undefined && (data.mediaType === undefined ? data.manifests !== undefined : isIndexType(data.mediaType));
+  return (
+    data !== undefined && (data.mediaType === undefined ? data.manifests !== undefined : isIndexType(data.mediaType))
+  );
 }

@@ -1,80 +1,85 @@
-import { NotFoundError } from '../../errors.js';
-import type { OpenDir } from '../../fd/fd.js';
-import { openDirImage } from './dir.js';
-import { openDockerArchive, type ArchiveChoice } from './docker-archive.js';
-import { openLayoutArchive, openLayoutImage } from './layout.js';
-import type { Platform } from '../manifest.js';
+import { FormatError, NotFoundError } from '../../errors.js';
+import { admission } from '../../registry/policy/policy.js';
 import type { ImageSource } from './source.js';
-import { openStorageImage } from './storage.js';
+import { TRANSPORTS, type OpenSourceOptions, type Transport } from './transports.js';
 
-export interface OpenSourceOptions {
-  /** which image of an index to take; default: the one this program runs on */
-  platform?: Platform | undefined;
-  /** for `containers-storage:`, see `linkingMount` */
-  openDir?: OpenDir | undefined;
-  signal?: AbortSignal | undefined;
+/** A reference taken apart at its first colon. */
+export interface SplitReference {
+  /** undefined when what stands before the colon is none that is known */
+  transport: Transport | undefined;
+  rest: string;
 }
 
-type Opener = (rest: string, options: OpenSourceOptions) => Promise<ImageSource>;
+export function splitReference(reference: string): SplitReference {
+  const colon = reference.indexOf(':');
+  const name = reference.slice(0, Math.max(colon, 0));
+  return {
+    transport: Object.hasOwn(TRANSPORTS, name) ? TRANSPORTS[name] : undefined,
+    rest: reference.slice(colon + 1),
+  };
+}
 
-const TRANSPORTS: Readonly<Record<string, Opener>> = {
-  'containers-storage': (rest, { openDir, signal }) => openStorageImage(`containers-storage:${rest}`, { openDir, signal }),
-  oci: (rest, { platform }) => {
-    const { path, tag } = splitTag(rest);
-    return openLayoutImage(path, { tag, platform });
-  },
-  'oci-archive': (rest, { platform, signal }) => {
-    const { path, tag } = splitTag(rest);
-    return openLayoutArchive(path, { tag, platform, signal });
-  },
-  'docker-archive': (rest, { signal }) => {
-    const { path, choice } = splitChoice(rest);
-    return openDockerArchive(path, choice, signal);
-  },
-  dir: (rest, { platform }) => openDirImage(rest, platform),
-};
+/** The transports, as references begin: `oci:, dir:`. @param inRegistry only those to registries */
+export function transportList(inRegistry = false): string[] {
+  return Object.entries(TRANSPORTS)
+    .filter(([, transport]) => !inRegistry || transport.inRegistry)
+    .map(([name]) => `${name}:`);
+}
 
-const REGISTRIES = 'registries are not read: "skopeo copy docker://NAME oci:DIR" or "podman pull NAME" brings an image here first';
-
-/** The transports that `openSource` knows, without their colons. */
-export const TRANSPORT_NAMES: readonly string[] = Object.keys(TRANSPORTS);
-
-/** Whether a reference's files may be shared with a repository instead of copied out of a tar. */
-export function isStorageReference(reference: string): boolean {
-  return transportOf(reference).name === 'containers-storage';
+/** How references look, for people: `oci:DIR[:NAME]`. @param inRegistry only those to registries */
+export function referenceForms(inRegistry = false): string[] {
+  return Object.entries(TRANSPORTS)
+    .filter(([, transport]) => !inRegistry || transport.inRegistry)
+    .map(([name, { form }]) => `${name}:${form}`);
 }
 
 /**
- * Opens the image a reference of containers' tools names: `containers-storage:NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
- * `docker-archive:FILE[:NAME|:@POSITION]` or `dir:DIR`.
- * @throws NotFoundError when there is no such transport or image; BridgeError `PLATFORM`, `AMBIGUOUS_IMAGE`, `FOREIGN_LAYER`;
- *   FormatError, DigestMismatchError for what is damaged
+ * Opens the image a reference of containers' tools names: `containers-storage:NAME`, `oci:DIR[:NAME]`,
+ * `oci-archive:FILE[:NAME]`, `docker-archive:FILE[:NAME|:@POSITION]`, `dir:DIR`, `docker-daemon:NAME[:TAG]` or
+ * `docker-daemon:ID`, or in a registry `docker://NAME` and `registry:NAME`.
+ * @throws NotFoundError when there is no such transport or image; BridgeError `PLATFORM`, `AMBIGUOUS_IMAGE`,
+ *   `FOREIGN_LAYER`; FormatError, DigestMismatchError for what is damaged; RegistryError, HttpError; BridgeError
+ *   `POLICY`, `REGISTRY_BLOCKED`, `DAEMON`
+ * @example
+ * ```ts
+ * import { openSource } from 'composefs-bridge';
+ *
+ * await using source = await openSource('oci:/srv/layout');
+ * console.log(source.layers.length, source.canShare); // 1 false
+ * ```
  */
 export async function openSource(reference: string, options: OpenSourceOptions = {}): Promise<ImageSource> {
-  const { name, rest } = transportOf(reference);
-  const open = Object.hasOwn(TRANSPORTS, name) ? TRANSPORTS[name] : undefined;
-  if (open === undefined) throw new NotFoundError(`"${reference}" does not start with one of ${TRANSPORT_NAMES.map((known) => `${known}:`).join(', ')}; ${REGISTRIES}`);
-  return open(rest, options);
+  const { transport, rest } = splitReference(reference);
+  if (transport === undefined)
+    throw new NotFoundError(
+      `"${reference}" does not start with one of ${transportList().join(', ')}; of others, "skopeo copy ` +
+        'TRANSPORT:NAME oci:DIR" makes one of these',
+    );
+  checkSlashes(reference, transport, rest);
+  const { surroundings, onWarning } = options.registry ?? {};
+  return transport.open(rest, {
+    ...options,
+    // A proxy has the policy decide itself. Who has no policy for what lies on this machine wants none.
+    admit: transport.proxied ? undefined : admission(options, surroundings, transport.inRegistry && onWarning),
+  });
 }
 
-/** What stands before the first colon, and after it. */
-export function transportOf(reference: string): { name: string; rest: string } {
-  const colon = reference.indexOf(':');
-  return { name: reference.slice(0, Math.max(colon, 0)), rest: reference.slice(colon + 1) };
+/** Whether a reference is to an image in a registry. */
+export function isRegistryReference(reference: string): boolean {
+  return splitReference(reference).transport?.inRegistry === true;
 }
 
-/** What follows the last colon is a tag, unless it has a slash: then the colon is part of the path. */
-function splitTag(rest: string): { path: string; tag: string | undefined } {
-  const colon = rest.lastIndexOf(':');
-  if (colon < 0 || rest.includes('/', colon)) return { path: rest, tag: undefined };
-  return { path: rest.slice(0, colon), tag: rest.slice(colon + 1) };
+/** What names an image in a registry, without its transport. @throws FormatError `BAD_REFERENCE` */
+export function registryNameOf(reference: string): string {
+  const { transport, rest } = splitReference(reference);
+  if (transport !== undefined) checkSlashes(reference, transport, rest);
+  return rest;
 }
 
-/** Names of docker images have colons and slashes themselves, so the path is what comes before the first colon. */
-function splitChoice(rest: string): { path: string; choice: ArchiveChoice } {
-  const colon = rest.indexOf(':');
-  if (colon < 0) return { path: rest, choice: undefined };
-  const text = rest.slice(colon + 1);
-  const position = /^@(\d{1,9})$/.exec(text)?.[1];
-  return { path: rest.slice(0, colon), choice: position === undefined ? { name: text } : { index: Number(position) } };
+function checkSlashes(reference: string, { form }: Transport, rest: string): void {
+  if (form.startsWith('//') && !rest.startsWith('//'))
+    throw new FormatError(
+      'BAD_REFERENCE',
+      `"${reference}" lacks two slashes: ${reference.slice(0, reference.length - rest.length)}//${rest}`,
+    );
 }

@@ -1,5 +1,7 @@
-import type { ByteSource } from '../../layer/byte-source.js';
+import type { Abortable } from '../../abortable.js';
+import type { ByteSource } from '../../fd/byte-source.js';
 import type { LayerStream } from '../../layer/stream.js';
+import type { Descriptor } from '../../spec/manifest.js';
 
 /** One layer of an image, wherever it is. */
 export interface LayerSource {
@@ -8,7 +10,9 @@ export interface LayerSource {
   /** Length of the tar in bytes, when the source knows it. */
   size: number | undefined;
   /** Starts reading; may be called again after the stream was disposed. */
-  open(signal: AbortSignal): Promise<LayerStream>;
+  open(options?: Abortable): Promise<LayerStream>;
+  /** The blob that the manifest lists, where the source has it, and it is another one than the tar. */
+  blob?: BlobSource | undefined;
 }
 
 /** One blob of an artifact, wherever it is. */
@@ -16,12 +20,49 @@ export interface BlobSource {
   digest: string;
   /** in bytes */
   size: number;
-  /** Starts reading. What comes need not be what the digest says; each piece is valid until the next one is asked for. */
-  open(): ByteSource;
+  /**
+   * Starts reading. What comes need not be what the digest says; each piece is valid until the next one is asked for.
+   */
+  open(options?: Abortable): Promise<ByteSource>;
 }
 
-/** An image that can be pulled. Disposing it gives back connections and store handles. */
-export interface ImageSource extends AsyncDisposable {
+/** A blob that was asked for by its digest. The bytes are not verified. */
+export interface FoundBlob {
+  /** in bytes, of the blob as it is there; undefined where that is not known yet */
+  size: number | undefined;
+  /** Disposed by whoever asked. */
+  bytes: ByteSource;
+}
+
+export interface FindOptions extends Abortable {
+  /** what it should have, in bytes, if that is known */
+  size?: number | undefined;
+}
+
+/** A manifest that says it belongs to an image. */
+export interface Referrer {
+  /** as it is listed; `artifactType` and annotations may be missing */
+  descriptor: Descriptor;
+  /** Its exact bytes. */
+  manifest(signal: AbortSignal): Promise<Buffer>;
+  /** What it is the manifest of; valid as long as the image's source. */
+  open(signal: AbortSignal): Promise<ImageSource>;
+}
+
+/** What kind of source it is: what a pull may do with it, and how. */
+export interface SourceTraits {
+  /** Whether only root or this user, who could do any harm anyway, can write to the image's files. */
+  trusted: boolean;
+  /** Whether its files lie unpacked, so that a repository may share them; content out of a tar is always new. */
+  canShare: boolean;
+  /** How many layers may be read at the same time. */
+  parallelLayers: number;
+  /** Milliseconds that reading one of its files may pause, where somebody else passes them; default: forever. */
+  silenceLimit?: number | undefined;
+}
+
+/** An image that can be pulled. `close` or `await using` gives back connections and store handles. */
+export interface ImageSource extends SourceTraits, AsyncDisposable {
   /** The exact bytes of the manifest. */
   manifest: Buffer;
   /** The exact bytes of the config, as the manifest's digest of it demands. */
@@ -29,9 +70,14 @@ export interface ImageSource extends AsyncDisposable {
   /** Base first, as many as the config has diff_ids; none for an artifact. */
   layers: readonly LayerSource[];
   /** What an artifact's manifest lists instead of layers, where the source has artifacts. */
-  blobs?: readonly BlobSource[];
-  /** Whether whoever can write to the image's files is root or this user, who could do any harm anyway. */
-  trusted: boolean;
-  /** How many layers may be read at the same time. */
-  parallelLayers: number;
+  blobs?: readonly BlobSource[] | undefined;
+  /**
+   * Any blob of the place that the image is in, its config among them; left out by sources that have none.
+   * @param digest checked to be one
+   * @throws NotFoundError; as `openSource`
+   */
+  findBlob?: ((digest: string, options?: FindOptions) => Promise<FoundBlob>) | undefined;
+  /** Lists what refers to the image; left out by sources that do not know. */
+  referrers?: ((signal: AbortSignal) => Promise<readonly Referrer[]>) | undefined;
+  close(): Promise<void>;
 }

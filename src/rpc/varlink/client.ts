@@ -1,3 +1,4 @@
+import type { Abortable } from '../../abortable.js';
 import { BridgeError } from '../../errors.js';
 import { SocketError, type Connection, type Fd } from '../../fd/fd-passing.js';
 import { RpcProtocolError } from '../rpc-error.js';
@@ -6,25 +7,24 @@ import { VarlinkReader, type VarlinkLimits } from './message-reader.js';
 import { asReply, encode, type OutgoingMessage } from './message.js';
 import { VarlinkRemoteError, type Parameters } from './varlink-error.js';
 
-export interface VarlinkCallOptions {
+/** The signal gives the call up with its reason, and closes the connection: varlink cannot take a call back. */
+export interface VarlinkCallOptions extends Abortable {
   /** Descriptors to send along, at most 253; borrowed until they are sent, which is before the first reply. */
   fds?: readonly Fd[];
-  /** Gives the call up with the signal's reason, and closes the connection: varlink cannot take a call back. */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds to wait for a reply, each one when there are several. Default: for ever. */
+  /** Milliseconds to wait for a reply, each one when there are several. Default: forever. */
   silenceLimit?: number | undefined;
 }
 
-/** A reply. The caller owns its descriptors. */
-export interface VarlinkReply<R> {
+/** A reply as it arrived. The caller owns its descriptors. */
+export interface ReceivedVarlinkReply<R> {
   parameters: R;
   fds: Fd[];
 }
 
 /**
- * The calling end of a varlink connection. Calls may be made without waiting for the replies of earlier ones; the peer answers
- * them in order. (zlink 0.7 hands a pipelined call's descriptors to the wrong one: have one call out at a time with Rust
- * servers.) Everything but an error reply ends the connection and fails the calls that wait on it.
+ * The calling end of a varlink connection. Calls may be made without waiting for the replies of earlier ones; the peer
+ * answers them in order. (zlink 0.7 hands a pipelined call's descriptors to the wrong one: have one call out at a time
+ * with Rust servers.) Everything but an error reply ends the connection and fails the calls that wait on it.
  */
 export class VarlinkConnection implements Disposable {
   readonly #connection: Connection;
@@ -48,10 +48,16 @@ export class VarlinkConnection implements Disposable {
 
   /**
    * Calls a method that replies once.
-   * @throws VarlinkRemoteError when the peer answers with an error; RpcProtocolError (INVALID_RESULT for a reply that does not
-   * fit the interface definition, INVALID_MESSAGE for one reply of several), SocketError; BridgeError `RPC_TIMEOUT`; the signal's reason
+   * @throws VarlinkRemoteError when the peer answers with an error; RpcProtocolError (INVALID_RESULT for a reply that
+   *   does not
+   * fit the interface definition, INVALID_MESSAGE for one reply of several), SocketError; BridgeError `RPC_TIMEOUT`;
+   * the signal's reason
    */
-  async call<P extends object, R extends object>(method: VarlinkMethod<P, R>, parameters: P, options: VarlinkCallOptions = {}): Promise<VarlinkReply<R>> {
+  async call<P extends object, R extends object>(
+    method: VarlinkMethod<P, R>,
+    parameters: P,
+    options: VarlinkCallOptions = {},
+  ): Promise<ReceivedVarlinkReply<R>> {
     const replies = this.#replies(method, callOf(method, parameters), options);
     const { value, done } = await replies.next();
     if (done) throw new Error('a call ended without a reply');
@@ -61,16 +67,24 @@ export class VarlinkConnection implements Disposable {
   }
 
   /**
-   * Calls a method that may reply several times. The call is made with the first step of the iteration; leaving the loop before the
-   * last reply closes the connection. How many replies are too many is for the caller to judge.
+   * Calls a method that may reply several times. The call is made with the first step of the iteration; leaving the
+   * loop before the last reply closes the connection. How many replies are too many is for the caller to judge.
    * @throws as `call`
    */
-  callMore<P extends object, R extends object>(method: VarlinkMethod<P, R>, parameters: P, options: VarlinkCallOptions = {}): AsyncGenerator<VarlinkReply<R>, void, void> {
+  callMore<P extends object, R extends object>(
+    method: VarlinkMethod<P, R>,
+    parameters: P,
+    options: VarlinkCallOptions = {},
+  ): AsyncGenerator<ReceivedVarlinkReply<R>, void, void> {
     return this.#replies(method, { ...callOf(method, parameters), more: true }, options);
   }
 
   /** Makes a call that is not answered; resolves when the kernel has taken it. */
-  async callOneway<P extends object>(method: VarlinkMethod<P, object>, parameters: P, { fds = [], signal }: VarlinkCallOptions = {}): Promise<void> {
+  async callOneway<P extends object>(
+    method: VarlinkMethod<P, object>,
+    parameters: P,
+    { fds = [], signal }: VarlinkCallOptions = {},
+  ): Promise<void> {
     this.#check();
     await this.#connection.send(encode({ ...callOf(method, parameters), oneway: true }), fds, { signal });
   }
@@ -79,7 +93,7 @@ export class VarlinkConnection implements Disposable {
     method: VarlinkMethod<P, R>,
     message: OutgoingMessage,
     { fds = [], signal, silenceLimit }: VarlinkCallOptions,
-  ): AsyncGenerator<VarlinkReply<R>, void, void> {
+  ): AsyncGenerator<ReceivedVarlinkReply<R>, void, void> {
     signal?.throwIfAborted();
     this.#check();
     if (this.#waiting === 0) this.#expectSilence();
@@ -87,7 +101,7 @@ export class VarlinkConnection implements Disposable {
     let finish!: () => void;
     this.#turn = new Promise((resolve) => (finish = resolve));
     this.#waiting++;
-    const onAbort = (): void => this.#fail(signal!.reason);
+    const onAbort = (): void => this.#fail(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     let last = false;
     try {
@@ -112,17 +126,30 @@ export class VarlinkConnection implements Disposable {
     } finally {
       signal?.removeEventListener('abort', onAbort);
       this.#waiting--;
-      if (!last) this.#fail(new SocketError('CONNECTION_CLOSED', `the call of ${method.name} was given up before its last reply`));
+      if (!last)
+        this.#fail(
+          new SocketError('CONNECTION_CLOSED', `the call of ${method.name} was given up before its last reply`),
+        );
       finish();
     }
   }
 
-  async #next(name: string, silenceLimit: number | undefined): Promise<{ reply: NonNullable<ReturnType<typeof asReply>>; fds: Fd[] }> {
+  async #next(
+    name: string,
+    silenceLimit: number | undefined,
+  ): Promise<{ reply: NonNullable<ReturnType<typeof asReply>>; fds: Fd[] }> {
     const silence = new AbortController();
-    const timer = silenceLimit === undefined ? undefined : setTimeout(() => silence.abort(new BridgeError('RPC_TIMEOUT', `${name} was not answered within ${silenceLimit} ms`)), silenceLimit);
+    const timer =
+      silenceLimit === undefined
+        ? undefined
+        : setTimeout(
+            () => silence.abort(new BridgeError('RPC_TIMEOUT', `${name} was not answered within ${silenceLimit} ms`)),
+            silenceLimit,
+          );
     try {
       const message = await this.#reader.next(silence.signal);
-      if (message === undefined) throw new SocketError('PEER_GONE', `the peer closed the connection instead of answering ${name}`);
+      if (message === undefined)
+        throw new SocketError('PEER_GONE', `the peer closed the connection instead of answering ${name}`);
       const reply = asReply(message.value);
       if (reply !== undefined) return { reply, fds: message.fds };
       closeAll(message.fds);
@@ -141,8 +168,15 @@ export class VarlinkConnection implements Disposable {
     const misfit = method.misfitOfReply(parameters);
     if (misfit === undefined && (call.more || !continues)) return parameters as R;
     closeAll(fds);
-    if (misfit === undefined) throw new RpcProtocolError('INVALID_MESSAGE', `${method.name} announces further replies, which were not asked for`);
-    throw new RpcProtocolError('INVALID_RESULT', `the reply to ${method.name} has ${misfit.problem}${misfit.path === '' ? '' : ` in ${misfit.path}`}`);
+    if (misfit === undefined)
+      throw new RpcProtocolError(
+        'INVALID_MESSAGE',
+        `${method.name} announces further replies, which were not asked for`,
+      );
+    throw new RpcProtocolError(
+      'INVALID_RESULT',
+      `the reply to ${method.name} has ${misfit.problem}${misfit.path === '' ? '' : ` in ${misfit.path}`}`,
+    );
   }
 
   /** A peer that replies twice to one call would have the second taken for the reply to the next one. */

@@ -7,12 +7,17 @@ export interface Misfit {
 }
 
 /**
- * Compares JSON with a type of the interface definition. Members that the type does not have are left alone, as everywhere in
- * varlink; null stands for an absent optional.
+ * Compares JSON with a type of the interface definition. Members that the type does not have are left alone, as
+ * everywhere in varlink; null stands for an absent optional.
  * @param types the named types of the interface
  * @returns undefined when it fits
  */
-export function findMisfit(type: IdlType, value: unknown, types: ReadonlyMap<string, IdlType>, path = ''): Misfit | undefined {
+export function findMisfit(
+  type: IdlType,
+  value: unknown,
+  types: ReadonlyMap<string, IdlType>,
+  path = '',
+): Misfit | undefined {
   const wrong = (expected: string): Misfit => ({ path, problem: `${nameOf(value)} where ${expected} is due` });
   switch (type.kind) {
     case 'bool':
@@ -29,16 +34,31 @@ export function findMisfit(type: IdlType, value: unknown, types: ReadonlyMap<str
     case 'object':
       return isObject(value) ? undefined : wrong('an object');
     case 'enum':
-      return typeof value === 'string' && type.values.has(value) ? undefined : wrong(`one of ${[...type.values].join(', ')}`);
+      return typeof value === 'string' && type.values.has(value)
+        ? undefined
+        : wrong(`one of ${[...type.values].join(', ')}`);
     case 'optional':
       return value === undefined || value === null ? undefined : findMisfit(type.of, value, types, path);
     case 'array':
-      return Array.isArray(value) ? first(value.entries(), ([index, item]) => findMisfit(type.of, item, types, `${path}[${index}]`)) : wrong('an array');
+      return Array.isArray(value)
+        ? first(value.entries(), ([index, item]) => findMisfit(type.of, item, types, `${path}[${index}]`))
+        : wrong('an array');
     case 'dict':
-      return isObject(value) ? first(Object.entries(value), ([key, item]) => findMisfit(type.of, item, types, `${path}[${JSON.stringify(key)}]`)) : wrong('an object');
+      return isObject(value)
+        ? first(Object.entries(value), ([key, item]) =>
+            findMisfit(type.of, item, types, `${path}[${JSON.stringify(key)}]`),
+          )
+        : wrong('an object');
     case 'struct':
       if (!isObject(value)) return wrong('an object');
-      return first(type.fields, ([name, field]) => findMisfit(field, Object.hasOwn(value, name) ? value[name] : undefined, types, path === '' ? name : `${path}.${name}`));
+      return first(type.fields, ([name, field]) =>
+        findMisfit(
+          field,
+          Object.hasOwn(value, name) ? value[name] : undefined,
+          types,
+          path === '' ? name : `${path}.${name}`,
+        ),
+      );
     case 'named':
       return findMisfit(types.get(type.name)!, value, types, path);
   }

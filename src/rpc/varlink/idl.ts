@@ -1,5 +1,6 @@
 // Parser of the varlink interface definition language, https://varlink.org/Interface-Definition.
 import { FormatError } from '../../errors.js';
+import { INTERFACE_DEPTH_LIMIT } from '../../limits.js';
 
 export type IdlType =
   | { kind: 'bool' | 'int' | 'float' | 'string' | 'object' | 'any' }
@@ -13,7 +14,7 @@ export interface IdlStruct {
   fields: ReadonlyMap<string, IdlType>;
 }
 
-export interface IdlMethod {
+interface IdlMethod {
   input: IdlStruct;
   output: IdlStruct;
 }
@@ -30,8 +31,6 @@ const INTERFACE_NAME = /^[A-Za-z]([A-Za-z0-9]|-(?=[A-Za-z0-9]))*(\.[A-Za-z0-9]([
 const TYPE_NAME = /^[A-Z][A-Za-z0-9]*$/;
 const FIELD_NAME = /^[A-Za-z](_?[A-Za-z0-9])*$/;
 const BASIC = new Set(['bool', 'int', 'float', 'string', 'object', 'any']);
-/** Types nested in types; a definition from a peer must not exhaust the stack. */
-const MAX_DEPTH = 64;
 
 /**
  * Parses an interface definition. Comments are skipped.
@@ -62,7 +61,8 @@ class Parser {
     while (this.#token !== '') {
       const keyword = this.#next();
       const member = this.#name(TYPE_NAME, 'the name of a type, method or error');
-      if (types.has(member) || methods.has(member) || errors.has(member)) throw this.#error(`${member} is defined twice`);
+      if (types.has(member) || methods.has(member) || errors.has(member))
+        throw this.#error(`${member} is defined twice`);
       if (keyword === 'type') types.set(member, this.#structOrEnum());
       else if (keyword === 'method') methods.set(member, this.#method());
       else if (keyword === 'error') errors.set(member, this.#struct());
@@ -86,7 +86,7 @@ class Parser {
   }
 
   #structOrEnum(): IdlStruct | (IdlType & { kind: 'enum' }) {
-    if (++this.#depth > MAX_DEPTH) throw this.#error(`types nest deeper than ${MAX_DEPTH}`);
+    if (++this.#depth > INTERFACE_DEPTH_LIMIT) throw this.#error(`types nest deeper than ${INTERFACE_DEPTH_LIMIT}`);
     this.#expect('(');
     const fields = new Map<string, IdlType>();
     const values = new Set<string>();
@@ -116,7 +116,7 @@ class Parser {
   }
 
   #nested(): IdlType {
-    if (++this.#depth > MAX_DEPTH) throw this.#error(`types nest deeper than ${MAX_DEPTH}`);
+    if (++this.#depth > INTERFACE_DEPTH_LIMIT) throw this.#error(`types nest deeper than ${INTERFACE_DEPTH_LIMIT}`);
     const type = this.#type();
     this.#depth--;
     return type;
@@ -148,7 +148,7 @@ class Parser {
     while (this.#token === '' && this.#at < this.#text.length) {
       TOKEN.lastIndex = this.#at;
       const match = TOKEN.exec(this.#text);
-      if (match === null) throw this.#error(`unexpected ${JSON.stringify(this.#text[this.#at])}`);
+      if (!match) throw this.#error(`unexpected ${JSON.stringify(this.#text[this.#at])}`);
       this.#at = TOKEN.lastIndex;
       this.#token = match[1] ?? '';
     }
@@ -163,7 +163,8 @@ function checkNames({ types, methods, errors }: IdlInterface): void {
   const check = (type: IdlType): void => {
     if ('of' in type) check(type.of);
     else if (type.kind === 'struct') for (const field of type.fields.values()) check(field);
-    else if (type.kind === 'named' && !types.has(type.name)) throw new FormatError('IDL', `interface definition: type ${type.name} is not defined`);
+    else if (type.kind === 'named' && !types.has(type.name))
+      throw new FormatError('IDL', `interface definition: type ${type.name} is not defined`);
   };
   for (const type of types.values()) check(type);
   for (const { input, output } of methods.values()) [input, output].forEach(check);

@@ -1,9 +1,11 @@
-// Varlink framing, receiving end: JSON objects that each end with a NUL byte. Descriptors follow the convention of sd-varlink:
-// they are sent along with the first bytes of the message they belong to.
-import * as z from 'zod';
+// Varlink framing, receiving end: JSON objects that each end with a NUL byte. Descriptors follow the convention of
+// sd-varlink: they are sent along with the first bytes of the message they belong to.
 import { MAX_FDS_PER_SEND, type Connection, type Fd } from '../../fd/fd-passing.js';
-import { isBlank, JsonObjectScanner } from '../json-scanner.js';
-import { RpcProtocolError, type RpcProtocolErrorCode } from '../rpc-error.js';
+import { MESSAGE_LIMIT } from '../../limits.js';
+import { IncomingMessage, type CallLimits, type MessageShare } from '../jsonrpc/incoming-message.js';
+import { isBlank } from '../jsonrpc/json-scanner.js';
+import type { RpcProtocolErrorCode } from '../../error-codes.js';
+import { RpcProtocolError } from '../rpc-error.js';
 import type { Parameters } from './varlink-error.js';
 
 export interface VarlinkLimits {
@@ -11,6 +13,8 @@ export interface VarlinkLimits {
   maxMessage?: number;
   /** Most descriptors of one message. Default: 253, what one sendmsg carries. */
   maxFds?: number;
+  /** What bounds calls besides, where many peers make them. */
+  calls?: CallLimits | undefined;
 }
 
 /** One message with the descriptors that came with it. The receiver owns them. */
@@ -19,35 +23,38 @@ export interface VarlinkMessage {
   fds: Fd[];
 }
 
-const DEFAULT_MAX_MESSAGE = 64 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
-const jsonObject = z.record(z.string(), z.unknown());
 
 /** Reads messages from a stream connection. After an error, or when disposed, it holds no descriptor any more. */
 export class VarlinkReader implements Disposable {
   readonly #connection: Connection;
-  readonly #maxMessage: number;
+  readonly #share: MessageShare | undefined;
   readonly #maxFds: number;
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  /** Pieces of the message that has begun. */
-  #pieces: Buffer[] = [];
-  #length = 0;
+  /** The message that has begun. */
+  readonly #message: IncomingMessage;
+  /** Whether the object in it is complete, and only its NUL byte is due. */
+  #complete = false;
   /** Received and not looked at yet. */
   #bytes: Buffer = NOTHING;
   /** Received before `#bytes` on this connection. */
   #offset = 0;
   /** Descriptors in order of arrival, with the position of the last byte they came with. */
   #arrived: { at: number; fds: Fd[] }[] = [];
+  /** Descriptors of the last message that was handed out. */
+  #handedOut = 0;
 
   constructor(connection: Connection, limits: VarlinkLimits = {}) {
     this.#connection = connection;
-    this.#maxMessage = limits.maxMessage ?? DEFAULT_MAX_MESSAGE;
+    this.#share = limits.calls?.share;
+    this.#message = new IncomingMessage(limits.maxMessage ?? MESSAGE_LIMIT, limits.calls, (error) =>
+      connection.end(error),
+    );
     this.#maxFds = limits.maxFds ?? MAX_FDS_PER_SEND;
   }
 
   /** Whether bytes are there that belong to no message that was handed out. */
   get begun(): boolean {
-    return this.#bytes.length > 0 || this.#length > 0;
+    return this.#bytes.length > 0 || this.#message.length > 0;
   }
 
   /**
@@ -73,13 +80,16 @@ export class VarlinkReader implements Disposable {
     try {
       const segment = await this.#connection.receive({ signal });
       if (segment === undefined) {
-        if (this.#length > 0) throw this.#error('UNEXPECTED_END', `the data ends after ${this.#length} bytes of a message`);
+        const { length } = this.#message;
+        if (length > 0) throw this.#error('UNEXPECTED_END', `the data ends after ${length} bytes of a message`);
         return false;
       }
       this.#bytes = segment.bytes;
-      // The kernel may put bytes without descriptors in front of those that have some, but ends the segment behind them. So
-      // they belong to the message that has the segment's last byte, whatever else the segment holds.
+      // The kernel may put bytes without descriptors in front of those that have some, but ends the segment behind
+      // them. So they belong to the message that has the segment's last byte, whatever else the segment holds.
       if (segment.fds.length > 0) this.#arrived.push({ at: this.#offset + segment.bytes.length - 1, fds: segment.fds });
+      // The call before is still being answered while this one is read ahead.
+      this.#share?.received(this.#handedOut + this.#arrived.reduce((sum, { fds }) => sum + fds.length, 0));
       return true;
     } catch (error) {
       if (!signal?.aborted) this[Symbol.dispose]();
@@ -92,37 +102,51 @@ export class VarlinkReader implements Disposable {
     if (this.#bytes.length === 0) return undefined;
     const end = this.#bytes.indexOf(0);
     const piece = end < 0 ? this.#bytes : this.#bytes.subarray(0, end);
-    this.#length += piece.length;
-    if (this.#length > this.#maxMessage) throw this.#error('MESSAGE_TOO_LARGE', `a message is longer than ${this.#maxMessage} bytes`);
-    this.#pieces.push(piece);
+    this.#add(piece);
     const consumed = end < 0 ? piece.length : piece.length + 1;
     this.#bytes = this.#bytes.subarray(consumed);
     this.#offset += consumed;
     this.#limitFds();
     if (end < 0) return undefined;
-    return { value: this.#parse(), fds: this.#takeFds() };
+    const value = this.#parse();
+    const fds = this.#takeFds();
+    this.#handedOut = fds.length;
+    return { value, fds };
   }
 
   #limitFds(): void {
     let count = 0;
     for (const { at, fds } of this.#arrived) if (at < this.#offset) count += fds.length;
-    if (count > this.#maxFds) throw this.#error('TOO_MANY_FDS', `${count} descriptors arrived with one message, the limit is ${this.#maxFds}`);
+    if (count > this.#maxFds)
+      throw this.#error('TOO_MANY_FDS', `${count} descriptors arrived with one message, the limit is ${this.#maxFds}`);
   }
 
   #takeFds(): Fd[] {
     const fds: Fd[] = [];
-    while (this.#arrived[0] !== undefined && this.#arrived[0].at < this.#offset) fds.push(...this.#arrived.shift()!.fds);
+    for (let next = this.#arrived[0]; next !== undefined && next.at < this.#offset; next = this.#arrived[0]) {
+      this.#arrived.shift();
+      fds.push(...next.fds);
+    }
     return fds;
   }
 
-  #parse(): Parameters {
-    const bytes = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces, this.#length);
-    this.#pieces = [];
-    this.#length = 0;
+  #add(piece: Buffer): void {
+    const { scanner } = this.#message;
+    let start = 0;
+    // White space around the object is its parser's business, and what follows it.
+    while (!scanner.inside && !this.#complete && start < piece.length && isBlank(piece[start]!)) start++;
     try {
-      // Bounds the depth before a parser sees it.
-      new JsonObjectScanner().scan(bytes, Math.max(0, bytes.findIndex((byte) => !isBlank(byte))));
-      return jsonObject.parse(JSON.parse(this.#decoder.decode(bytes)));
+      if (!this.#complete && start < piece.length) this.#complete = scanner.scan(piece, start) >= 0;
+      this.#message.add(piece);
+    } catch (error) {
+      throw error instanceof RpcProtocolError ? this.#error(error.code, error.reason) : error;
+    }
+  }
+
+  #parse(): Parameters {
+    this.#complete = false;
+    try {
+      return this.#message.take();
     } catch (cause) {
       throw this.#error('FRAMING_ERROR', 'a message is not a JSON object', { cause });
     }
@@ -135,5 +159,6 @@ export class VarlinkReader implements Disposable {
   /** Closes descriptors that belong to no message that was handed out. */
   [Symbol.dispose](): void {
     for (const { fds } of this.#arrived.splice(0)) for (const fd of fds) fd.close();
+    this.#message[Symbol.dispose]();
   }
 }

@@ -4,7 +4,10 @@ import type { Parameters } from './varlink-error.js';
 
 const object = z.record(z.string(), z.unknown());
 /** Some implementations write null for what others leave out. */
-const flag = z.boolean().nullish().transform((value) => value === true);
+const flag = z
+  .boolean()
+  .nullish()
+  .transform((value) => value === true);
 const parameters = object.nullish().transform((value) => value ?? undefined);
 
 const callSchema = z.object({ method: z.string().min(1), parameters, more: flag, oneway: flag, upgrade: flag });
@@ -21,19 +24,23 @@ export interface CallMessage {
 }
 
 /** A reply as it arrived. */
-export type ReplyMessage = { error: string; parameters: Parameters } | { error?: undefined; parameters: Parameters; continues: boolean };
+export type ReplyMessage =
+  | { error: string; parameters: Parameters }
+  | { error?: undefined; parameters: Parameters; continues: boolean };
 
-/** @returns undefined for an object that is no call */
+/** @returns undefined for an object that is not a call */
 export function asCall(value: Parameters): CallMessage | undefined {
   return callSchema.safeParse(value).data;
 }
 
-/** @returns undefined for an object that is no reply */
+/** @returns undefined for an object that is not a reply */
 export function asReply(value: Parameters): ReplyMessage | undefined {
   const { data } = replySchema.safeParse(value);
   if (data === undefined) return undefined;
   const members = data.parameters ?? {};
-  return typeof data.error === 'string' ? { error: data.error, parameters: members } : { parameters: members, continues: data.continues };
+  return typeof data.error === 'string'
+    ? { error: data.error, parameters: members }
+    : { parameters: members, continues: data.continues };
 }
 
 /** A call, with `method`, or a reply. */

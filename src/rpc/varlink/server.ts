@@ -19,16 +19,19 @@ export interface VarlinkCall {
 }
 
 /** One reply; its descriptors, at most 253, are closed once they are sent, or when that fails. */
-export interface VarlinkAnswer<R extends object = object> {
+export interface VarlinkReply<R extends object = object> {
   parameters: R;
   fds?: readonly Fd[];
 }
 
-/** Replies that announce further ones are yielded, the last is returned. Those yielded to a caller without `more` are not sent. */
-export type VarlinkAnswers<R extends object = object> = AsyncGenerator<VarlinkAnswer<R>, VarlinkAnswer<R>, void>;
+/**
+ * Replies that announce further ones are yielded, the last is returned. Those yielded to a caller without `more` are
+ * not sent.
+ */
+export type VarlinkReplies<R extends object = object> = AsyncGenerator<VarlinkReply<R>, VarlinkReply<R>, void>;
 
 /** A method's implementation. A VarlinkMethodError becomes the reply. */
-export type VarlinkHandler = (parameters: Parameters, call: VarlinkCall) => Promise<VarlinkAnswer> | VarlinkAnswers;
+export type VarlinkHandler = (parameters: Parameters, call: VarlinkCall) => Promise<VarlinkReply> | VarlinkReplies;
 
 /** What a connection is served with. */
 export interface VarlinkService {
@@ -41,9 +44,9 @@ export interface VarlinkService {
 }
 
 /** A handler whose parameters have been checked; wrong ones are answered with InvalidParameter. */
-export function handle<P extends object, R extends object>(
+export function implement<P extends object, R extends object>(
   method: VarlinkMethod<P, R>,
-  answer: (parameters: P, call: VarlinkCall) => Promise<VarlinkAnswer<R>> | VarlinkAnswers<R>,
+  answer: (parameters: P, call: VarlinkCall) => Promise<VarlinkReply<R>> | VarlinkReplies<R>,
 ): [string, VarlinkHandler] {
   return [
     method.name,
@@ -56,10 +59,16 @@ export function handle<P extends object, R extends object>(
 }
 
 /**
- * Answers the calls of one connection, one after the other, until the peer closes its end. Takes ownership of `connection`.
+ * Answers the calls of one connection, one after the other, until the peer closes its end. Takes ownership of
+ * `connection`.
  * @throws RpcProtocolError or SocketError when the connection breaks; the signal's reason
  */
-export async function serveVarlink(connection: Connection, service: VarlinkService, { signal, ...limits }: VarlinkLimits & { signal: AbortSignal }): Promise<void> {
+export async function serveVarlink(
+  connection: Connection,
+  service: VarlinkService,
+  { signal, unread, ...limits }: VarlinkLimits & { signal: AbortSignal; unread?: number },
+): Promise<void> {
+  connection.sendTimeout = unread;
   const onAbort = (): void => connection.close();
   signal.addEventListener('abort', onAbort, { once: true });
   using reader = new VarlinkReader(connection, limits);
@@ -99,9 +108,17 @@ class Answering {
   async answer({ value, fds }: VarlinkMessage): Promise<void> {
     try {
       const call = asCall(value);
-      if (call === undefined) throw new RpcProtocolError('INVALID_MESSAGE', 'the peer sent something that is no varlink call');
+      if (call === undefined)
+        throw new RpcProtocolError('INVALID_MESSAGE', 'the peer sent something that is no varlink call');
       const failure = await this.#run(call, fds);
-      if (failure !== undefined && !call.oneway) await this.#send({ error: failure.error, ...(Object.keys(failure.parameters).length > 0 && { parameters: failure.parameters }) }, []);
+      if (failure !== undefined && !call.oneway)
+        await this.#send(
+          {
+            error: failure.error,
+            ...(Object.keys(failure.parameters).length > 0 && { parameters: failure.parameters }),
+          },
+          [],
+        );
     } finally {
       for (const fd of fds) fd.close();
     }
@@ -110,10 +127,13 @@ class Answering {
   /** @returns the error to reply with; failing to send is thrown */
   async #run(call: CallMessage, fds: readonly Fd[]): Promise<VarlinkMethodError | undefined> {
     let sending: unknown;
-    const reply = async ({ parameters, fds: attached = [] }: VarlinkAnswer, continues: boolean): Promise<void> => {
+    const reply = async ({ parameters, fds: attached = [] }: VarlinkReply, continues: boolean): Promise<void> => {
       try {
         if (call.oneway || (continues && !call.more)) return;
-        await this.#send({ ...(Object.keys(parameters).length > 0 && { parameters }), ...(continues && { continues }) }, attached);
+        await this.#send(
+          { ...(Object.keys(parameters).length > 0 && { parameters }), ...(continues && { continues }) },
+          attached,
+        );
       } catch (error) {
         sending = error;
         throw error;
@@ -122,7 +142,12 @@ class Answering {
       }
     };
     try {
-      const answers = this.#handler(call)(call.parameters ?? {}, { fds, more: call.more && !call.oneway, peer: this.#connection.peer, signal: this.#signal });
+      const answers = this.#handler(call)(call.parameters ?? {}, {
+        fds,
+        more: call.more && !call.oneway,
+        peer: this.#connection.peer,
+        signal: this.#signal,
+      });
       if (answers instanceof Promise) await reply(await answers, false);
       else await replyAll(answers, reply);
       return undefined;
@@ -138,7 +163,9 @@ class Answering {
     if (call.upgrade && handler !== undefined) throw serviceErrors.methodNotImplemented(call.method);
     if (handler !== undefined) return handler;
     const name = call.method.slice(0, Math.max(0, call.method.lastIndexOf('.')));
-    throw this.#service.interfaces.includes(name) ? serviceErrors.methodNotFound(call.method) : serviceErrors.interfaceNotFound(name);
+    throw this.#service.interfaces.includes(name)
+      ? serviceErrors.methodNotFound(call.method)
+      : serviceErrors.interfaceNotFound(name);
   }
 
   async #send(message: OutgoingMessage, fds: readonly Fd[]): Promise<void> {
@@ -146,7 +173,10 @@ class Answering {
   }
 }
 
-async function replyAll(answers: VarlinkAnswers, reply: (answer: VarlinkAnswer, continues: boolean) => Promise<void>): Promise<void> {
+async function replyAll(
+  answers: VarlinkReplies,
+  reply: (answer: VarlinkReply, continues: boolean) => Promise<void>,
+): Promise<void> {
   try {
     for (;;) {
       const { value, done } = await answers.next();

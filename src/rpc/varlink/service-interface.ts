@@ -15,14 +15,19 @@ export interface ServiceInfo {
 
 export const serviceMethods = {
   GetInfo: serviceInterface.method<object, ServiceInfo>('GetInfo'),
-  GetInterfaceDescription: serviceInterface.method<{ interface: string }, { description: string }>('GetInterfaceDescription'),
+  GetInterfaceDescription: serviceInterface.method<{ interface: string }, { description: string }>(
+    'GetInterfaceDescription',
+  ),
 };
 
 export const serviceErrors = {
-  interfaceNotFound: (name: string): VarlinkMethodError => serviceInterface.error('InterfaceNotFound', { interface: name }),
+  interfaceNotFound: (name: string): VarlinkMethodError =>
+    serviceInterface.error('InterfaceNotFound', { interface: name }),
   methodNotFound: (method: string): VarlinkMethodError => serviceInterface.error('MethodNotFound', { method }),
-  methodNotImplemented: (method: string): VarlinkMethodError => serviceInterface.error('MethodNotImplemented', { method }),
+  methodNotImplemented: (method: string): VarlinkMethodError =>
+    serviceInterface.error('MethodNotImplemented', { method }),
   /** @param parameter where in the parameters, as in `params.diff_id` */
-  invalidParameter: (parameter: string): VarlinkMethodError => serviceInterface.error('InvalidParameter', { parameter }),
+  invalidParameter: (parameter: string): VarlinkMethodError =>
+    serviceInterface.error('InvalidParameter', { parameter }),
   expectedMore: (): VarlinkMethodError => serviceInterface.error('ExpectedMore'),
 };

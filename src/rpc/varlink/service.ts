@@ -1,16 +1,21 @@
 import type { VarlinkInterface } from './interface.js';
-import { handle, type VarlinkHandler } from './server.js';
+import { implement, type VarlinkHandler } from './server.js';
 import { serviceErrors, serviceInterface, serviceMethods, type ServiceInfo } from './service-interface.js';
 
 /**
  * The handlers of org.varlink.service.
  * @param interfaces what is served besides
  */
-export function serviceHandlers(about: Omit<ServiceInfo, 'interfaces'>, interfaces: readonly VarlinkInterface[]): [string, VarlinkHandler][] {
+export function serviceHandlers(
+  about: Omit<ServiceInfo, 'interfaces'>,
+  interfaces: readonly VarlinkInterface[],
+): [string, VarlinkHandler][] {
   const all = [...interfaces, serviceInterface];
   return [
-    handle(serviceMethods.GetInfo, async () => ({ parameters: { ...about, interfaces: all.map(({ name }) => name) } })),
-    handle(serviceMethods.GetInterfaceDescription, async (parameters) => {
+    implement(serviceMethods.GetInfo, async () => ({
+      parameters: { ...about, interfaces: all.map(({ name }) => name) },
+    })),
+    implement(serviceMethods.GetInterfaceDescription, async (parameters) => {
       const found = all.find(({ name }) => name === parameters.interface);
       if (found === undefined) throw serviceErrors.interfaceNotFound(parameters.interface);
       return { parameters: { description: found.description } };

@@ -3,8 +3,11 @@ import { BridgeError } from '../../errors.js';
 /** Members of a message; JSON that has not been looked at beyond being an object. */
 export type Parameters = Record<string, unknown>;
 
-/** The peer answered a call with an error; `error` is its qualified name, such as `org.varlink.service.MethodNotFound`. */
+/**
+ * The peer answered a call with an error; `error` is its qualified name, such as `org.varlink.service.MethodNotFound`.
+ */
 export class VarlinkRemoteError extends BridgeError {
+  declare readonly code: 'VARLINK_ERROR';
   readonly error: string;
   readonly parameters: Parameters;
 
@@ -17,6 +20,7 @@ export class VarlinkRemoteError extends BridgeError {
 
 /** Thrown by a method's handler to answer with this error; see `VarlinkInterface.error`. */
 export class VarlinkMethodError extends BridgeError {
+  declare readonly code: 'VARLINK_METHOD_ERROR';
   readonly error: string;
   readonly parameters: Parameters;
 

@@ -1,25 +1,42 @@
-import type { LayerSource } from '../../oci/source/source.js';
-import { layerContentId } from '../../oci/image.js';
-import { parseConfig, parseManifest, isContainerImage } from '../../oci/manifest.js';
+import { imageSource, type LayerPart } from '../../oci/source/image-source.js';
+import { PARALLEL_LAYERS } from '../../oci/source/parallel-layers.js';
+import { CALL_DOCUMENT_LIMIT } from '../../limits.js';
+import { layerContentId } from '../../repository/names.js';
+import { describeLateMark } from '../../oci/image/mark-order.js';
 import { pullImage } from '../../oci/pull/pull.js';
-import { DIGEST_SIZE } from '../../repository/object-id.js';
+import type { PullEvent } from '../../oci/pull/types.js';
+import { DIGEST_SIZE } from '../../fsverity/object-id.js';
 import type { Repository } from '../../repository/repository.js';
-import { handle, type VarlinkHandler } from '../../rpc/varlink/server.js';
+import { implement, type VarlinkHandler } from '../../rpc/varlink/server.js';
 import type { ConnectionRepositories } from './handles.js';
 import { checkDiffId } from './internal-error.js';
-import { ociInterface, ociMethods, type FinalizeImageParams } from './oci-interface.js';
+import { ociInterface, ociMethods } from '../../rpc/contracts/oci.js';
+import type { FinalizeImageParams } from '../../rpc/contracts/oci-transfer.js';
 
 /** FinalizeImage: a pull from nowhere, of an image whose layers are all there. */
-export function finalizeHandlers(repositories: ConnectionRepositories): [string, VarlinkHandler][] {
+export function finalizeHandlers(
+  repositories: ConnectionRepositories,
+  onRemark?: (remark: string) => void,
+): [string, VarlinkHandler][] {
   return [
-    handle(ociMethods.FinalizeImage, async (parameters, { signal }) => {
+    implement(ociMethods.FinalizeImage, async (parameters, { signal }) => {
       using repository = await repositories.use(parameters.handle, 'write', signal);
       checkLayers(repository, parameters);
-      const manifest = Buffer.from(parameters.manifest_json);
-      const config = Buffer.from(parameters.config_json);
-      const diffIds = isContainerImage(parseManifest(manifest)) ? parseConfig(config).rootfs.diff_ids : [];
-      const source = { manifest, config, layers: diffIds.map(missingLayer), trusted: true, parallelLayers: 1, [Symbol.asyncDispose]: async () => undefined };
-      const result = await pullImage(repository, source, { name: parameters.name ?? undefined, signal });
+      const manifest = document('manifest_json', parameters.manifest_json);
+      const config = document('config_json', parameters.config_json);
+      const source = imageSource({
+        manifest,
+        config,
+        layers: (diffIds) => diffIds.map(missingLayer),
+        trusted: true,
+        canShare: false,
+        parallelLayers: PARALLEL_LAYERS.server,
+        close: () => undefined,
+      });
+      const onEvent = (event: PullEvent): void => {
+        if (event.kind === 'late-mark') onRemark?.(describeLateMark(event));
+      };
+      const result = await pullImage(repository, source, { name: parameters.name ?? undefined, signal, onEvent });
       return {
         parameters: {
           manifest_digest: result.manifestDigest,
@@ -32,7 +49,10 @@ export function finalizeHandlers(repositories: ConnectionRepositories): [string,
   ];
 }
 
-/** What the caller believes to have stored has to be what is there; layers that it does not list are looked up by their name all the same. */
+/**
+ * What the caller believes to have stored has to be what is there; layers that it does not list are looked up by their
+ * name all the same.
+ */
 function checkLayers(repository: Repository, { layers }: FinalizeImageParams): void {
   for (const { diff_id: diffId, layer_verity: verity } of layers) {
     checkDiffId(diffId);
@@ -41,12 +61,15 @@ function checkLayers(repository: Repository, { layers }: FinalizeImageParams): v
     }
     const stream = repository.streamObject(layerContentId(diffId));
     if (stream === undefined) throw ociInterface.error('NoSuchLayer', { diff_id: diffId });
-    if (stream !== verity) throw ociInterface.error('InvalidRequest', { message: `the stream of layer ${diffId} has the fs-verity digest ${stream}, not ${verity}` });
+    if (stream !== verity)
+      throw ociInterface.error('InvalidRequest', {
+        message: `the stream of layer ${diffId} has the fs-verity digest ${stream}, not ${verity}`,
+      });
   }
 }
 
 /** A layer that has to be in the repository already. */
-function missingLayer(diffId: string): LayerSource {
+function missingLayer(diffId: string): LayerPart {
   return {
     diffId,
     size: undefined,
@@ -54,4 +77,13 @@ function missingLayer(diffId: string): LayerSource {
       throw ociInterface.error('NoSuchLayer', { diff_id: diffId });
     },
   };
+}
+
+function document(name: string, text: string): Buffer {
+  const bytes = Buffer.from(text);
+  if (bytes.length > CALL_DOCUMENT_LIMIT)
+    throw ociInterface.error('InvalidRequest', {
+      message: `${name} has ${bytes.length} bytes, more than ${CALL_DOCUMENT_LIMIT}`,
+    });
+  return bytes;
 }

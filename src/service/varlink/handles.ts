@@ -1,11 +1,18 @@
 import { BridgeError } from '../../errors.js';
 import { Repository } from '../../repository/repository.js';
+import { isTrustedFolder } from '../../repository/trust.js';
+import type { ClientShare } from '../shares.js';
 
 /** More than this many are not remembered; those of closed connections are forgotten first. */
 const MOST_HANDLES = 1024;
 
+/** A repository that is open: its folder, objects, and lock. */
+const REPOSITORY_DESCRIPTORS = 4;
+
 /** A handle that stands for no repository. */
 export class UnknownHandleError extends BridgeError {
+  declare readonly code: 'INVALID_HANDLE';
+
   constructor(readonly handle: number) {
     super('INVALID_HANDLE', `no repository is open under the handle ${handle}`);
   }
@@ -18,8 +25,9 @@ interface Place {
 }
 
 /**
- * What the handles of a service stand for. As in cfsctl, a handle is good on every connection, so that programs that make a connection
- * for each call can use it. It is a path only: what keeps the repository open belongs to a connection.
+ * What the handles of a service stand for. As in cfsctl, a handle is good on every connection, so that programs that
+ * make a connection for each call can use it. It is a path only: what keeps the repository open belongs to a
+ * connection.
  */
 export class HandleTable {
   readonly #places = new Map<number, Place>();
@@ -60,26 +68,33 @@ export class HandleTable {
 }
 
 /**
- * The repositories of one connection. Those it opened stay locked against garbage collection until it closes the handle or
- * goes away; every call opens its repository anew, so that calls and handles do not stand in each other's way.
+ * The repositories of one connection. Those it opened stay locked against garbage collection until it closes the handle
+ * or goes away; every call opens its repository anew, so that calls and handles do not stand in each other's way.
  */
 export class ConnectionRepositories implements Disposable {
   readonly #table: HandleTable;
+  readonly #share: ClientShare;
   readonly #held = new Map<number, Repository>();
+  readonly #taken = new Map<number, Disposable>();
 
-  constructor(table: HandleTable) {
+  constructor(table: HandleTable, share: ClientShare) {
     this.#table = table;
+    this.#share = share;
   }
 
-  /** @throws what `Repository.open` throws */
+  /** @throws BridgeError `TOO_MANY_DESCRIPTORS`; what `Repository.open` throws */
   async open(path: string, signal: AbortSignal): Promise<{ handle: number; repository: Repository }> {
-    const repository = await Repository.open(path, { signal });
+    const taken = this.#share.descriptors(REPOSITORY_DESCRIPTORS);
+    let repository: Repository | undefined;
     try {
+      repository = await openRepository(path, 'read', signal);
       const handle = this.#table.add(path);
       this.#held.set(handle, repository);
+      this.#taken.set(handle, taken);
       return { handle, repository };
     } catch (error) {
-      repository[Symbol.dispose]();
+      taken[Symbol.dispose]();
+      repository?.[Symbol.dispose]();
       throw error;
     }
   }
@@ -88,8 +103,10 @@ export class ConnectionRepositories implements Disposable {
   close(handle: number): void {
     this.#table.path(handle);
     this.#table.remove(handle);
-    this.#held.get(handle)?.[Symbol.dispose]();
-    this.#held.delete(handle);
+    for (const map of [this.#held, this.#taken]) {
+      map.get(handle)?.[Symbol.dispose]();
+      map.delete(handle);
+    }
   }
 
   /**
@@ -97,12 +114,12 @@ export class ConnectionRepositories implements Disposable {
    * @throws UnknownHandleError; what `Repository.open` throws
    */
   async use(handle: number, access: 'read' | 'write', signal: AbortSignal): Promise<Repository> {
-    return Repository.open(this.#table.path(handle), { write: access === 'write', signal });
+    return openRepository(this.#table.path(handle), access, signal);
   }
 
   /**
-   * Runs `work` while this connection holds no repository of its own: garbage collection waits for everybody who has the
-   * repository open.
+   * Runs `work` while this connection holds no repository of its own: garbage collection waits for everybody who has
+   * the repository open.
    */
   async released<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const handles = [...this.#held.keys()];
@@ -111,7 +128,7 @@ export class ConnectionRepositories implements Disposable {
       return await work();
     } finally {
       for (const handle of handles) {
-        const again = await Repository.open(this.#table.path(handle), { signal }).catch(() => undefined);
+        const again = await openRepository(this.#table.path(handle), 'read', signal).catch(() => undefined);
         if (again) this.#held.set(handle, again);
       }
     }
@@ -120,10 +137,17 @@ export class ConnectionRepositories implements Disposable {
   [Symbol.dispose](): void {
     for (const handle of this.#held.keys()) this.#table.abandon(handle);
     this.#release();
+    for (const taken of this.#taken.values()) taken[Symbol.dispose]();
+    this.#taken.clear();
   }
 
   #release(): void {
     for (const repository of this.#held.values()) repository[Symbol.dispose]();
     this.#held.clear();
   }
+}
+
+/** The client named the path, so whom to trust is said by the service's environment alone. */
+async function openRepository(path: string, access: 'read' | 'write', signal: AbortSignal): Promise<Repository> {
+  return await Repository.open(path, { write: access === 'write', trust: isTrustedFolder(path), signal });
 }

@@ -1,8 +1,8 @@
 import { BridgeError } from '../../errors.js';
 import { VarlinkMethodError } from '../../rpc/varlink/varlink-error.js';
 import { UnknownHandleError } from './handles.js';
-import { ociInterface } from './oci-interface.js';
-import { repositoryInterface } from './repository-interface.js';
+import { ociInterface } from '../../rpc/contracts/oci.js';
+import { repositoryInterface } from '../../rpc/contracts/repository.js';
 
 /** The reply of either interface to an error that its method did not foresee. */
 export function internalError(error: unknown, method: string): VarlinkMethodError {
@@ -29,12 +29,17 @@ const MOST_CAUSES = 8;
 
 function causesOf(error: unknown): unknown[] {
   const causes: unknown[] = [];
-  for (let cause = error; cause !== undefined && causes.length < MOST_CAUSES; cause = cause instanceof Error ? cause.cause : undefined) causes.push(cause);
+  for (
+    let cause = error;
+    cause !== undefined && causes.length < MOST_CAUSES;
+    cause = cause instanceof Error ? cause.cause : undefined
+  )
+    causes.push(cause);
   return causes;
 }
 
 /** @throws InvalidDigest unless `diffId` is the kind of digest layers have */
 export function checkDiffId(diffId: string): void {
-  if (!/^sha256:[0-9a-f]{64}$/.test(diffId)) throw ociInterface.error('InvalidDigest', { message: `"${diffId}" is not sha256: and 64 hex digits` });
+  if (!/^sha256:[0-9a-f]{64}$/.test(diffId))
+    throw ociInterface.error('InvalidDigest', { message: `"${diffId}" is not sha256: and 64 hex digits` });
 }
-

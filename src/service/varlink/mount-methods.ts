@@ -1,31 +1,36 @@
 // Mounts that are attached nowhere, for the client to put where it wants them.
 import { NotFoundError } from '../../errors.js';
-import { erofsImage, openImage, resolveReference } from '../../oci/image.js';
-import { isDigest } from '../../oci/manifest.js';
+import { ForeignFd } from '../../fd/foreign-fd.js';
+import { isRootOrSelf } from '../../fd/peer.js';
+import { forbidSetuid } from '../../fd/sealed-clone.js';
+import { erofsImage, openImage, resolveReference } from '../../oci/image/image.js';
+import { isDigest } from '../../spec/manifest.js';
 import { resolveImage } from '../../repository/image-name.js';
-import { mountStored } from '../../repository/mount-stored.js';
-import type { ObjectId } from '../../repository/object-id.js';
+import { mountStored } from '../../mount/mount-stored.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
 import type { Repository } from '../../repository/repository.js';
 import { readTag } from '../../repository/tags.js';
-import { handle, type VarlinkAnswer, type VarlinkCall, type VarlinkHandler } from '../../rpc/varlink/server.js';
+import { implement, type VarlinkReply, type VarlinkCall, type VarlinkHandler } from '../../rpc/varlink/server.js';
 import type { ConnectionRepositories } from './handles.js';
-import { ociInterface, ociMethods } from './oci-interface.js';
+import { ociInterface, ociMethods } from '../../rpc/contracts/oci.js';
 import { noSuchImage } from './image-methods.js';
-import { repositoryInterface, repositoryMethods, type MountChoice } from './repository-interface.js';
+import { repositoryInterface, repositoryMethods, type MountChoice } from '../../rpc/contracts/repository.js';
 
 export function mountHandlers(repositories: ConnectionRepositories): [string, VarlinkHandler][] {
   return [
-    handle(repositoryMethods.Mount, async ({ handle: number, name, options }, call) => {
-      using repository = await repositories.use(number, 'read', call.signal);
+    implement(repositoryMethods.Mount, async ({ handle, name, options }, call) => {
+      using repository = await repositories.use(handle, 'read', call.signal);
       if (lacksDescriptors(options, call)) throw repositoryInterface.error('InvalidSpec', { message: DESCRIPTORS });
+      await ForeignFd.check(call.fds, call.signal);
       return mount(repository, resolveImage(repository, name), options, call);
     }),
-    handle(ociMethods.OciMount, async ({ handle: number, image, bootable, options }, call) => {
-      using repository = await repositories.use(number, 'read', call.signal);
+    implement(ociMethods.OciMount, async ({ handle, image, bootable, options }, call) => {
+      using repository = await repositories.use(handle, 'read', call.signal);
       const { configStream } = await openImage(repository, referenceOf(repository, image));
       const id = erofsImage(repository, configStream, bootable);
       if (id === undefined) throw new NotFoundError(`no ${bootable ? 'boot ' : ''}EROFS image belongs to "${image}"`);
       if (lacksDescriptors(options, call)) throw ociInterface.error('InternalError', { message: DESCRIPTORS });
+      await ForeignFd.check(call.fds, call.signal);
       return mount(repository, id, options, call);
     }),
   ];
@@ -37,11 +42,25 @@ function lacksDescriptors({ overlay }: MountChoice, { fds }: VarlinkCall): boole
   return overlay === true && fds.length !== 2;
 }
 
-function mount(repository: Repository, id: ObjectId, { overlay, read_write: readWrite }: MountChoice, { fds }: VarlinkCall): VarlinkAnswer<{ fd_index: number }> {
+function mount(
+  repository: Repository,
+  id: ObjectId,
+  { overlay, read_write: readWrite }: MountChoice,
+  { fds, peer }: VarlinkCall,
+): VarlinkReply<{ fd_index: number }> {
   const [upper, work] = fds;
   // Without an upper directory nothing could be written anywhere.
-  const options = overlay === true ? { upper: { upper: upper!, work: work! }, readWrite: readWrite === true } : { readWrite: false };
-  return { parameters: { fd_index: 0 }, fds: [mountStored(repository, id, options)] };
+  const options =
+    overlay === true ? { upper: { upper: upper!, work: work! }, readWrite: readWrite === true } : { readWrite: false };
+  const mounted = mountStored(repository, id, options);
+  try {
+    // A stranger brings images of its own: their setuid programs would make it root.
+    if (!isRootOrSelf(peer.uid)) forbidSetuid(mounted);
+    return { parameters: { fd_index: 0 }, fds: [mounted] };
+  } catch (error) {
+    mounted.close();
+    throw error;
+  }
 }
 
 /** A tag, or the digest of a manifest with or without `@`. */

@@ -1,37 +1,55 @@
 import { openSource } from '../../oci/source/open.js';
+import { admission } from '../../registry/policy/policy.js';
 import { openStorageImage } from '../../oci/source/storage.js';
 import type { ImageSource } from '../../oci/source/source.js';
 import type { LocalFetch } from '../../oci/pull/local-fetch.js';
+import { applyDelta } from '../../oci/delta/apply.js';
+import { isDeltaSource } from '../../oci/delta/delta.js';
 import { pullImage } from '../../oci/pull/pull.js';
 import { addStats, describeObjects } from '../../oci/pull/stats.js';
-import type { PullEvent, PullResult } from '../../oci/pull/types.js';
-import { handle, type VarlinkAnswers, type VarlinkCall, type VarlinkHandler } from '../../rpc/varlink/server.js';
+import type { PullEvent, PullOptions, PullResult } from '../../oci/pull/types.js';
+import { describeLateMark } from '../../oci/image/mark-order.js';
+import { describeOtherPlatform } from '../../oci/pull/other-platform.js';
+import { implement, type VarlinkReplies, type VarlinkCall, type VarlinkHandler } from '../../rpc/varlink/server.js';
 import type { ConnectionRepositories } from './handles.js';
 import { bootImageOf, bootWish, type BootImage } from './boot-image.js';
-import { ociMethods, type PullFrame, type PullParams } from './oci-interface.js';
+import { ociMethods, type PullFrame, type PullParams } from '../../rpc/contracts/oci.js';
 
 /** cfsctl's words; any other one stands for `disabled`. */
-const LOCAL_FETCH: Readonly<Record<string, LocalFetch>> = { auto: 'auto', 'if-possible': 'auto', zerocopy: 'zerocopy', 'zero-copy': 'zerocopy' };
+const LOCAL_FETCH: Readonly<Record<string, LocalFetch>> = {
+  auto: 'auto',
+  'if-possible': 'auto',
+  zerocopy: 'zerocopy',
+  'zero-copy': 'zerocopy',
+};
 
 /** Pull: brings an image into the repository and tells about it as it goes on. */
 export function pullHandlers(repositories: ConnectionRepositories): [string, VarlinkHandler][] {
-  return [handle(ociMethods.Pull, (parameters, call) => pull(repositories, parameters, call))];
+  return [implement(ociMethods.Pull, (parameters, call) => pull(repositories, parameters, call))];
 }
 
-async function* pull(repositories: ConnectionRepositories, parameters: PullParams, call: VarlinkCall): VarlinkAnswers<PullFrame> {
+async function* pull(
+  repositories: ConnectionRepositories,
+  parameters: PullParams,
+  call: VarlinkCall,
+): VarlinkReplies<PullFrame> {
   using repository = await repositories.use(parameters.handle, 'write', call.signal);
   const wish = bootWish(parameters, repository.algorithm);
   const stop = new AbortController();
   const signal = AbortSignal.any([call.signal, stop.signal]);
   await using source = await open(parameters, signal);
   const frames = new Frames();
-  const pulled = pullImage(repository, source, {
+  const options: PullOptions = {
     name: parameters.name ?? undefined,
-    localFetch: (Object.hasOwn(LOCAL_FETCH, parameters.local_fetch) && LOCAL_FETCH[parameters.local_fetch]) || 'disabled',
+    localFetch:
+      (Object.hasOwn(LOCAL_FETCH, parameters.local_fetch) && LOCAL_FETCH[parameters.local_fetch]) || 'disabled',
     bootable: wish.kind === 'made' && wish.xattrs === 'allowlist-only',
     signal,
     ...(call.more && { onEvent: (event: PullEvent) => frames.add(event) }),
-  }).finally(() => frames.end());
+  };
+  const pulled = (
+    isDeltaSource(source) ? applyDelta(repository, source, options) : pullImage(repository, source, options)
+  ).finally(() => frames.end());
   // Its failure is seen when all that came before has been sent.
   pulled.catch(() => undefined);
   try {
@@ -46,10 +64,15 @@ async function* pull(repositories: ConnectionRepositories, parameters: PullParam
 }
 
 function open({ image, storage_root: graphroot }: PullParams, signal: AbortSignal): Promise<ImageSource> {
-  return graphroot == null ? openSource(image, { signal }) : openStorageImage(image, { graphroot, signal });
+  return graphroot == null
+    ? openSource(image, { signal })
+    : openStorageImage(image, { graphroot, signal, admit: admission({}) });
 }
 
-function completed({ manifestDigest, configDigest, manifestStream, configStream, layers }: PullResult, boot: BootImage | undefined): NonNullable<PullFrame['completed']> {
+function completed(
+  { manifestDigest, configDigest, manifestStream, configStream, layers }: PullResult,
+  boot: BootImage | undefined,
+): NonNullable<PullFrame['completed']> {
   return {
     manifest_digest: manifestDigest,
     config_digest: configDigest,
@@ -62,7 +85,10 @@ function completed({ manifestDigest, configDigest, manifestStream, configStream,
   };
 }
 
-/** What happened and was not sent yet. Of a layer's progress only the last is kept, so that a slow reader costs no memory. */
+/**
+ * What happened and was not sent yet. Of a layer's progress only the last is kept, so that a slow reader costs no
+ * memory.
+ */
 class Frames implements AsyncIterable<PullFrame> {
   readonly #waiting: PullFrame[] = [];
   readonly #progress = new Map<string, PullFrame>();
@@ -79,7 +105,9 @@ class Frames implements AsyncIterable<PullFrame> {
         break;
       case 'progress':
         this.#start(event.diffId);
-        this.#progress.set(event.diffId, { progress: { id: event.diffId, fetched: event.done, total: this.#sizes.get(event.diffId) ?? null } });
+        this.#progress.set(event.diffId, {
+          progress: { id: event.diffId, fetched: event.done, total: this.#sizes.get(event.diffId) ?? null },
+        });
         break;
       case 'present':
         this.#waiting.push({ skipped: { id: event.diffId } });
@@ -90,6 +118,12 @@ class Frames implements AsyncIterable<PullFrame> {
         this.#waiting.push({ done: { id: event.diffId, transferred: event.stats.tarBytes } });
         break;
       case 'unverified':
+        break;
+      case 'late-mark':
+        this.#waiting.push({ message: describeLateMark(event) });
+        break;
+      case 'platform':
+        this.#waiting.push({ message: describeOtherPlatform(event) });
         break;
       default:
         this.#waiting.push({ message: `EROFS image ${event.id}` });

@@ -1,8 +1,10 @@
 import type { Connection } from '../../fd/fd-passing.js';
+import { CALL_DOCUMENT_LIMIT, JSON_ESCAPED } from '../../limits.js';
 import { serveVarlink } from '../../rpc/varlink/server.js';
 import { serviceHandlers } from '../../rpc/varlink/service.js';
 import { VERSION } from '../../version.js';
 import { Leases } from '../leases.js';
+import { servingLimits, Shares } from '../shares.js';
 import { finalizeHandlers } from './finalize-method.js';
 import { ConnectionRepositories, type HandleTable } from './handles.js';
 import { imageHandlers } from './image-methods.js';
@@ -10,49 +12,57 @@ import { internalError } from './internal-error.js';
 import { layerHandlers } from './layer-methods.js';
 import { maintenanceHandlers } from './maintenance-methods.js';
 import { mountHandlers } from './mount-methods.js';
-import { ociInterface } from './oci-interface.js';
+import { ociInterface, ociMethods } from '../../rpc/contracts/oci.js';
 import { pullHandlers } from './pull-method.js';
-import { repositoryInterface } from './repository-interface.js';
+import { repositoryInterface } from '../../rpc/contracts/repository.js';
 import { openingHandlers } from './repository-methods.js';
 
 /** What this program says of itself. */
 export const ABOUT = { vendor: 'composefs-bridge', product: 'cfsbridge', version: VERSION, url: '' };
 
-/**
- * So long may a client read on after it closed its connection, in milliseconds: what it needs are the descriptors. What it
- * holds longer is taken from it, since nothing would ever end that.
- */
-export const LEASE_GRACE = 60_000;
-
-/** Calls carry manifests and configs, of at most 16 MiB each, as JSON strings. */
-const MAX_CALL = 64 << 20;
+/** Manifests and configs come as JSON strings, which may be long. */
+const LONG_STRINGS = new Map([
+  [ociMethods.FinalizeImage.name, { count: 2, bytes: JSON_ESCAPED * CALL_DOCUMENT_LIMIT }],
+]);
 
 /**
- * Serves composefs repositories to one connection, as `org.composefs.Repository` and `org.composefs.Oci`, until the client
- * closes it. Takes ownership of `connection`.
+ * Serves composefs repositories to one connection, as `org.composefs.Repository` and `org.composefs.Oci`, until the
+ * client closes it. Takes ownership of `connection`.
  * @param handles shared by all connections of a service
- * @param leaseGrace milliseconds, see LEASE_GRACE
+ * @param share what the client may take, which this disposes
+ * @param onRemark is told what replies have no place for
  * @throws RpcProtocolError or SocketError when it breaks; the signal's reason
  */
-export async function serveRepositories(connection: Connection, handles: HandleTable, signal: AbortSignal, leaseGrace = LEASE_GRACE): Promise<void> {
-  using repositories = new ConnectionRepositories(handles);
-  await using leases = new Leases();
+export async function serveRepositories(
+  connection: Connection,
+  handles: HandleTable,
+  signal: AbortSignal,
+  share = new Shares().connection(connection.peer.uid),
+  onRemark?: (remark: string) => void,
+): Promise<void> {
+  using ended = share;
+  using repositories = new ConnectionRepositories(handles, ended);
+  await using leases = new Leases(share);
   const interfaces = [repositoryInterface, ociInterface];
   const handlers = new Map([
     ...serviceHandlers(ABOUT, interfaces),
     ...openingHandlers(repositories),
     ...maintenanceHandlers(repositories),
-    ...imageHandlers(repositories),
+    ...imageHandlers(repositories, onRemark),
     ...pullHandlers(repositories),
     ...mountHandlers(repositories),
     ...layerHandlers(repositories, leases, signal),
-    ...finalizeHandlers(repositories),
+    ...finalizeHandlers(repositories, onRemark),
   ]);
   const names = [...interfaces.map(({ name }) => name), 'org.varlink.service'];
   try {
-    await serveVarlink(connection, { handlers, interfaces: names, internalError }, { signal, maxMessage: MAX_CALL });
+    await serveVarlink(
+      connection,
+      { handlers, interfaces: names, internalError },
+      { signal, ...servingLimits(share, LONG_STRINGS) },
+    );
   } finally {
     repositories[Symbol.dispose]();
-    await leases.settle(leaseGrace, signal);
+    await leases.settle(signal);
   }
 }

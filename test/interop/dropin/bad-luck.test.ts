@@ -1,10 +1,23 @@
-// Repositories in which something is not as it should be. Nothing already there may be lost, and the error says what to do.
+// Repositories in which something is not as it should be. Nothing already there may be lost, and the error says what to
+// do.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { runCli } from '../../cli/run-cli.js';
+import { runCli } from '../../support/cli/run-cli.js';
 import { LoopFilesystem, TemporaryFolder, whyNoLoop } from '../../support/filesystems.js';
 import { filesBelow } from '../../support/walk.js';
 import { cfsctl, whyNoPeers } from '../peers.js';
@@ -52,7 +65,10 @@ class Copy implements Disposable {
   /** Both programs call it sound, but for what a test put there. */
   assertSound(): void {
     for (const program of [cfsctl, undefined]) {
-      const { status, stdout } = program === undefined ? this.ask('oci', 'fsck') : spawnSync(program, ['--repo', this.path, 'oci', 'fsck'], { encoding: 'utf8' });
+      const { status, stdout } =
+        program === undefined
+          ? this.ask('oci', 'fsck')
+          : spawnSync(program, ['--repo', this.path, 'oci', 'fsck'], { encoding: 'utf8' });
       assert.equal(status, 0, stdout);
     }
   }
@@ -71,26 +87,48 @@ describe('objects that are missing or have lost their end', { skip }, () => {
     test(`content ${what}: reading it fails with advice, gc keeps the rest, and a pull brings it back`, () => {
       using copy = new Copy();
       for (const file of copy.contents()) damage(file);
-      for (const args of [['oci', 'layer', example.diffIds[0] ?? ''], ['cat', `oci-layer-${example.diffIds[0]}`]]) {
+      for (const args of [
+        ['oci', 'layer', example.diffIds[0] ?? ''],
+        ['cat', `oci-layer-${example.diffIds[0]}`],
+      ]) {
         const { status, stderr } = copy.ask(...args);
         assert.equal(status, 1, args.join(' '));
         assert.match(stderr, ADVICE);
       }
       assert.equal(copy.ask('oci', 'fsck').status, 1);
       assert.equal(copy.ask('gc').status, 0);
-      for (const name of ['first', 'second', 'artifact']) assert.equal(copy.ask('oci', 'pull', `oci:${example.layout.path}:${name}`, `example/${name}:1`).status, 0);
+      for (const name of ['first', 'second', 'artifact'])
+        assert.equal(copy.ask('oci', 'pull', `oci:${example.layout.path}:${name}`, `example/${name}:1`).status, 0);
       // The images of the folder are none of the pulls' business.
-      for (const name of ['web', 'deep/er']) assert.equal(copy.ask('create-image', ...(name === 'web' ? [] : ['--no-propagate-usr-to-root']), example.rootfs, name).status, 0);
+      for (const name of ['web', 'deep/er'])
+        assert.equal(
+          copy.ask('create-image', ...(name === 'web' ? [] : ['--no-propagate-usr-to-root']), example.rootfs, name)
+            .status,
+          0,
+        );
       copy.assertSound();
     });
 
     for (const link of ['layer', 'config', 'manifest'] as const)
       test(`the stream of a ${link} ${what}: commands that need it say so, and a pull brings it back`, () => {
         using copy = new Copy();
-        const name = { layer: `oci-layer-${example.diffIds[1]}`, config: `oci-config-${example.configs.first}`, manifest: `oci-manifest-${example.manifests.first}` }[link];
-        damage(join(copy.path, 'streams', execFileSync('readlink', [join(copy.path, 'streams', name)], { encoding: 'utf8' }).trim()));
+        const name = {
+          layer: `oci-layer-${example.diffIds[1]}`,
+          config: `oci-config-${example.configs.first}`,
+          manifest: `oci-manifest-${example.manifests.first}`,
+        }[link];
+        damage(
+          join(
+            copy.path,
+            'streams',
+            execFileSync('readlink', [join(copy.path, 'streams', name)], { encoding: 'utf8' }).trim(),
+          ),
+        );
         const tags = readdirSync(join(copy.path, 'streams/refs/oci')).sort();
-        for (const args of [['cat', name], ['oci', 'dump', 'latest']]) {
+        for (const args of [
+          ['cat', name],
+          ['oci', 'dump', 'latest'],
+        ]) {
           const { status, stderr } = copy.ask(...args);
           assert.equal(status, 1, args.join(' '));
           assert.match(stderr, ADVICE);
@@ -122,32 +160,77 @@ describe('objects that are missing or have lost their end', { skip }, () => {
 describe('what does not belong there', { skip }, () => {
   test('foreign files and folders everywhere: everything works, nothing of them is removed', () => {
     using copy = new Copy();
-    const foreign = ['objects/README', 'objects/zz/file', 'objects/ab/foreign', 'images/file', 'images/folder/file', 'streams/file', 'streams/folder/file', 'streams/refs/file', 'streams/refs/oci/plain', 'top'];
+    const foreign = [
+      'objects/README',
+      'objects/zz/file',
+      'objects/ab/foreign',
+      'images/file',
+      'images/folder/file',
+      'streams/file',
+      'streams/folder/file',
+      'streams/refs/file',
+      'streams/refs/oci/plain',
+      'top',
+    ];
     for (const name of foreign) {
       mkdirSync(join(copy.path, name, '..'), { recursive: true });
       writeFileSync(join(copy.path, name), 'foreign');
     }
-    for (const name of ['objects/pipe', 'streams/pipe', 'images/refs/pipe']) execFileSync('mkfifo', [join(copy.path, name)]);
-    for (const args of [['images'], ['oci', 'images'], ['oci', 'inspect', 'latest'], ['oci', 'dump', 'latest'], ['gc', '-n'], ['gc'], ['oci', 'pull', `oci:${example.layout.path}:second`, 'new'], ['oci', 'tag', example.manifests.first, 'newer']]) {
+    for (const name of ['objects/pipe', 'streams/pipe', 'images/refs/pipe'])
+      execFileSync('mkfifo', [join(copy.path, name)]);
+    for (const args of [
+      ['images'],
+      ['oci', 'images'],
+      ['oci', 'inspect', 'latest'],
+      ['oci', 'dump', 'latest'],
+      ['gc', '-n'],
+      ['gc'],
+      ['oci', 'pull', `oci:${example.layout.path}:second`, 'new'],
+      ['oci', 'tag', example.manifests.first, 'newer'],
+    ]) {
       const { status, stderr } = copy.ask(...args);
       assert.equal(status, 0, `${args.join(' ')}: ${stderr}`);
     }
     const report = copy.ask('oci', 'fsck');
     assert.equal(report.status, 1);
-    for (const name of ['objects/ab/foreign', 'images/file', 'streams/file']) assert.match(report.stdout, new RegExp(`: ${name}`));
+    for (const name of ['objects/ab/foreign', 'images/file', 'streams/file'])
+      assert.match(report.stdout, new RegExp(`: ${name}`));
     assert.match(copy.ask('oci', 'inspect', 'plain').stderr, /plain.* is no symlink .* move it away/);
     for (const name of foreign) assert.equal(readFileSync(join(copy.path, name), 'utf8'), 'foreign', name);
     for (const name of foreign) rmSync(join(copy.path, name));
-    for (const name of ['objects/pipe', 'streams/pipe', 'images/refs/pipe', 'images/folder', 'streams/folder', 'objects/zz']) rmSync(join(copy.path, name), { recursive: true });
+    for (const name of [
+      'objects/pipe',
+      'streams/pipe',
+      'images/refs/pipe',
+      'images/folder',
+      'streams/folder',
+      'objects/zz',
+    ])
+      rmSync(join(copy.path, name), { recursive: true });
     copy.assertSound();
   });
 
   test('names that are links out of the repository are not followed, and gc leaves what they lead to', () => {
     using copy = new Copy();
     const target = join(copy.outside, 'precious');
-    for (const name of ['images/out', 'streams/out', 'streams/oci-layer-out', 'images/refs/out', 'streams/refs/oci/out', 'streams/refs/out']) symlinkSync(target, join(copy.path, name));
+    for (const name of [
+      'images/out',
+      'streams/out',
+      'streams/oci-layer-out',
+      'images/refs/out',
+      'streams/refs/oci/out',
+      'streams/refs/out',
+    ])
+      symlinkSync(target, join(copy.path, name));
     symlinkSync('loop', join(copy.path, 'streams/loop'));
-    for (const args of [['cat', 'out'], ['cat', 'refs/out'], ['cat', 'loop'], ['image-objects', 'out'], ['image-objects', 'refs/out'], ['oci', 'inspect', 'out']]) {
+    for (const args of [
+      ['cat', 'out'],
+      ['cat', 'refs/out'],
+      ['cat', 'loop'],
+      ['image-objects', 'out'],
+      ['image-objects', 'refs/out'],
+      ['oci', 'inspect', 'out'],
+    ]) {
       const { status, stdout } = copy.ask(...args);
       assert.deepEqual([status, stdout], [1, ''], args.join(' '));
     }
@@ -163,7 +246,11 @@ describe('what does not belong there', { skip }, () => {
       renameSync(join(copy.path, area), outside);
       symlinkSync(outside, join(copy.path, area));
       const before = stateOf(copy.outside, 'sha512');
-      const about = { objects: ['oci', 'dump', 'latest'], streams: ['oci', 'tag', example.manifests.first, 'new'], images: ['create-image', example.rootfs, 'new'] }[area];
+      const about = {
+        objects: ['oci', 'dump', 'latest'],
+        streams: ['oci', 'tag', example.manifests.first, 'new'],
+        images: ['create-image', example.rootfs, 'new'],
+      }[area];
       for (const args of [['gc'], ['oci', 'pull', `oci:${example.layout.path}:second`, 'new'], about]) {
         const { status, stderr } = copy.ask(...args);
         assert.equal(status, 1, `${args.join(' ')}: ${stderr}`);
@@ -186,7 +273,10 @@ describe('what does not belong there', { skip }, () => {
 describe('meta.json of a later version', { skip }, () => {
   const changes: [what: string, change: (meta: Record<string, unknown>) => void][] = [
     ['a newer format', (meta) => void (meta['version'] = 2)],
-    ['an incompatible feature', (meta) => void ((meta['features'] as Record<string, unknown>)['incompatible'] = ['new_thing'])],
+    [
+      'an incompatible feature',
+      (meta) => void ((meta['features'] as Record<string, unknown>)['incompatible'] = ['new_thing']),
+    ],
     ['another algorithm', (meta) => void (meta['algorithm'] = 'fsverity-sha3-12')],
     ['another block size', (meta) => void (meta['algorithm'] = 'fsverity-sha512-16')],
   ];
@@ -198,7 +288,15 @@ describe('meta.json of a later version', { skip }, () => {
       change(meta);
       writeFileSync(file, JSON.stringify(meta));
       const before = copy.state();
-      for (const args of [['images'], ['fsck'], ['gc'], ['oci', 'images'], ['oci', 'untag', 'latest'], ['oci', 'pull', `oci:${example.layout.path}:first`, 'new'], ['init', '--insecure']]) {
+      for (const args of [
+        ['images'],
+        ['fsck'],
+        ['gc'],
+        ['oci', 'images'],
+        ['oci', 'untag', 'latest'],
+        ['oci', 'pull', `oci:${example.layout.path}:first`, 'new'],
+        ['init', '--insecure'],
+      ]) {
         const { status, stderr } = copy.ask(...args);
         assert.equal(status, 1, args.join(' '));
         assert.match(stderr, /newer|new_thing|sha3|sha512-16/);
@@ -213,11 +311,25 @@ describe('a disk that fails', { skip: skip || whyNoLoop('ext4') }, () => {
     using filesystem = new LoopFilesystem('ext4', 32);
     using copy = new Copy(filesystem.path);
     execFileSync('mount', ['-o', 'remount,ro', filesystem.path]);
-    for (const args of [['images'], ['oci', 'images'], ['oci', 'inspect', 'latest'], ['oci', 'dump', 'latest'], ['oci', 'fsck'], ['gc', '-n'], ['image-objects', 'refs/web']]) {
+    for (const args of [
+      ['images'],
+      ['oci', 'images'],
+      ['oci', 'inspect', 'latest'],
+      ['oci', 'dump', 'latest'],
+      ['oci', 'fsck'],
+      ['gc', '-n'],
+      ['image-objects', 'refs/web'],
+    ]) {
       const { status, stderr } = copy.ask(...args);
       assert.equal(status, 0, `${args.join(' ')}: ${stderr}`);
     }
-    for (const args of [['oci', 'tag', example.manifests.first, 'new'], ['oci', 'untag', 'latest'], ['gc'], ['create-image', example.rootfs, 'new'], ['oci', 'copy', 'example/copy:1', '--from', example.other, '--name', 'new']]) {
+    for (const args of [
+      ['oci', 'tag', example.manifests.first, 'new'],
+      ['oci', 'untag', 'latest'],
+      ['gc'],
+      ['create-image', example.rootfs, 'new'],
+      ['oci', 'copy', 'example/copy:1', '--from', example.other, '--name', 'new'],
+    ]) {
       const { status, stderr } = copy.ask(...args);
       assert.equal(status, 1, args.join(' '));
       assert.match(stderr, /read-only file system/i);

@@ -110,7 +110,18 @@ export const ociReadCases: (Case | string)[] = [
   'oci',
   'oci wrong',
   'wrong',
-  ...onEach(['empty', 'missing'], 'oci images', 'oci images --json', 'oci inspect nothing', 'oci layer $zeros', 'oci dump nothing', 'oci compute-id nothing', 'oci fsck', 'oci fsck --json', 'oci mount nothing $path'),
+  ...onEach(
+    ['empty', 'missing'],
+    'oci images',
+    'oci images --json',
+    'oci inspect nothing',
+    'oci layer $zeros',
+    'oci dump nothing',
+    'oci compute-id nothing',
+    'oci fsck',
+    'oci fsck --json',
+    'oci mount nothing $path',
+  ),
 ];
 
 /** What changes the repository. */
@@ -150,7 +161,9 @@ export const ociWriteCases: (Case | string)[] = [
   { line: 'oci pull --local-fetch disabled oci:$layout:first new', withoutVerity: true, gc: true },
   { line: 'oci pull --local-fetch auto oci:$layout:first new', withoutVerity: true, gc: true },
   { line: 'oci pull --local-fetch zerocopy oci:$layout:first new', withoutVerity: true, gc: true },
-  ...['first', 'second', 'artifact'].map((name): Case => ({ line: `oci pull oci:$layout:${name} new`, on: 'empty', withoutVerity: true, gc: true })),
+  ...['first', 'second', 'artifact'].map(
+    (name): Case => ({ line: `oci pull oci:$layout:${name} new`, on: 'empty', withoutVerity: true, gc: true }),
+  ),
   { line: 'oci pull oci:$layout:nothing new', gc: true },
   { line: 'oci pull oci:$none new', gc: true },
   { line: 'oci pull wrong new', gc: true },

@@ -66,7 +66,12 @@ export const repositoryCases: (Case | string)[] = [
   { line: 'gc', prepare: (path) => rmSync(join(path, 'streams/refs/oci'), { recursive: true }) },
   { line: 'gc', prepare: (path) => rmSync(join(path, 'images/refs'), { recursive: true }) },
   { line: 'gc', prepare: (path) => rmSync(join(path, 'streams'), { recursive: true }) },
-  { line: 'gc -r oci-layer-$app -r $image', prepare: (path) => { for (const area of ['streams', 'images']) rmSync(join(path, area, 'refs'), { recursive: true }); } },
+  {
+    line: 'gc -r oci-layer-$app -r $image',
+    prepare: (path) => {
+      for (const area of ['streams', 'images']) rmSync(join(path, area, 'refs'), { recursive: true });
+    },
+  },
   { line: 'images', unordered: true },
   { line: 'images --no-trunc', unordered: true },
   { line: 'images --json', unordered: true },
@@ -81,7 +86,19 @@ export const repositoryCases: (Case | string)[] = [
   'fsck --json --metadata-only',
   'fsck extra',
   'image-objects $none',
-  ...onEach(['empty', 'missing'], 'cat nothing', 'gc', 'gc -n', 'images', 'images --json', 'fsck', 'fsck --json', 'image-objects nothing', 'dump-files nothing /', 'mount nothing $path'),
+  ...onEach(
+    ['empty', 'missing'],
+    'cat nothing',
+    'gc',
+    'gc -n',
+    'images',
+    'images --json',
+    'fsck',
+    'fsck --json',
+    'image-objects nothing',
+    'dump-files nothing /',
+    'mount nothing $path',
+  ),
   { line: '--hash sha512 images', unordered: true },
   '--hash sha256 images',
   '--hash sha1 images',
@@ -109,9 +126,19 @@ export const repositoryCases: (Case | string)[] = [
   { line: 'images', prepare: dropMetadata, on: 'empty' },
   { line: 'images', prepare: (path) => writeFileSync(join(path, 'meta.json'), '{}') },
   { line: 'images', prepare: (path) => writeFileSync(join(path, 'meta.json'), 'not JSON') },
-  ...['{"version":2,"algorithm":"fsverity-sha512-12"}', '{"version":1,"algorithm":"fsverity-sha512-12","features":{"incompatible":["new"]}}'].flatMap((meta) =>
-    ['images', 'gc', 'fsck', 'oci images'].map((line) => ({ line, prepare: (path: string) => writeFileSync(join(path, 'meta.json'), meta) })),
+  ...[
+    '{"version":2,"algorithm":"fsverity-sha512-12"}',
+    '{"version":1,"algorithm":"fsverity-sha512-12","features":{"incompatible":["new"]}}',
+  ].flatMap((meta) =>
+    ['images', 'gc', 'fsck', 'oci images'].map((line) => ({
+      line,
+      prepare: (path: string) => writeFileSync(join(path, 'meta.json'), meta),
+    })),
   ),
   { line: 'fsck', prepare: (path) => symlinkSync('../oci-layer-gone', join(path, 'streams/refs/gone')) },
-  { line: 'images', prepare: (path) => mkdirSync(join(path, 'images/refs/a/b/c'), { recursive: true }), unordered: true },
+  {
+    line: 'images',
+    prepare: (path) => mkdirSync(join(path, 'images/refs/a/b/c'), { recursive: true }),
+    unordered: true,
+  },
 ];

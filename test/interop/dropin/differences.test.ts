@@ -22,17 +22,26 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
   /** Statuses of both programs, and whether ours left the repository as it was. */
   function statuses(one: Case): [theirs: number | null, ours: number | null, untouched: boolean] {
     const [theirs, ours] = subjects.ask(one);
-    return [theirs.status, ours.status, isSame(ours, subjects.ask({ ...one, line: '--version', input: { text: '' } })[1])];
+    return [
+      theirs.status,
+      ours.status,
+      isSame(ours, subjects.ask({ ...one, line: '--version', input: { text: '' } })[1]),
+    ];
   }
   const isSame = (a: Outcome, b: Outcome): boolean => JSON.stringify(a.state) === JSON.stringify(b.state);
 
   const refused: [what: string, ...cases: (Case | string)[]][] = [
     [
       'names that lead out of their folder, or have empty parts',
-      'image-objects ../images/$image', 'dump-files ../images/$image /usr', 'create-image $rootfs ../new', 'create-image $rootfs a//b', 'create-image $rootfs /a',
+      'image-objects ../images/$image',
+      'dump-files ../images/$image /usr',
+      'create-image $rootfs ../new',
+      'create-image $rootfs a//b',
+      'create-image $rootfs /a',
       { line: 'import-image ../new', input: { text: 'image' } },
       { line: 'oci import-layer $app ../new', input: { layer: 'first' } },
-      'cat ../streams/oci-config-$config', 'cat refs/../oci-config-$config',
+      'cat ../streams/oci-config-$config',
+      'cat refs/../oci-config-$config',
     ],
     ['tags of manifests that are not there', 'oci tag $zeros new', 'oci tag $config new'],
     ['tags that no command could be asked about', 'oci pull oci:$layout:first @new'],
@@ -45,7 +54,10 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
     ['an OCI folder of several images without the name of one', 'oci pull oci:$layout new'],
     [
       'writing where a feature says that only programs that know it may',
-      ...['gc', 'oci tag $first new', 'oci untag latest', 'create-image $rootfs new'].map((line) => ({ line, prepare: addUnknownFeature })),
+      ...['gc', 'oci tag $first new', 'oci untag latest', 'create-image $rootfs new'].map((line) => ({
+        line,
+        prepare: addUnknownFeature,
+      })),
     ],
     ['a wrong digest beside a tag', 'oci dump latest $image', 'oci compute-id latest $image'],
   ];
@@ -97,7 +109,10 @@ describe('where we differ from cfsctl', { skip: whyNoPeers() }, () => {
     const [theirs, ours] = subjects.ask({ line: 'oci pull oci:$layout:first new', on: 'empty' });
     const files = ({ state }: Outcome): string[] => state.filter((line) => / 100644 /.test(line));
     const more = files(theirs).filter((line) => !ours.state.includes(line));
-    assert.deepEqual(files(ours).filter((line) => !theirs.state.includes(line)), []);
+    assert.deepEqual(
+      files(ours).filter((line) => !theirs.state.includes(line)),
+      [],
+    );
     assert.equal(more.length, 2, more.join('\n'));
   });
 

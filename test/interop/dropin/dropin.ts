@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Algorithm } from '../../../src/repository/object-id.js';
-import { cfsbridge } from '../../cli/run-cli.js';
+import type { Algorithm } from '../../../src/fsverity/object-id.js';
+import { cfsbridge } from '../../support/cli/run-cli.js';
 import { fastFolder } from '../../support/fast-folder.js';
 import { cfsctl, type Answer } from '../peers.js';
 import { manifestStreams, stateOf, withNicknames } from './state.js';
@@ -35,7 +35,10 @@ export class Dropin implements Disposable {
   readonly #home = join(this.folder, 'home');
 
   /** @param original the repository; or undefined, and there is none */
-  constructor(readonly original: string | undefined, readonly algorithm: Algorithm = 'sha512') {}
+  constructor(
+    readonly original: string | undefined,
+    readonly algorithm: Algorithm = 'sha512',
+  ) {}
 
   /** Asks both programs. `args` without `--repo`. @returns the outcomes: cfsctl's, then ours */
   both(args: readonly string[], asked: Asked = {}): [theirs: Outcome, ours: Outcome] {
@@ -68,7 +71,10 @@ export class Dropin implements Disposable {
 }
 
 /** Fails unless both printed the same, ended the same, and left the same behind. */
-export function assertSame([theirs, ours]: readonly [Outcome, Outcome], shape: (stdout: string) => unknown = (stdout) => stdout): void {
+export function assertSame(
+  [theirs, ours]: readonly [Outcome, Outcome],
+  shape: (stdout: string) => unknown = (stdout) => stdout,
+): void {
   assert.equal(ours.status, theirs.status, ours.stderr || theirs.stderr);
   assert.deepEqual(shape(ours.stdout), shape(theirs.stdout));
   assert.deepEqual(ours.state, theirs.state);

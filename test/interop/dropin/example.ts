@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hostPlatform } from '../../../src/oci/source/platform.js';
-import type { Algorithm } from '../../../src/repository/object-id.js';
-import { Layout, sha256, tarOf } from '../../oci/source-layout.js';
+import { hostPlatform } from '../../../src/spec/platform.js';
+import type { Algorithm } from '../../../src/fsverity/object-id.js';
+import { Layout, sha256, tarOf } from '../../support/images/source-layout.js';
 import { cfsctl, run, succeed } from '../peers.js';
 
 const long = (text: string): Buffer => Buffer.alloc(3000, `${text} `);
@@ -35,8 +35,8 @@ export interface Example {
 }
 
 /**
- * Has cfsctl make a repository with some of everything: two container images that share a layer, one of them with two tags, an
- * artifact, two EROFS images with names, and a layer with a name. Objects that nothing leads to are there too.
+ * Has cfsctl make a repository with some of everything: two container images that share a layer, one of them with two
+ * tags, an artifact, two EROFS images with names, and a layer with a name. Objects that nothing leads to are there too.
  */
 export function makeExample(folder: string, algorithm: Algorithm): Example {
   const layout = makeLayout(join(folder, 'layout'));
@@ -45,15 +45,27 @@ export function makeExample(folder: string, algorithm: Algorithm): Example {
   const ask = (...args: string[]): string => succeed(cfsctl, ['--repo', path, ...args]);
   ask('init', '--insecure', '--algorithm', `fsverity-${algorithm}-12`);
   const manifests = Object.fromEntries(
-    (['first', 'second', 'artifact'] as const).map((name) => [name, /^manifest +(\S+)$/m.exec(ask('oci', 'pull', `oci:${layout.path}:${name}`, `example/${name}:1`))?.[1] ?? '']),
+    (['first', 'second', 'artifact'] as const).map((name) => [
+      name,
+      /^manifest +(\S+)$/m.exec(ask('oci', 'pull', `oci:${layout.path}:${name}`, `example/${name}:1`))?.[1] ?? '',
+    ]),
   ) as Example['manifests'];
   ask('oci', 'tag', manifests.first, 'latest');
-  const image = ask('create-image', rootfs, 'web').trim().replace(/^sha\d+:/, '');
+  const image = ask('create-image', rootfs, 'web')
+    .trim()
+    .replace(/^sha\d+:/, '');
   ask('create-image', '--no-propagate-usr-to-root', rootfs, 'deep/er');
   const { status, stderr } = importLayer(path, layers.first, 'named/layer');
   assert.equal(status, 0, stderr);
   return {
-    path, algorithm, layout, layers, rootfs, manifests, image, other: makeOther(join(folder, `other-${algorithm}`), algorithm, layout),
+    path,
+    algorithm,
+    layout,
+    layers,
+    rootfs,
+    manifests,
+    image,
+    other: makeOther(join(folder, `other-${algorithm}`), algorithm, layout),
     configs: { first: configOf(layout, manifests.first), second: configOf(layout, manifests.second) },
     diffIds: Object.values(layers).map(sha256),
   };
@@ -62,7 +74,16 @@ export function makeExample(folder: string, algorithm: Algorithm): Example {
 function importLayer(path: string, tar: Buffer, name: string): { status: number | null; stderr: string } {
   const file = `${path}.tar`;
   writeFileSync(file, tar);
-  return run('sh', ['-c', '"$1" --repo "$2" oci import-layer "$3" "$4" <"$5"', 'sh', cfsctl, path, sha256(tar), name, file]);
+  return run('sh', [
+    '-c',
+    '"$1" --repo "$2" oci import-layer "$3" "$4" <"$5"',
+    'sh',
+    cfsctl,
+    path,
+    sha256(tar),
+    name,
+    file,
+  ]);
 }
 
 function makeOther(path: string, algorithm: Algorithm, layout: Layout): string {
@@ -77,7 +98,10 @@ function configOf(layout: Layout, manifest: string): string {
 
 export function makeLayout(path: string): Layout {
   const layout = new Layout(path);
-  const first = layout.image([{ tar: layers.base }, { tar: layers.first }], { created: '2025-01-02T03:04:05Z', config: { Labels: { who: 'first' } } });
+  const first = layout.image([{ tar: layers.base }, { tar: layers.first }], {
+    created: '2025-01-02T03:04:05Z',
+    config: { Labels: { who: 'first' } },
+  });
   const second = layout.image([{ tar: layers.base }, { tar: layers.second }], { config: { Env: ['A=b'] } });
   // cfsctl takes an artifact only when its descriptor has a platform.
   const artifact = { ...layout.artifact(['some text', long('more text')]), platform: hostPlatform() };
@@ -94,6 +118,12 @@ export function makeRootfs(path: string): string {
   writeFileSync(join(path, 'usr/empty'), '');
   symlinkSync('bin/tool', join(path, 'usr/link'));
   execFileSync('ln', [join(path, 'usr/short'), join(path, 'usr/hard')]);
-  execFileSync('touch', ['-hd', '2020-01-02T03:04:05.678Z', ...['', 'usr', 'usr/bin', 'usr/bin/tool', 'usr/bin/other', 'usr/short', 'usr/empty', 'usr/link', 'run'].map((name) => join(path, name))]);
+  execFileSync('touch', [
+    '-hd',
+    '2020-01-02T03:04:05.678Z',
+    ...['', 'usr', 'usr/bin', 'usr/bin/tool', 'usr/bin/other', 'usr/short', 'usr/empty', 'usr/link', 'run'].map(
+      (name) => join(path, name),
+    ),
+  ]);
   return path;
 }

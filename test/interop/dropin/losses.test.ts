@@ -1,6 +1,7 @@
-// What cfsctl loses or lets through, and we do not. Others have their tests beside what they are about: a config that images share,
-// a tag that leads nowhere and foreign files in gc.test.ts; artifacts with the config {}, blobs and layers that are not what their
-// digests say in sources.test.ts; names that lead out of their folder in differences.test.ts.
+// What cfsctl loses or lets through, and we do not. Others have their tests beside what they are about: a config that
+// images share, a tag that leads nowhere and foreign files in gc.test.ts; artifacts with the config {}, blobs and
+// layers that are not what their digests say in sources.test.ts; names that lead out of their folder in
+// differences.test.ts.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,6 +45,9 @@ describe('a repository with a feature that only its readers need not know', { sk
 
   for (const line of ['images', 'oci images', 'oci inspect latest', 'oci dump latest', 'fsck', 'gc --dry-run'])
     test(`both read it: ${line}`, () => {
-      assert.deepEqual(subjects.ask({ line, prepare: fromTheFuture }).map(({ status }) => status), [0, 0]);
+      assert.deepEqual(
+        subjects.ask({ line, prepare: fromTheFuture }).map(({ status }) => status),
+        [0, 0],
+      );
     });
 });

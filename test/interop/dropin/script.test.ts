@@ -4,7 +4,7 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { before, test } from 'node:test';
-import { cfsbridge } from '../../cli/run-cli.js';
+import { cfsbridge } from '../../support/cli/run-cli.js';
 import { TemporaryFolder } from '../../support/filesystems.js';
 import { cfsctl, whyNoPeers, type Answer } from '../peers.js';
 import { makeLayout, makeRootfs } from './example.js';
@@ -17,7 +17,11 @@ function runScript(program: string, path = process.env['PATH']): Answer {
   using folder = new TemporaryFolder();
   makeLayout(join(folder.path, 'layout'));
   makeRootfs(join(folder.path, 'rootfs'));
-  return spawnSync(script, { cwd: folder.path, encoding: 'utf8', env: { ...process.env, PATH: path, CFSCTL: program, MOUNT: 'yes', RUST_BACKTRACE: '0' } });
+  return spawnSync(script, {
+    cwd: folder.path,
+    encoding: 'utf8',
+    env: { ...process.env, PATH: path, CFSCTL: program, MOUNT: 'yes', RUST_BACKTRACE: '0' },
+  });
 }
 
 let expected: Answer;

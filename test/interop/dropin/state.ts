@@ -3,8 +3,8 @@ import { existsSync, lstatSync, readFileSync, readlinkSync } from 'node:fs';
 import { bytesOf } from '../../../src/bytes.js';
 import { openPath } from '../../../src/fd/fd.js';
 import { parseObjectTarget } from '../../../src/repository/links.js';
-import { type Algorithm, type ObjectId } from '../../../src/repository/object-id.js';
-import { SplitstreamReader } from '../../../src/repository/splitstream-reader.js';
+import { type Algorithm, type ObjectId } from '../../../src/fsverity/object-id.js';
+import { SplitstreamReader } from '../../../src/repository/splitstream/reader.js';
 import { walk } from '../../support/walk.js';
 
 /** What the objects are called whose name differs from run to run, by their digests. */
@@ -25,7 +25,10 @@ export function stateOf(repository: string, algorithm: Algorithm): string[] {
     const mode = lstatSync(entry.path).mode.toString(8);
     const nickname = nicknames.get(path.replace(/^objects|\//g, ''));
     if (entry.isDirectory()) lines.add(`${path.replace(/^objects\/..$/, 'objects/xx')}/ ${mode}`);
-    else if (entry.isSymbolicLink()) lines.add(`${path} -> ${withNicknames(readlinkSync(entry.path, 'latin1').replace(/(?<=objects\/..)\//, ''), nicknames)}`);
+    else if (entry.isSymbolicLink())
+      lines.add(
+        `${path} -> ${withNicknames(readlinkSync(entry.path, 'latin1').replace(/(?<=objects\/..)\//, ''), nicknames)}`,
+      );
     else if (nickname !== undefined) lines.add(`${nickname} ${mode} ${describeStream(entry.path, algorithm)}`);
     else lines.add(`${path} ${mode} ${createHash('sha256').update(readFileSync(entry.path)).digest('hex')}`);
   }
@@ -36,14 +39,16 @@ export function stateOf(repository: string, algorithm: Algorithm): string[] {
 const isOurs = (path: string): boolean => /^verified(?:\/|$)/.test(path);
 
 /**
- * The streams of manifests. cfsctl writes their references in no fixed order, so that their bytes and digests differ from run to run.
+ * The streams of manifests. cfsctl writes their references in no fixed order, so that their bytes and digests differ
+ * from run to run.
  */
 export function manifestStreams(repository: string, algorithm: Algorithm): Nicknames {
   const found = new Map<ObjectId, string>();
   if (!existsSync(repository)) return found;
   for (const entry of walk(repository)) {
     const name = /\/streams\/(oci-manifest-sha256:[0-9a-f]{64})$/.exec(entry.path)?.[1];
-    if (name !== undefined && entry.isSymbolicLink()) found.set(parseObjectTarget(readlinkSync(entry.path), algorithm), `<stream of ${name}>`);
+    if (name !== undefined && entry.isSymbolicLink())
+      found.set(parseObjectTarget(readlinkSync(entry.path), algorithm), `<stream of ${name}>`);
   }
   return found;
 }

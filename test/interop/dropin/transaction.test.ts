@@ -4,20 +4,26 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { test } from 'node:test';
-import { cfsbridge } from '../../cli/run-cli.js';
+import { cfsbridge } from '../../support/cli/run-cli.js';
 import { TemporaryFolder } from '../../support/filesystems.js';
 import { cfsctl, whyNoPeers } from '../peers.js';
 import { makeRepository } from '../repositories.js';
 import { stateOf } from './state.js';
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const)
-  test(`transaction: holds the lock, says nothing, and a script sees the same status after ${signal}`, { skip: whyNoPeers() }, async () => {
+  test(`transaction: holds the lock, says nothing, and a script sees the same status after ${signal}`, {
+    skip: whyNoPeers(),
+  }, async () => {
     const outcomes = [];
     for (const program of [cfsctl, cfsbridge]) {
       using folder = new TemporaryFolder();
       const repository = makeRepository(join(folder.path, 'repository'));
       // A shell between, as that is who turns a signal into a status.
-      const shell = spawn('bash', ['-c', '"$0" --repo "$1" transaction & echo $!; wait $!; exit $?', program, repository], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const shell = spawn(
+        'bash',
+        ['-c', '"$0" --repo "$1" transaction & echo $!; wait $!; exit $?', program, repository],
+        { stdio: ['ignore', 'pipe', 'pipe'] },
+      );
       let stdout = '';
       shell.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
       const ended = once(shell, 'close') as Promise<[number]>;
@@ -34,6 +40,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const)
 
 /** Waits until somebody holds the lock of a repository. */
 async function isHeld(path: string): Promise<boolean> {
-  for (const end = Date.now() + 10_000; Date.now() < end; await setTimeout(20)) if (spawnSync('flock', ['-xn', path, 'true']).status !== 0) return true;
+  for (const end = Date.now() + 10_000; Date.now() < end; await setTimeout(20))
+    if (spawnSync('flock', ['-xn', path, 'true']).status !== 0) return true;
   return false;
 }

@@ -4,12 +4,15 @@ import { test } from 'node:test';
 import { BridgeError } from '../../../src/errors.js';
 import { fromFd, socketpair, type Connection } from '../../../src/fd/fd-passing.js';
 import { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
-import { withoutLeak } from '../../fd/open-fds.js';
-import { closeAll, numberedFiles } from '../replay.js';
+import { withoutLeak } from '../../support/open-fds.js';
+import { closeAll, numberedFiles } from '../../support/servers/replay.js';
 import { methods } from './test-interface.js';
 
 /** Runs `use` with a client whose peer sends these frames, whatever is asked. */
-async function against(frames: readonly [text: string, fds: number][], use: (client: VarlinkConnection, peer: Connection) => Promise<void>): Promise<void> {
+async function against(
+  frames: readonly [text: string, fds: number][],
+  use: (client: VarlinkConnection, peer: Connection) => Promise<void>,
+): Promise<void> {
   await withoutLeak(async () => {
     const [one, other] = socketpair();
     using peer = fromFd(other);
@@ -38,7 +41,14 @@ const single: [name: string, frames: [string, number][], code: string][] = [
   ['parameters that are no object', [['{"parameters":3}\0', 1]], 'INVALID_MESSAGE'],
   ['more replies than asked for', [['{"parameters":{"count":1},"continues":true}\0', 1]], 'INVALID_MESSAGE'],
   ['an error with descriptors', [['{"error":"a.b.C","parameters":{}}\0', 2]], 'VARLINK_ERROR'],
-  ['too many descriptors', [['{"parameters":', 3], ['{"count":1}}\0', 3]], 'TOO_MANY_FDS'],
+  [
+    'too many descriptors',
+    [
+      ['{"parameters":', 3],
+      ['{"count":1}}\0', 3],
+    ],
+    'TOO_MANY_FDS',
+  ],
   ['half a reply', [['{"parameters":', 1]], 'RPC_TIMEOUT'],
 ];
 
@@ -75,11 +85,17 @@ test('two replies to one call in one piece', async () => {
 });
 
 test('two replies to one call, the second later and with descriptors', async () => {
-  await against([['{"parameters":{"count":1}}\0', 0], ['{"parameters":{"count":2}}\0', 2]], async (client) => {
-    assert.equal((await client.call(methods.Return, {})).parameters.count, 1);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await assert.rejects(client.call(methods.Return, {}), code('INVALID_MESSAGE'));
-  });
+  await against(
+    [
+      ['{"parameters":{"count":1}}\0', 0],
+      ['{"parameters":{"count":2}}\0', 2],
+    ],
+    async (client) => {
+      assert.equal((await client.call(methods.Return, {})).parameters.count, 1);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await assert.rejects(client.call(methods.Return, {}), code('INVALID_MESSAGE'));
+    },
+  );
 });
 
 test('replies that announce further ones and do not come', async () => {
@@ -99,10 +115,15 @@ test('replies that announce further ones and do not come', async () => {
 test('giving up a call while earlier ones wait ends all of them', async () => {
   await against([], async (client) => {
     const abort = new AbortController();
-    const calls = [client.call(methods.Return, {}), client.call(methods.Return, {}, { signal: abort.signal }), client.call(methods.Return, {})];
+    const calls = [
+      client.call(methods.Return, {}),
+      client.call(methods.Return, {}, { signal: abort.signal }),
+      client.call(methods.Return, {}),
+    ];
     const reason = new Error('enough');
     setTimeout(() => abort.abort(reason), 20);
-    for (const result of await Promise.allSettled(calls)) assert.equal((result as PromiseRejectedResult).reason, reason);
+    for (const result of await Promise.allSettled(calls))
+      assert.equal((result as PromiseRejectedResult).reason, reason);
     assert.equal(client.closed, true);
   });
 });

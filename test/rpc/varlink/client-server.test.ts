@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BridgeError } from '../../../src/errors.js';
 import { fromFd, socketpair, type Connection } from '../../../src/fd/fd-passing.js';
 import { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
-import { handle, serveVarlink, type VarlinkAnswers, type VarlinkService } from '../../../src/rpc/varlink/server.js';
+import { implement, serveVarlink, type VarlinkReplies, type VarlinkService } from '../../../src/rpc/varlink/server.js';
 import { serviceMethods } from '../../../src/rpc/varlink/service-interface.js';
 import { serviceHandlers } from '../../../src/rpc/varlink/service.js';
 import { VarlinkRemoteError } from '../../../src/rpc/varlink/varlink-error.js';
-import { withoutLeak } from '../../fd/open-fds.js';
-import { closeAll, numberedFiles, numbersOf } from '../replay.js';
+import { withoutLeak } from '../../support/open-fds.js';
+import { closeAll, numberedFiles, numbersOf } from '../../support/servers/replay.js';
 import { methods, testInterface } from './test-interface.js';
 
 /** What handlers saw that no reply tells. */
@@ -21,13 +21,16 @@ interface Witness {
 function service(witness: Witness): VarlinkService {
   const handlers = new Map([
     ...serviceHandlers({ vendor: 'v', product: 'p', version: '1', url: 'u' }, [testInterface]),
-    handle(methods.Echo, async ({ text, delay }, { fds }) => {
+    implement(methods.Echo, async ({ text, delay }, { fds }) => {
       await sleep(delay ?? 0);
       witness.echoed.push(text);
       return { parameters: { text, fds: fds.length } };
     }),
-    handle(methods.Return, async (_, { fds }) => ({ parameters: { count: fds.length }, fds: fds.map((fd) => fd.move()) })),
-    handle(methods.Count, async function* ({ to }): VarlinkAnswers<{ n: number }> {
+    implement(methods.Return, async (_, { fds }) => ({
+      parameters: { count: fds.length },
+      fds: fds.map((fd) => fd.move()),
+    })),
+    implement(methods.Count, async function* ({ to }): VarlinkReplies<{ n: number }> {
       try {
         for (let n = 1; n < to; n++) yield { parameters: { n }, fds: numberedFiles(n % 3) };
         return { parameters: { n: to } };
@@ -35,24 +38,33 @@ function service(witness: Witness): VarlinkService {
         witness.ended++;
       }
     }),
-    handle(methods.Wait, async (_, { signal }) => {
+    implement(methods.Wait, async (_, { signal }) => {
       await sleep(60_000, undefined, { signal }).catch(() => {});
       witness.ended++;
       return { parameters: {} };
     }),
-    handle(methods.Fail, async ({ how }) => {
+    implement(methods.Fail, async ({ how }) => {
       throw how === 'declared' ? testInterface.error('Broken', { why: 'test' }) : new Error('unforeseen');
     }),
   ]);
-  return { handlers, interfaces: ['org.varlink.service', testInterface.name], internalError: (error) => testInterface.error('Broken', { why: String(error) }) };
+  return {
+    handlers,
+    interfaces: ['org.varlink.service', testInterface.name],
+    internalError: (error) => testInterface.error('Broken', { why: String(error) }),
+  };
 }
 
 /** Runs `use` with a client of the service; nothing stays open. */
-async function served<C extends Connection | VarlinkConnection>(make: (connection: Connection) => C, use: (client: C, witness: Witness) => Promise<void>): Promise<unknown> {
+async function served<C extends Connection | VarlinkConnection>(
+  make: (connection: Connection) => C,
+  use: (client: C, witness: Witness) => Promise<void>,
+): Promise<unknown> {
   return withoutLeak(async () => {
     const [one, other] = socketpair();
     const witness = { echoed: [], ended: 0 };
-    const ended = serveVarlink(fromFd(other), service(witness), { signal: new AbortController().signal }).catch((error: unknown) => error);
+    const ended = serveVarlink(fromFd(other), service(witness), { signal: new AbortController().signal }).catch(
+      (error: unknown) => error,
+    );
     {
       using client = make(fromFd(one));
       await use(client, witness);
@@ -90,7 +102,10 @@ test('pipelined calls, each with its own descriptors', async () => {
       client.call(methods.Return, {}, { fds: files.slice(2, 9) }),
     ] as const;
     const replies = await Promise.all(calls);
-    assert.deepEqual(replies.slice(1).map(({ fds }) => numbersOf(fds)), [[0, 1], [], [2, 3, 4, 5, 6, 7, 8]]);
+    assert.deepEqual(
+      replies.slice(1).map(({ fds }) => numbersOf(fds)),
+      [[0, 1], [], [2, 3, 4, 5, 6, 7, 8]],
+    );
     for (const { fds } of replies) closeAll(fds);
     closeAll(files);
   });
@@ -101,7 +116,10 @@ test('253 descriptors there and back', async () => {
     const files = numberedFiles(253);
     const { parameters, fds } = await client.call(methods.Return, {}, { fds: files });
     assert.equal(parameters.count, 253);
-    assert.deepEqual(numbersOf(fds), files.map((_, index) => index));
+    assert.deepEqual(
+      numbersOf(fds),
+      files.map((_, index) => index),
+    );
     closeAll(fds);
     closeAll(files);
   });
@@ -116,7 +134,11 @@ test('several replies, with descriptors each', async () => {
       closeAll(fds);
     }
     assert.equal(seen.length, 100);
-    assert.equal((await client.call(methods.Count, { to: 5 })).parameters.n, 5, 'without more, only the last reply comes');
+    assert.equal(
+      (await client.call(methods.Count, { to: 5 })).parameters.n,
+      5,
+      'without more, only the last reply comes',
+    );
   });
 });
 
@@ -159,12 +181,30 @@ test('errors, after which the connection goes on', async () => {
   await served(asClient, async (client) => {
     const unknown = testInterface.method<{ text: string }, object>('Echo');
     const named = (name: string) => ({ ...unknown, name });
-    await assert.rejects(client.call(methods.Fail, { how: 'declared' }), remote('org.example.test.Broken', { why: 'test' }));
-    await assert.rejects(client.call(methods.Fail, { how: 'undeclared' }), remote('org.example.test.Broken', { why: 'Error: unforeseen' }));
-    await assert.rejects(client.call(methods.Fail, { how: 'otherwise' }), remote('org.varlink.service.InvalidParameter', { parameter: 'how' }));
-    await assert.rejects(client.call(named('org.example.test.Nothing'), { text: '' }), remote('org.varlink.service.MethodNotFound', { method: 'org.example.test.Nothing' }));
-    await assert.rejects(client.call(named('org.example.Nothing.Echo'), { text: '' }), remote('org.varlink.service.InterfaceNotFound', { interface: 'org.example.Nothing' }));
-    await assert.rejects(client.call(named('Echo'), { text: '' }), remote('org.varlink.service.InterfaceNotFound', { interface: '' }));
+    await assert.rejects(
+      client.call(methods.Fail, { how: 'declared' }),
+      remote('org.example.test.Broken', { why: 'test' }),
+    );
+    await assert.rejects(
+      client.call(methods.Fail, { how: 'undeclared' }),
+      remote('org.example.test.Broken', { why: 'Error: unforeseen' }),
+    );
+    await assert.rejects(
+      client.call(methods.Fail, { how: 'otherwise' }),
+      remote('org.varlink.service.InvalidParameter', { parameter: 'how' }),
+    );
+    await assert.rejects(
+      client.call(named('org.example.test.Nothing'), { text: '' }),
+      remote('org.varlink.service.MethodNotFound', { method: 'org.example.test.Nothing' }),
+    );
+    await assert.rejects(
+      client.call(named('org.example.Nothing.Echo'), { text: '' }),
+      remote('org.varlink.service.InterfaceNotFound', { interface: 'org.example.Nothing' }),
+    );
+    await assert.rejects(
+      client.call(named('Echo'), { text: '' }),
+      remote('org.varlink.service.InterfaceNotFound', { interface: '' }),
+    );
     assert.equal((await client.call(methods.Echo, { text: 'still there' })).parameters.text, 'still there');
   });
 });
@@ -182,23 +222,52 @@ test('oneway calls get no reply, not even an error', async () => {
 test('org.varlink.service', async () => {
   await served(asClient, async (client) => {
     const { parameters } = await client.call(serviceMethods.GetInfo, {});
-    assert.deepEqual(parameters, { vendor: 'v', product: 'p', version: '1', url: 'u', interfaces: ['org.example.test', 'org.varlink.service'] });
+    assert.deepEqual(parameters, {
+      vendor: 'v',
+      product: 'p',
+      version: '1',
+      url: 'u',
+      interfaces: ['org.example.test', 'org.varlink.service'],
+    });
     const described = await client.call(serviceMethods.GetInterfaceDescription, { interface: 'org.example.test' });
     assert.equal(described.parameters.description, testInterface.description);
-    await assert.rejects(client.call(serviceMethods.GetInterfaceDescription, { interface: 'org.x.y' }), remote('org.varlink.service.InterfaceNotFound', { interface: 'org.x.y' }));
+    await assert.rejects(
+      client.call(serviceMethods.GetInterfaceDescription, { interface: 'org.x.y' }),
+      remote('org.varlink.service.InterfaceNotFound', { interface: 'org.x.y' }),
+    );
   });
 });
 
 const badCalls: [name: string, bytes: string, reply: string | undefined, code: string | undefined][] = [
-  ['upgrade', '{"method":"org.example.test.Return","upgrade":true}\0', '{"error":"org.varlink.service.MethodNotImplemented","parameters":{"method":"org.example.test.Return"}}\0', undefined],
-  ['null where members are left out', '{"method":"org.example.test.Return","parameters":null,"more":null,"oneway":null}\0', '{"parameters":{"count":0}}\0', undefined],
+  [
+    'upgrade',
+    '{"method":"org.example.test.Return","upgrade":true}\0',
+    '{"error":"org.varlink.service.MethodNotImplemented","parameters":{"method":"org.example.test.Return"}}\0',
+    undefined,
+  ],
+  [
+    'null where members are left out',
+    '{"method":"org.example.test.Return","parameters":null,"more":null,"oneway":null}\0',
+    '{"parameters":{"count":0}}\0',
+    undefined,
+  ],
   ['no method', '{"parameters":{}}\0', undefined, 'INVALID_MESSAGE'],
   ['an empty method', '{"method":""}\0', undefined, 'INVALID_MESSAGE'],
-  ['parameters that are no object', '{"method":"org.example.test.Return","parameters":[]}\0', undefined, 'INVALID_MESSAGE'],
+  [
+    'parameters that are no object',
+    '{"method":"org.example.test.Return","parameters":[]}\0',
+    undefined,
+    'INVALID_MESSAGE',
+  ],
   ['flags that are no booleans', '{"method":"org.example.test.Return","more":1}\0', undefined, 'INVALID_MESSAGE'],
   ['a reply', '{"parameters":{"count":1}}\0', undefined, 'INVALID_MESSAGE'],
   ['garbage', 'GET / HTTP/1.1\r\n\r\n\0', undefined, 'FRAMING_ERROR'],
-  ['a prototype', '{"method":"org.example.test.Echo","parameters":{"__proto__":{"text":"x"}}}\0', '{"error":"org.varlink.service.InvalidParameter","parameters":{"parameter":"text"}}\0', undefined],
+  [
+    'a prototype',
+    '{"method":"org.example.test.Echo","parameters":{"__proto__":{"text":"x"}}}\0',
+    '{"error":"org.varlink.service.InvalidParameter","parameters":{"parameter":"text"}}\0',
+    undefined,
+  ],
 ];
 
 for (const [name, bytes, reply, expected] of badCalls) {

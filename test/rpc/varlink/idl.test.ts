@@ -25,8 +25,14 @@ test('the members of a definition', () => {
   assert.deepEqual([...idl.types.keys()], ['State', 'Tree']);
   assert.deepEqual([...idl.methods.keys()], ['Ping', 'Take']);
   assert.deepEqual([...idl.errors.keys()], ['Failed', 'Empty']);
-  assert.deepEqual([...idl.methods.get('Take')!.input.fields.keys()], ['i', 'f', 'b', 'o', 'a', 'list', 'dict', 'state', 'which', 'tree']);
-  assert.deepEqual(idl.methods.get('Take')!.input.fields.get('list'), { kind: 'array', of: { kind: 'optional', of: { kind: 'int' } } });
+  assert.deepEqual(
+    [...idl.methods.get('Take')!.input.fields.keys()],
+    ['i', 'f', 'b', 'o', 'a', 'list', 'dict', 'state', 'which', 'tree'],
+  );
+  assert.deepEqual(idl.methods.get('Take')!.input.fields.get('list'), {
+    kind: 'array',
+    of: { kind: 'optional', of: { kind: 'int' } },
+  });
 });
 
 const refused: [name: string, text: string][] = [
@@ -51,7 +57,10 @@ const refused: [name: string, text: string][] = [
 
 for (const [name, text] of refused) {
   test(`refused: ${name}`, () => {
-    assert.throws(() => parseIdl(text), (error) => error instanceof FormatError && error.code === 'IDL');
+    assert.throws(
+      () => parseIdl(text),
+      (error) => error instanceof FormatError && error.code === 'IDL',
+    );
   });
 }
 
@@ -74,7 +83,11 @@ const misfits: [name: string, change: Record<string, unknown>, path: string | un
   ['the wrong thing in an array', { list: [1, 'x'] }, 'list[1]'],
   ['the wrong thing in a dictionary', { dict: { k: { x: 1 }, l: {} } }, 'dict["l"].x'],
   ['an unknown value', { state: 'halt' }, 'state'],
-  ['the wrong thing deep inside', { tree: { name: 'a', below: [{ name: 'b', below: [{ name: 3, below: [] }] }] } }, 'tree.below[0].below[0].name'],
+  [
+    'the wrong thing deep inside',
+    { tree: { name: 'a', below: [{ name: 'b', below: [{ name: 3, below: [] }] }] } },
+    'tree.below[0].below[0].name',
+  ],
 ];
 
 for (const [name, change, path] of misfits) {

@@ -1,6 +1,7 @@
-// The commands started with a socket: by systemd's socket activation, and by varlinkctl's exec:, which passes a connection.
+// The commands started with a socket: by systemd's socket activation, and by varlinkctl's exec:, which passes a
+// connection.
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,9 +11,9 @@ import { connect, fromFd, socketpair, type Connection } from '../../../src/fd/fd
 import { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
 import { serviceMethods } from '../../../src/rpc/varlink/service-interface.js';
 import { initRepository } from '../../../src/repository/init.js';
-import { cfsbridge, runCli } from '../../cli/run-cli.js';
+import { cfsbridge, runCli } from '../../support/cli/run-cli.js';
 import { fastFolder } from '../../support/fast-folder.js';
-import { makeStore } from '../../support/made-store.js';
+import { makeStore } from '../../support/images/made-store.js';
 
 let folder: string;
 let graphroot: string;
@@ -20,11 +21,14 @@ let graphroot: string;
 before(() => {
   folder = mkdtempSync(join(fastFolder, 'activation-'));
   graphroot = join(folder, 'store');
-  makeStore(graphroot, [{ name: 'localhost/it:1', layers: [{ entries: [{ name: 'file', content: Buffer.alloc(100) }] }] }]);
+  makeStore(graphroot, [
+    { name: 'localhost/it:1', layers: [{ entries: [{ name: 'file', content: Buffer.alloc(100) }] }] },
+  ]);
 });
 after(() => rmSync(folder, { recursive: true }));
 
 const commands: [name: string, args: () => string[], interfaces: string[]][] = [
+  ['the program without words', () => [], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
   ['varlink', () => ['varlink'], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
   ['oci varlink', () => ['oci', 'varlink'], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
   ['serve', () => ['serve', '--root', graphroot], ['org.composefs.Oci', 'org.varlink.service']],
@@ -33,7 +37,7 @@ const commands: [name: string, args: () => string[], interfaces: string[]][] = [
 /** Starts a command with a connection as systemd passes it: number 3, and the process's own id in LISTEN_PID. */
 function startOn(connection: number, args: readonly string[]): ChildProcess {
   const script = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"';
-  return spawn('sh', ['-c', script, 'sh', process.execPath, cfsbridge, ...args], { stdio: ['ignore', 'ignore', 'ignore', connection] });
+  return spawn('sh', ['-c', script, 'sh', cfsbridge, ...args], { stdio: ['ignore', 'ignore', 'ignore', connection] });
 }
 
 /** The same with a socket that listens at `path` already. */
@@ -47,7 +51,7 @@ os.dup2(listener.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
 os.execv(sys.argv[2], sys.argv[2:])`;
-  return spawn('python3', ['-c', script, path, process.execPath, cfsbridge, ...args], { stdio: 'ignore' });
+  return spawn('python3', ['-c', script, path, cfsbridge, ...args], { stdio: 'ignore' });
 }
 
 /** Once somebody listens. */
@@ -67,7 +71,7 @@ async function interfacesOf(client: VarlinkConnection): Promise<string[]> {
 
 for (const [name, args, interfaces] of commands) {
   test(`${name} on a socket that somebody else listens on`, async () => {
-    const path = join(folder, `${name.replace(' ', '-')}.sock`);
+    const path = join(folder, `${name.replaceAll(' ', '-')}.sock`);
     const child = startListening(path, args());
     const ended = once(child, 'exit');
     {
@@ -94,7 +98,7 @@ for (const [name, args, interfaces] of commands) {
 
 test('a relative path of a repository is one of the client, not of the server', async () => {
   const path = join(folder, 'relative.sock');
-  const child = spawn(process.execPath, [cfsbridge, 'varlink', '--address', path], { cwd: '/', stdio: 'ignore' });
+  const child = spawn(cfsbridge, ['varlink', '--address', path], { cwd: '/', stdio: 'ignore' });
   const ended = once(child, 'exit');
   (await connectSoon(path)).close();
   for (const name of ['here', 'there']) initRepository(join(folder, name), { insecure: true });
@@ -110,4 +114,26 @@ test('varlink without a socket', () => {
   const { status, stderr } = runCli(['varlink']);
   assert.equal(status, 2);
   assert.match(stderr, /--address/);
+});
+
+test('sockets of another process start no service', () => {
+  const { status, stderr } = runCli([], { env: { ...process.env, LISTEN_FDS: '1', LISTEN_PID: '1' } });
+  assert.equal(status, 2);
+  assert.match(stderr, /^Usage: cfsbridge /);
+});
+
+test('more than one socket is refused', () => {
+  const { status, stderr } = spawnSync('sh', ['-c', 'LISTEN_FDS=2 LISTEN_PID=$$ exec "$@"', 'sh', cfsbridge], {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /systemd passed 2 sockets/);
+});
+
+test('no sockets are as none passed', () => {
+  const { status, stderr } = spawnSync('sh', ['-c', 'LISTEN_FDS=0 LISTEN_PID=$$ exec "$@"', 'sh', cfsbridge], {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 2);
+  assert.match(stderr, /^Usage: cfsbridge /);
 });

@@ -7,12 +7,12 @@ import { BridgeError } from '../../../src/errors.js';
 import { connect, Fd } from '../../../src/fd/fd-passing.js';
 import { files } from '../../../src/native.js';
 import { VarlinkRemoteError } from '../../../src/rpc/varlink/varlink-error.js';
-import { ociMethods } from '../../../src/service/varlink/oci-interface.js';
-import { repositoryMethods } from '../../../src/service/varlink/repository-interface.js';
-import { sha256 } from '../../oci/source-layout.js';
-import { closeAll, numberedFiles } from '../../rpc/replay.js';
+import { ociMethods } from '../../../src/rpc/contracts/oci.js';
+import { repositoryMethods } from '../../../src/rpc/contracts/repository.js';
+import { sha256 } from '../../support/images/source-layout.js';
+import { closeAll, numberedFiles } from '../../support/servers/replay.js';
 import { openDescriptors } from '../../support/filesystems.js';
-import { getLayer, openHandle, pullInto, RepositoryServer } from './repository-server.js';
+import { getLayer, openHandle, pullInto, RepositoryServer } from '../../support/servers/repository-server.js';
 
 let server: RepositoryServer;
 let full: string;
@@ -57,7 +57,11 @@ async function readsAll(): Promise<void> {
 }
 
 async function readSome(fd: Fd, buffer: Buffer): Promise<{ bytesRead: number }> {
-  return new Promise((resolve, reject) => read(fd.number, buffer, 0, buffer.length, null, (error, bytesRead) => (error ? reject(error) : resolve({ bytesRead }))));
+  return new Promise((resolve, reject) =>
+    read(fd.number, buffer, 0, buffer.length, null, (error, bytesRead) =>
+      error ? reject(error) : resolve({ bytesRead }),
+    ),
+  );
 }
 
 test('a client that never closes its lifetime descriptor', async () => {
@@ -68,7 +72,11 @@ test('a client that never closes its lifetime descriptor', async () => {
   // The descriptors stay with the client, but what the server keeps for them comes to an end.
   using collector = await server.client();
   const handle = await openHandle(collector, full);
-  const { parameters } = await collector.call(repositoryMethods.Gc, { handle, dry_run: false, roots: [] }, { silenceLimit: 5000 });
+  const { parameters } = await collector.call(
+    repositoryMethods.Gc,
+    { handle, dry_run: false, roots: [] },
+    { silenceLimit: 5000 },
+  );
   assert.equal(parameters.result.streams_pruned, 0);
   closeAll(Object.values(kept));
 });
@@ -94,7 +102,12 @@ test('a client that goes away in the middle of a stream', async () => {
 test('a client that goes away in the middle of a pull', async () => {
   const client = await server.client();
   const handle = await openHandle(client, server.repository(`left-${process.hrtime.bigint()}`));
-  for await (const { fds } of client.callMore(ociMethods.Pull, { handle, image: server.image, local_fetch: 'disabled', bootable: false })) {
+  for await (const { fds } of client.callMore(ociMethods.Pull, {
+    handle,
+    image: server.image,
+    local_fetch: 'disabled',
+    bootable: false,
+  })) {
     closeAll(fds);
     break;
   }
@@ -106,7 +119,11 @@ test('a client that sends a layer and stops in the middle', async () => {
   const handle = await openHandle(client, server.repository('stopped'));
   const [read, write] = files.pipe().map((number) => new Fd(number)) as [Fd, Fd];
   const { directory, stream, lifetime } = await getLayer(client, await openHandle(client, full), diffIds[0]!);
-  const call = client.call(ociMethods.PutLayer, { handle, diff_id: diffIds[0]!, zerocopy: false }, { fds: [read, directory] });
+  const call = client.call(
+    ociMethods.PutLayer,
+    { handle, diff_id: diffIds[0]!, zerocopy: false },
+    { fds: [read, directory] },
+  );
   await sleep(50);
   client.close();
   await assert.rejects(call, (error) => error instanceof BridgeError && error.code === 'CONNECTION_CLOSED');
@@ -143,8 +160,15 @@ for (const [name, bytes, error] of wrongStreams) {
     writeSync(write.number, bytes);
     write.close();
     const directory = new Fd(openSync(server.folder, 'r'));
-    const call = client.call(ociMethods.PutLayer, { handle, diff_id: diffIds[0]!, zerocopy: false }, { fds: [read, directory] });
-    await assert.rejects(call, (thrown) => thrown instanceof VarlinkRemoteError && thrown.error === `org.composefs.Oci.${error}`);
+    const call = client.call(
+      ociMethods.PutLayer,
+      { handle, diff_id: diffIds[0]!, zerocopy: false },
+      { fds: [read, directory] },
+    );
+    await assert.rejects(
+      call,
+      (thrown) => thrown instanceof VarlinkRemoteError && thrown.error === `org.composefs.Oci.${error}`,
+    );
     closeAll([read, directory]);
     assert.equal((await client.call(ociMethods.HasLayer, { handle, diff_id: diffIds[0]! })).parameters.present, false);
   });
@@ -153,10 +177,19 @@ for (const [name, bytes, error] of wrongStreams) {
 test('a stream that is no stream, and directories that are none', async () => {
   using client = await server.client();
   const handle = await openHandle(client, server.repository('none'));
-  const [directory, device] = [openSync(server.folder, 'r'), openSync('/dev/zero', 'r')].map((number) => new Fd(number)) as [Fd, Fd];
-  for (const fds of [[directory, directory], [device, directory], [directory, device]]) {
+  const [directory, device] = [openSync(server.folder, 'r'), openSync('/dev/zero', 'r')].map(
+    (number) => new Fd(number),
+  ) as [Fd, Fd];
+  for (const fds of [
+    [directory, directory],
+    [device, directory],
+    [directory, device],
+  ]) {
     const call = client.call(ociMethods.PutLayer, { handle, diff_id: diffIds[0]!, zerocopy: false }, { fds });
-    await assert.rejects(call, (thrown) => thrown instanceof VarlinkRemoteError && thrown.error === 'org.composefs.Oci.InternalError');
+    await assert.rejects(
+      call,
+      (thrown) => thrown instanceof VarlinkRemoteError && thrown.error === 'org.composefs.Oci.InternalError',
+    );
   }
   closeAll([directory, device]);
 });
@@ -172,25 +205,38 @@ test('more than 253 descriptors with one call', async () => {
   using connection = await connect(server.socket);
   const fds = numberedFiles(200);
   server.errors.length = 0;
-  for (const piece of ['{"method":', '"org.composefs.Oci.GetInfo"', '}\0']) await connection.send(Buffer.from(piece), fds).catch(() => {});
+  for (const piece of ['{"method":', '"org.composefs.Oci.GetInfo"', '}\0'])
+    await connection.send(Buffer.from(piece), fds).catch(() => {});
   closeAll(fds);
   await connection.receive().catch(() => undefined);
-  assert.deepEqual(server.errors.map((error) => (error as BridgeError).code), ['TOO_MANY_FDS']);
+  assert.deepEqual(
+    server.errors.map((error) => (error as BridgeError).code),
+    ['TOO_MANY_FDS'],
+  );
 });
 
 test('more streams than anybody reads', async () => {
-  using client = await server.client();
+  // On a busy machine the first leases would otherwise end before the last are taken.
+  await using patient = await RepositoryServer.start({ unread: 60_000, held: 60_000 });
+  using client = await patient.client();
   const handle = await openHandle(client, full);
   const kept: Fd[] = [];
   for (let count = 0; count < 64; count++) kept.push(...Object.values(await getLayer(client, handle, diffIds[0]!)));
-  await assert.rejects(getLayer(client, handle, diffIds[0]!), (thrown) => thrown instanceof VarlinkRemoteError && thrown.error === 'org.composefs.Oci.InternalError');
+  await assert.rejects(
+    getLayer(client, handle, diffIds[0]!),
+    (thrown) => thrown instanceof VarlinkRemoteError && thrown.error === 'org.composefs.Oci.InternalError',
+  );
   closeAll(kept);
 });
 
 test('two thousand calls at once, whose replies nobody reads', async () => {
   using connection = await connect(server.socket);
   const stop = new AbortController();
-  const call = Buffer.from('{"method":"org.varlink.service.GetInterfaceDescription","parameters":{"interface":"org.composefs.Oci"}}\0'.repeat(100));
+  const call = Buffer.from(
+    '{"method":"org.varlink.service.GetInterfaceDescription","parameters":{"interface":"org.composefs.Oci"}}\0'.repeat(
+      100,
+    ),
+  );
   const flood = (async () => {
     for (let count = 0; count < 20; count++) await connection.send(call, [], { signal: stop.signal });
   })().catch(() => {});

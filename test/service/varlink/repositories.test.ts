@@ -10,11 +10,11 @@ import type { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
 import type { VarlinkMethod } from '../../../src/rpc/varlink/interface.js';
 import { VarlinkRemoteError } from '../../../src/rpc/varlink/varlink-error.js';
 import { messageOf } from '../../../src/service/varlink/internal-error.js';
-import { ociMethods, type PullFrame } from '../../../src/service/varlink/oci-interface.js';
-import { repositoryMethods } from '../../../src/service/varlink/repository-interface.js';
-import { withoutLeak } from '../../fd/open-fds.js';
-import { sha256 } from '../../oci/source-layout.js';
-import { getLayer, openHandle, pullInto, RepositoryServer } from './repository-server.js';
+import { ociMethods, type PullFrame } from '../../../src/rpc/contracts/oci.js';
+import { repositoryMethods } from '../../../src/rpc/contracts/repository.js';
+import { withoutLeak } from '../../support/open-fds.js';
+import { sha256 } from '../../support/images/source-layout.js';
+import { getLayer, openHandle, pullInto, RepositoryServer } from '../../support/servers/repository-server.js';
 
 let server: RepositoryServer;
 let client: VarlinkConnection;
@@ -53,14 +53,25 @@ test('a repository is made once', async () => {
   assert.deepEqual((await client.call(repositoryMethods.InitRepository, made)).parameters, { created: true });
   assert.deepEqual((await client.call(repositoryMethods.InitRepository, made)).parameters, { created: false });
   assert.deepEqual((await client.call(repositoryMethods.EnsureRepository, made)).parameters, { status: 'Opened' });
-  await fails(client.call(repositoryMethods.InitRepository, { ...made, algorithm: 'fsverity-sha512-12' }), 'org.composefs.Repository.InternalError');
-  await fails(client.call(repositoryMethods.InitRepository, { ...made, algorithm: 'md5' }), 'org.composefs.Repository.InvalidSpec');
+  await fails(
+    client.call(repositoryMethods.InitRepository, { ...made, algorithm: 'fsverity-sha512-12' }),
+    'org.composefs.Repository.InternalError',
+  );
+  await fails(
+    client.call(repositoryMethods.InitRepository, { ...made, algorithm: 'md5' }),
+    'org.composefs.Repository.InvalidSpec',
+  );
   const other = join(server.folder, 'ensured');
-  assert.deepEqual((await client.call(repositoryMethods.EnsureRepository, { path: other, insecure: true })).parameters, { status: 'Created' });
+  assert.deepEqual(
+    (await client.call(repositoryMethods.EnsureRepository, { path: other, insecure: true })).parameters,
+    { status: 'Created' },
+  );
   const old = join(server.folder, 'old');
   mkdirSync(join(old, 'objects/ab'), { recursive: true });
   writeFileSync(join(old, 'objects/ab', 'c'.repeat(62)), '');
-  assert.deepEqual((await client.call(repositoryMethods.EnsureRepository, { ...made, path: old })).parameters, { status: 'Upgraded' });
+  assert.deepEqual((await client.call(repositoryMethods.EnsureRepository, { ...made, path: old })).parameters, {
+    status: 'Upgraded',
+  });
 });
 
 test('what is opened', async () => {
@@ -68,9 +79,16 @@ test('what is opened', async () => {
   assert.equal(parameters.hash_algorithm, 'sha256');
   assert.ok(parameters.handle > handle);
   await client.call(repositoryMethods.CloseRepository, { handle: parameters.handle });
-  await fails(client.call(repositoryMethods.Fsck, { handle: parameters.handle }), 'org.composefs.Repository.InvalidHandle', { handle: parameters.handle });
+  await fails(
+    client.call(repositoryMethods.Fsck, { handle: parameters.handle }),
+    'org.composefs.Repository.InvalidHandle',
+    { handle: parameters.handle },
+  );
   await fails(client.call(ociMethods.ListImages, { handle: 999 }), 'org.composefs.Oci.InvalidHandle', { handle: 999 });
-  await fails(client.call(repositoryMethods.OpenRepository, { path: join(server.folder, 'nothing') }), 'org.composefs.Repository.RepoNotFound');
+  await fails(
+    client.call(repositoryMethods.OpenRepository, { path: join(server.folder, 'nothing') }),
+    'org.composefs.Repository.RepoNotFound',
+  );
   for (const choice of [{}, { path: null, user: false }, { path: full, user: true }, { user: true, system: true }]) {
     await fails(client.call(repositoryMethods.OpenRepository, choice), 'org.composefs.Repository.InvalidSpec');
   }
@@ -83,7 +101,9 @@ test('a handle is good on other connections, also when its own is gone', async (
   using second = await server.client();
   assert.equal((await second.call(ociMethods.ListImages, { handle: other })).parameters.images.length, 1);
   await second.call(repositoryMethods.CloseRepository, { handle: other });
-  await fails(client.call(ociMethods.ListImages, { handle: other }), 'org.composefs.Oci.InvalidHandle', { handle: other });
+  await fails(client.call(ociMethods.ListImages, { handle: other }), 'org.composefs.Oci.InvalidHandle', {
+    handle: other,
+  });
 });
 
 test('a pull tells what it does', async () => {
@@ -92,13 +112,25 @@ test('a pull tells what it does', async () => {
   const pull = { handle: empty, image: server.image, name: 'it', local_fetch: 'disabled', bootable: false };
   for await (const { parameters } of client.callMore(ociMethods.Pull, pull)) frames.push(parameters);
   assert.ok(frames.every((frame) => Object.keys(frame).length === 1));
-  const of = <K extends keyof PullFrame>(kind: K): NonNullable<PullFrame[K]>[] => frames.flatMap((frame) => (frame[kind] == null ? [] : [frame[kind]]));
-  assert.deepEqual(of('started').map(({ id }) => id).sort(), [...diffIds].sort());
-  assert.deepEqual(new Map(of('done').map(({ id, transferred }) => [id, transferred])), new Map(diffIds.map((id, index) => [id, server.tars[index]!.length])));
+  const of = <K extends keyof PullFrame>(kind: K): NonNullable<PullFrame[K]>[] =>
+    frames.flatMap((frame) => (frame[kind] == null ? [] : [frame[kind]]));
+  assert.deepEqual(
+    of('started')
+      .map(({ id }) => id)
+      .sort(),
+    [...diffIds].sort(),
+  );
+  assert.deepEqual(
+    new Map(of('done').map(({ id, transferred }) => [id, transferred])),
+    new Map(diffIds.map((id, index) => [id, server.tars[index]!.length])),
+  );
   assert.deepEqual(Object.keys(frames.at(-1)!), ['completed']);
   const again: PullFrame[] = [];
   for await (const { parameters } of client.callMore(ociMethods.Pull, pull)) again.push(parameters);
-  assert.deepEqual(again.flatMap(({ skipped }) => (skipped ? [skipped.id] : [])), diffIds);
+  assert.deepEqual(
+    again.flatMap(({ skipped }) => (skipped ? [skipped.id] : [])),
+    diffIds,
+  );
   assert.equal(again.at(-1)?.completed?.manifest_verity, frames.at(-1)?.completed?.manifest_verity);
   await fails(client.call(ociMethods.Pull, { ...pull, image: 'oci:/nothing:it' }), 'org.composefs.Oci.InternalError');
   await fails(client.call(ociMethods.Pull, { ...pull, expected_digest: 'aa' }), 'org.composefs.Oci.InvalidRequest');
@@ -106,27 +138,58 @@ test('a pull tells what it does', async () => {
 
 test('images, by tag', async () => {
   const { images } = (await client.call(ociMethods.ListImages, { handle })).parameters;
-  assert.deepEqual(images.map(({ name, layer_count }) => [name, layer_count]), [['it', 2]]);
+  assert.deepEqual(
+    images.map(({ name, layer_count }) => [name, layer_count]),
+    [['it', 2]],
+  );
   const digest = images[0]!.manifest_digest;
   await client.call(ociMethods.Tag, { handle, manifest_digest: digest, name: 'other/name:1' });
   const filtered = await client.call(ociMethods.ListImages, { handle, filter: 'name' });
-  assert.deepEqual(filtered.parameters.images.map(({ name }) => name), ['other/name:1']);
+  assert.deepEqual(
+    filtered.parameters.images.map(({ name }) => name),
+    ['other/name:1'],
+  );
   await client.call(ociMethods.Untag, { handle, name: 'other/name:1' });
   await fails(client.call(ociMethods.Untag, { handle, name: 'other/name:1' }), 'org.composefs.Oci.InternalError');
   const none = `sha256:${'0'.repeat(64)}`;
-  await fails(client.call(ociMethods.Tag, { handle, manifest_digest: none, name: 'x' }), 'org.composefs.Oci.NoSuchImage', { image: none });
-  await fails(client.call(ociMethods.Inspect, { handle, image: 'other' }), 'org.composefs.Oci.NoSuchImage', { image: 'other' });
-  const { manifest, config, composefs_erofs } = (await client.call(ociMethods.Inspect, { handle, image: `@${digest}` })).parameters;
+  await fails(
+    client.call(ociMethods.Tag, { handle, manifest_digest: none, name: 'x' }),
+    'org.composefs.Oci.NoSuchImage',
+    { image: none },
+  );
+  await fails(client.call(ociMethods.Inspect, { handle, image: 'other' }), 'org.composefs.Oci.NoSuchImage', {
+    image: 'other',
+  });
+  const { manifest, config, composefs_erofs } = (await client.call(ociMethods.Inspect, { handle, image: `@${digest}` }))
+    .parameters;
   assert.equal(sha256(Buffer.from(manifest)), digest);
   assert.deepEqual((JSON.parse(config) as { rootfs: { diff_ids: string[] } }).rootfs.diff_ids, diffIds);
-  assert.equal((await client.call(ociMethods.ComputeId, { handle, image: 'it', bootable: false })).parameters.image_id, composefs_erofs);
-  const objects = (await client.call(repositoryMethods.ImageObjects, { handle, name: composefs_erofs! })).parameters.object_ids;
+  assert.equal(
+    (await client.call(ociMethods.ComputeId, { handle, image: 'it', bootable: false })).parameters.image_id,
+    composefs_erofs,
+  );
+  const objects = (await client.call(repositoryMethods.ImageObjects, { handle, name: composefs_erofs! })).parameters
+    .object_ids;
   assert.equal(objects.length, 60);
   assert.match(objects[0]!, /^sha256:[0-9a-f]{64}$/);
-  await fails(client.call(repositoryMethods.ImageObjects, { handle, name: 'it' }), 'org.composefs.Repository.NoSuchRef', { reference: 'it' });
-  await fails(client.call(repositoryMethods.Mount, { handle, name: 'it', options: {} }), 'org.composefs.Repository.InternalError');
-  await fails(client.call(repositoryMethods.Mount, { handle, name: 'it', options: { overlay: true } }), 'org.composefs.Repository.InvalidSpec');
-  await fails(client.call(ociMethods.OciMount, { handle, image: 'other', bootable: false, options: {} }), 'org.composefs.Oci.NoSuchImage', { image: 'other' });
+  await fails(
+    client.call(repositoryMethods.ImageObjects, { handle, name: 'it' }),
+    'org.composefs.Repository.NoSuchRef',
+    { reference: 'it' },
+  );
+  await fails(
+    client.call(repositoryMethods.Mount, { handle, name: 'it', options: {} }),
+    'org.composefs.Repository.InternalError',
+  );
+  await fails(
+    client.call(repositoryMethods.Mount, { handle, name: 'it', options: { overlay: true } }),
+    'org.composefs.Repository.InvalidSpec',
+  );
+  await fails(
+    client.call(ociMethods.OciMount, { handle, image: 'other', bootable: false, options: {} }),
+    'org.composefs.Oci.NoSuchImage',
+    { image: 'other' },
+  );
   assert.deepEqual((await client.call(repositoryMethods.ListImageRefs, { handle })).parameters, { images: [] });
 });
 
@@ -146,7 +209,13 @@ test('garbage is collected although the same client has the repository open, twi
   await pullInto(collector, handles[0], server.image, 'it');
   await collector.call(ociMethods.Untag, { handle: handles[1], name: 'it' });
   const dry = (await collector.call(repositoryMethods.Gc, { handle: handles[0], dry_run: true, roots: [] })).parameters;
-  const wet = (await collector.call(repositoryMethods.Gc, { handle: handles[0], dry_run: false, roots: [] }, { silenceLimit: 20_000 })).parameters;
+  const wet = (
+    await collector.call(
+      repositoryMethods.Gc,
+      { handle: handles[0], dry_run: false, roots: [] },
+      { silenceLimit: 20_000 },
+    )
+  ).parameters;
   assert.deepEqual(wet, { ...dry, dry_run: false });
   assert.deepEqual([wet.result.images_pruned, wet.result.streams_pruned], [1, 4]);
   assert.equal((await collector.call(ociMethods.ListImages, { handle: handles[1] })).parameters.images.length, 0);
@@ -159,7 +228,9 @@ test('a repository that a client has open is not collected by others until it go
   await openHandle(holder, path);
   const mine = await openHandle(collector, path);
   let collected = false;
-  const gc = collector.call(repositoryMethods.Gc, { handle: mine, dry_run: false, roots: [] }).then(() => (collected = true));
+  const gc = collector
+    .call(repositoryMethods.Gc, { handle: mine, dry_run: false, roots: [] })
+    .then(() => (collected = true));
   await new Promise((resolve) => setTimeout(resolve, 100));
   assert.equal(collected, false);
   holder.close();
@@ -175,43 +246,103 @@ test('layers from one repository into another, and the image made of them', asyn
       const to = await openHandle(copier, target);
       const layers = [];
       for (const diffId of diffIds) {
-        assert.deepEqual((await copier.call(ociMethods.HasLayer, { handle: to, diff_id: diffId })).parameters, { present: false, layer_verity: null });
+        assert.deepEqual((await copier.call(ociMethods.HasLayer, { handle: to, diff_id: diffId })).parameters, {
+          present: false,
+          layer_verity: null,
+        });
         for (const present of [false, true]) {
           const { stream, directory, lifetime } = await getLayer(copier, from, diffId);
-          const { parameters } = await copier.call(ociMethods.PutLayer, { handle: to, diff_id: diffId, zerocopy: false }, { fds: [stream, directory] });
+          const { parameters } = await copier.call(
+            ociMethods.PutLayer,
+            { handle: to, diff_id: diffId, zerocopy: false },
+            { fds: [stream, directory] },
+          );
           for (const fd of [stream, directory, lifetime]) fd.close();
           assert.equal(parameters.already_present, present);
           const { objects_reflinked, objects_hardlinked, objects_copied, objects_already_present } = parameters;
-          assert.equal(objects_reflinked + objects_hardlinked + objects_copied + objects_already_present, present ? 0 : 30);
+          assert.equal(
+            objects_reflinked + objects_hardlinked + objects_copied + objects_already_present,
+            present ? 0 : 30,
+          );
           if (present) layers.push({ diff_id: diffId, layer_verity: parameters.layer_verity });
         }
-        assert.equal((await copier.call(ociMethods.HasLayer, { handle: to, diff_id: diffId })).parameters.present, true);
+        assert.equal(
+          (await copier.call(ociMethods.HasLayer, { handle: to, diff_id: diffId })).parameters.present,
+          true,
+        );
       }
       const { manifest, config } = (await copier.call(ociMethods.Inspect, { handle: from, image: 'it' })).parameters;
       const image = { handle: to, manifest_json: manifest, config_json: config, layers, name: 'copy' };
       const made = (await copier.call(ociMethods.FinalizeImage, image)).parameters;
-      const pulled = await pullInto(copier, await openHandle(copier, server.repository(`pulled-${algorithm}`, algorithm)), server.image, 'it');
+      const pulled = await pullInto(
+        copier,
+        await openHandle(copier, server.repository(`pulled-${algorithm}`, algorithm)),
+        server.image,
+        'it',
+      );
       assert.deepEqual([made.manifest_digest, made.config_verity], [pulled.manifest_digest, pulled.config_verity]);
       assert.equal((await copier.call(ociMethods.Check, { handle: to, image: 'copy' })).parameters.ok, true);
       using repository = await Repository.open(target);
       for (const { diff_id, layer_verity } of layers) await verifyLayerStream(repository, diff_id, layer_verity);
-      await fails(copier.call(ociMethods.FinalizeImage, { ...image, layers: [{ diff_id: diffIds[0]!, layer_verity: layers[1]!.layer_verity }] }), 'org.composefs.Oci.InvalidRequest');
-      await fails(copier.call(ociMethods.FinalizeImage, { ...image, config_json: '{}' }), 'org.composefs.Oci.InternalError');
+      await fails(
+        copier.call(ociMethods.FinalizeImage, {
+          ...image,
+          layers: [{ diff_id: diffIds[0]!, layer_verity: layers[1]!.layer_verity }],
+        }),
+        'org.composefs.Oci.InvalidRequest',
+      );
+      await fails(
+        copier.call(ociMethods.FinalizeImage, { ...image, config_json: '{}' }),
+        'org.composefs.Oci.InternalError',
+      );
     }
   });
 });
 
 const none = `sha256:${'0'.repeat(64)}`;
-const refused: [name: string, method: VarlinkMethod<object, object>, parameters: object, error: string, values?: object][] = [
-  ['a layer that is not there', ociMethods.GetLayer, { params: { diff_id: none, consumer_has_cap_dac_override: true } }, 'NoSuchLayer', { diff_id: none }],
+const refused: [
+  name: string,
+  method: VarlinkMethod<object, object>,
+  parameters: object,
+  error: string,
+  values?: object,
+][] = [
+  [
+    'a layer that is not there',
+    ociMethods.GetLayer,
+    { params: { diff_id: none, consumer_has_cap_dac_override: true } },
+    'NoSuchLayer',
+    { diff_id: none },
+  ],
   ['a layer of no name', ociMethods.GetLayer, { params: { consumer_has_cap_dac_override: true } }, 'InvalidRequest'],
-  ['a layer of a store', ociMethods.GetLayer, { params: { storage: { storage_path: '/', layer_id: 'x' }, consumer_has_cap_dac_override: true } }, 'InvalidRequest'],
+  [
+    'a layer of a store',
+    ociMethods.GetLayer,
+    { params: { storage: { storage_path: '/', layer_id: 'x' }, consumer_has_cap_dac_override: true } },
+    'InvalidRequest',
+  ],
   ['a digest that is none', ociMethods.HasLayer, { diff_id: 'sha256:../../x' }, 'InvalidDigest'],
   ['a digest of another kind', ociMethods.HasLayer, { diff_id: `sha512:${'0'.repeat(128)}` }, 'InvalidDigest'],
   ['a layer without descriptors', ociMethods.PutLayer, { diff_id: none, zerocopy: false }, 'InvalidRequest'],
-  ['an image of layers that are not there', ociMethods.FinalizeImage, { manifest_json: '{}', config_json: '{}', layers: [{ diff_id: none, layer_verity: '0'.repeat(64) }] }, 'NoSuchLayer', { diff_id: none }],
-  ['a verity digest of another algorithm', ociMethods.FinalizeImage, { manifest_json: '{}', config_json: '{}', layers: [{ diff_id: none, layer_verity: '0'.repeat(128) }] }, 'InvalidDigest'],
-  ['documents that are none', ociMethods.FinalizeImage, { manifest_json: 'x', config_json: '{}', layers: [] }, 'InternalError'],
+  [
+    'an image of layers that are not there',
+    ociMethods.FinalizeImage,
+    { manifest_json: '{}', config_json: '{}', layers: [{ diff_id: none, layer_verity: '0'.repeat(64) }] },
+    'NoSuchLayer',
+    { diff_id: none },
+  ],
+  [
+    'a verity digest of another algorithm',
+    ociMethods.FinalizeImage,
+    { manifest_json: '{}', config_json: '{}', layers: [{ diff_id: none, layer_verity: '0'.repeat(128) }] },
+    'InvalidDigest',
+  ],
+  [
+    'documents that are none',
+    ociMethods.FinalizeImage,
+    { manifest_json: 'x', config_json: '{}', layers: [] },
+    'InternalError',
+  ],
 ];
 
 for (const [name, method, parameters, error, values] of refused) {
@@ -229,8 +360,17 @@ test('the socket is gone with the server', async () => {
 });
 
 test('an error that adds a place does not repeat what it wraps', () => {
-  const inner = new BridgeError('CODE', 'nothing is right', { place: { entry: 'etc/x', offset: 512 } });
-  const outer = new BridgeError('CODE', `importing a layer failed: ${inner.reason}`, { cause: inner, place: { ...inner.place, layer: 'sha256:1' } });
-  assert.equal(messageOf(outer), 'importing a layer failed: nothing is right (layer sha256:1, entry "etc/x", offset 512)');
-  assert.equal(messageOf(new Error('outside', { cause: inner })), 'outside: nothing is right (entry "etc/x", offset 512)');
+  const inner = new BridgeError('CONTENT_SIZE', 'nothing is right', { place: { entry: 'etc/x', offset: 512 } });
+  const outer = new BridgeError('CONTENT_SIZE', `importing a layer failed: ${inner.reason}`, {
+    cause: inner,
+    place: { ...inner.place, layer: 'sha256:1' },
+  });
+  assert.equal(
+    messageOf(outer),
+    'importing a layer failed: nothing is right (layer sha256:1, entry "etc/x", offset 512)',
+  );
+  assert.equal(
+    messageOf(new Error('outside', { cause: inner })),
+    'outside: nothing is right (entry "etc/x", offset 512)',
+  );
 });

@@ -1,0 +1,394 @@
+// JavaScript's view of the object store and of ingests.
+#include <sys/sysmacros.h>
+
+#include <atomic>
+#include <new>
+#include <cstring>
+#include <functional>
+#include <map>
+
+#include "base/addon.h"
+#include "base/file_io.h"
+#include "ingest/ingest.h"
+#include "base/op_reader.h"
+#include "ingest/pool.h"
+
+namespace cfsbridge {
+namespace {
+
+// An operation as `src/repository/batch.ts` writes it. The descriptor in it is owned from here on.
+Item readItem(OpReader& ops) {
+  Item item;
+  const uint8_t kind = ops.number<uint8_t>();
+  if (kind > static_cast<uint8_t>(Operation::DataEnd)) fail("INVALID_BATCH", "unknown operation");
+  item.kind = static_cast<Operation>(kind);
+  switch (item.kind) {
+    case Operation::Bytes:
+    case Operation::Data:
+    case Operation::Memory:
+      item.size = ops.number<uint32_t>();
+      item.data = ops.bytes(item.size);
+      break;
+    case Operation::Named: {
+      item.dir = ops.number<int32_t>();
+      item.size = ops.number<uint64_t>();
+      size_t length = ops.number<uint16_t>();
+      item.name = std::string_view(reinterpret_cast<const char*>(ops.bytes(length)), length);
+      break;
+    }
+    case Operation::Open:
+      item.fd.reset(ops.number<int32_t>());
+      item.size = ops.number<uint64_t>();
+      break;
+    case Operation::DataBegin:
+      item.size = ops.number<uint64_t>();
+      break;
+    case Operation::DataEnd:
+      break;
+    case Operation::Range:
+      fail("INVALID_BATCH", "a range of a file");
+  }
+  item.large = item.kind != Operation::Memory && item.isFile() && item.size > kLargeFile;
+  if (item.kind == Operation::Memory) item.ready = true;
+  return item;
+}
+
+void addItem(Batch& batch, Item item) {
+  if (item.isFile() || item.kind == Operation::DataEnd) {
+    item.result = batch.results.size();
+    batch.results.emplace_back();
+    if (item.isFile()) batch.unstored++;
+  }
+  batch.items.push_back(std::move(item));
+}
+
+// The descriptors in them are owned from here on, also when this throws.
+std::shared_ptr<Batch> readBatch(const uint8_t* bytes, size_t size) {
+  std::shared_ptr<Batch> batch;
+  OpReader rest(bytes, size);
+  try {
+    batch = std::make_shared<Batch>();
+    batch->bytes.reset(new uint8_t[size + 1]);
+    memcpy(batch->bytes.get(), bytes, size);
+    for (rest = OpReader(batch->bytes.get(), size); !rest.done();) addItem(*batch, readItem(rest));
+    return batch;
+  } catch (const std::bad_alloc&) {
+    while (!rest.done()) readItem(rest);
+    throw;
+  }
+}
+
+Napi::Value packResults(Napi::Env env, const std::vector<FileResult>& results) {
+  auto packed = Napi::Buffer<uint8_t>::New(env, results.size() * kResultEnd);
+  uint8_t* at = packed.Data();
+  for (const FileResult& result : results) {
+    at[kResultOutcome] = static_cast<uint8_t>(result.outcome);
+    at[kResultLength] = result.length;
+    memcpy(at + kResultContent, result.bytes.data(), kResultEnd - kResultContent);
+    at += kResultEnd;
+  }
+  return packed;
+}
+
+class NativeIngest;
+
+// The answer to one batch on its way to JavaScript.
+struct Reply : Answer {
+  Reply(NativeIngest* ingest, uint64_t id) : ingest(ingest), id(id) {}
+  NativeIngest* const ingest;  // kept alive by its own reference while batches are out
+  const uint64_t id;
+};
+void deliver(Napi::Env env, Napi::Function, void*, Reply* reply);
+
+// The way from the pool's threads into one JavaScript environment. It lives as long as the environment, and keeps the
+// event loop alive only while something is awaited.
+struct Environment {
+  using Tell = Napi::TypedThreadSafeFunction<void, Reply, deliver>;
+  Tell tell;
+  Napi::FunctionReference ingest, store;
+  size_t awaited = 0;
+};
+
+std::atomic<int> environments{0};
+
+// Work on another thread that gives nothing back.
+class StoreJob : public PromiseJob {
+ public:
+  StoreJob(Napi::Env env, std::function<void()> call) : PromiseJob(env), call_(std::move(call)) {}
+
+ private:
+  void work() override { call_(); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+
+  const std::function<void()> call_;
+};
+
+class NativeIngest : public Napi::ObjectWrap<NativeIngest> {
+ public:
+  explicit NativeIngest(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    auto store = *info[0].As<Napi::External<std::shared_ptr<ObjectStore>>>().Data();
+    Napi::Object options = info[1].As<Napi::Object>();
+    const auto flag = [&](const char* name) { return options.Get(name).ToBoolean().Value(); };
+    TakePolicy policy{flag("store"), flag("reflink"),    flag("hardlink"),
+                      flag("copy"),  flag("sealSource"), flag("trusted")};
+    environment_ = info.Env().GetInstanceData<Environment>();
+    ingest_ =
+        std::make_shared<Ingest>(std::move(store), policy, [tell = environment_->tell](std::unique_ptr<Answer> answer) {
+          auto* reply = static_cast<Reply*>(answer.release());
+          if (tell.NonBlockingCall(reply) != napi_ok) delete reply;
+        });
+  }
+
+  ~NativeIngest() override {
+    if (ingest_) ingest_->abort("the ingest was dropped");
+  }
+
+  template <Napi::Value (NativeIngest::*call)(const Napi::CallbackInfo&)>
+  static PropertyDescriptor method(const char* name) {
+    return InstanceMethod<&NativeIngest::Guarded<call>>(name);
+  }
+  template <Napi::Value (NativeIngest::*call)(const Napi::CallbackInfo&)>
+  Napi::Value Guarded(const Napi::CallbackInfo& info) {
+    return guarded(info, [&] { return (this->*call)(info); });
+  }
+
+  Napi::Value Submit(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    const auto ops = info[0].As<Napi::Uint8Array>();
+    auto deferred = Napi::Promise::Deferred::New(env);
+    try {
+      std::shared_ptr<Batch> batch = readBatch(ops.Data(), ops.ByteLength());
+      const uint64_t id = nextId_++;
+      batch->answer = std::make_unique<Reply>(this, id);
+      const auto waiting = pending_.emplace(id, deferred).first;
+      try {
+        ingest_->submit(std::move(batch));
+      } catch (...) {
+        pending_.erase(waiting);
+        throw;
+      }
+    } catch (...) {
+      deferred.Reject(errorOf(env, std::current_exception()).Value());
+      return deferred.Promise();
+    }
+    if (environment_->awaited++ == 0) environment_->tell.Ref(env);
+    if (pending_.size() == 1) Ref();
+    return deferred.Promise();
+  }
+
+  Napi::Value Digest(const Napi::CallbackInfo& info) {
+    uint8_t digest[32];
+    ingest_->digest(digest);
+    return Napi::Buffer<uint8_t>::Copy(info.Env(), digest, 32);
+  }
+
+  Napi::Value Abort(const Napi::CallbackInfo& info) {
+    ingest_->abort("aborted");
+    return info.Env().Undefined();
+  }
+
+  // (milliseconds, message): see Ingest::endSilence. To be called several times in so long.
+  Napi::Value EndSilence(const Napi::CallbackInfo& info) {
+    ingest_->endSilence(std::chrono::milliseconds(info[0].As<Napi::Number>().Int64Value()),
+                        info[1].As<Napi::String>().Utf8Value());
+    return info.Env().Undefined();
+  }
+
+  // Nothing may be under way.
+  Napi::Value WithdrawWrong(const Napi::CallbackInfo& info) {
+    return PromiseJob::start<StoreJob>(info.Env(), [ingest = ingest_] { ingest->withdrawWrong(); });
+  }
+
+  void finished(Napi::Env env, const Reply& reply) {
+    auto found = pending_.find(reply.id);
+    if (found == pending_.end()) return;
+    Napi::Promise::Deferred deferred = found->second;
+    pending_.erase(found);
+    try {
+      if (reply.failure) std::rethrow_exception(reply.failure);
+      deferred.Resolve(packResults(env, reply.results));
+    } catch (...) {
+      Napi::Error error = errorOf(env, std::current_exception());
+      if (reply.failedFile >= 0) error.Set("file", static_cast<double>(reply.failedFile));
+      deferred.Reject(error.Value());
+    }
+    if (--environment_->awaited == 0) environment_->tell.Unref(env);
+    if (pending_.empty()) Unref();
+  }
+
+ private:
+  std::shared_ptr<Ingest> ingest_;
+  Environment* environment_;
+  std::map<uint64_t, Napi::Promise::Deferred> pending_;
+  uint64_t nextId_ = 1;
+};
+
+void deliver(Napi::Env env, Napi::Function, void*, Reply* told) {
+  const std::unique_ptr<Reply> reply(told);
+  // The environment may be ending, and then nobody waits.
+  if (static_cast<napi_env>(env)) reply->ingest->finished(env, *reply);
+}
+
+class PutJob : public PromiseJob {
+ public:
+  PutJob(Napi::Env env, std::shared_ptr<ObjectStore> store, const Napi::Value& bytes)
+      : PromiseJob(env), store_(std::move(store)) {
+    const Napi::Uint8Array kept = this->kept(steadyBytes(bytes));
+    data_ = kept.Data();
+    size_ = kept.ByteLength();
+  }
+
+ private:
+  void work() override {
+    VerityHasher hasher(store_->algorithm());
+    hasher.update(data_, size_);
+    hasher.finish(digest_.data());
+    if (store_->presentAndRight(digest_, size_, nullptr)) return;
+    OwnedFd file = store_->temporary();
+    writeExactly(file.get(), data_, size_, 0);
+    store_->publish(std::move(file), digest_, size_);
+  }
+  Napi::Value result(Napi::Env env) override {
+    return Napi::Buffer<uint8_t>::Copy(env, digest_.data(), digestSize(store_->algorithm()));
+  }
+
+  const std::shared_ptr<ObjectStore> store_;
+  const uint8_t* data_;
+  size_t size_;
+  Digest digest_{};
+};
+
+// Looks for the first of some objects, given as raw digests, that is not there.
+class MissingJob : public PromiseJob {
+ public:
+  MissingJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
+      : PromiseJob(env), store_(std::move(store)), digests_(digests.Data(), digests.Data() + digests.ByteLength()) {}
+
+ private:
+  void work() override {
+    const size_t size = digestSize(store_->algorithm());
+    Digest digest{};
+    for (size_t at = 0; at + size <= digests_.size(); at += size) {
+      memcpy(digest.data(), digests_.data() + at, size);
+      if (store_->has(digest)) continue;
+      missing_ = static_cast<int64_t>(at / size);
+      return;
+    }
+  }
+  Napi::Value result(Napi::Env env) override { return Napi::Number::New(env, static_cast<double>(missing_)); }
+
+  const std::shared_ptr<ObjectStore> store_;
+  const std::vector<uint8_t> digests_;
+  int64_t missing_ = -1;
+};
+
+class NativeStore : public Napi::ObjectWrap<NativeStore> {
+ public:
+  explicit NativeStore(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    SharingRule sharing = sharingRule(info[3]);
+    OwnedFd objects = duplicatedFd(info, 0), staging;
+    auto algorithm = static_cast<Algorithm>(info[1].As<Napi::Number>().Int32Value());
+    if (!info[4].IsUndefined()) staging = duplicatedFd(info, 4);
+    store_ = std::make_shared<ObjectStore>(objects.release(), algorithm, info[2].ToBoolean().Value(),
+                                           std::move(sharing), staging.release());
+  }
+
+  template <Napi::Value (NativeStore::*call)(const Napi::CallbackInfo&)>
+  static PropertyDescriptor method(const char* name) {
+    return InstanceMethod<&NativeStore::Guarded<call>>(name);
+  }
+  template <Napi::Value (NativeStore::*call)(const Napi::CallbackInfo&)>
+  Napi::Value Guarded(const Napi::CallbackInfo& info) {
+    return guarded(info, [&] { return (this->*call)(info); });
+  }
+
+  // (staging folder): see ObjectStore::land.
+  Napi::Value Land(const Napi::CallbackInfo& info) {
+    auto staging = std::make_shared<OwnedFd>(duplicatedFd(info, 0));
+    return PromiseJob::start<StoreJob>(info.Env(), [store = store_, staging] { store->land(staging->get()); });
+  }
+  Napi::Value Put(const Napi::CallbackInfo& info) { return PromiseJob::start<PutJob>(info.Env(), store_, info[0]); }
+  Napi::Value FirstMissing(const Napi::CallbackInfo& info) {
+    return PromiseJob::start<MissingJob>(info.Env(), store_, info[0].As<Napi::Uint8Array>());
+  }
+  Napi::Value MakeIngest(const Napi::CallbackInfo& info) {
+    auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
+    return construct(info.Env().GetInstanceData<Environment>()->ingest, {external, info[0]});
+  }
+  // (digest): see ObjectStore::distrust.
+  Napi::Value Distrust(const Napi::CallbackInfo& info) {
+    auto bytes = info[0].As<Napi::Uint8Array>();
+    if (bytes.ByteLength() != digestSize(store_->algorithm()))
+      throw Napi::TypeError::New(info.Env(), "not a digest of this store");
+    Digest digest{};
+    memcpy(digest.data(), bytes.Data(), bytes.ByteLength());
+    store_->distrust(digest);
+    return info.Env().Undefined();
+  }
+  // [hardlink, major, minor, code of the error]: see ObjectStore::refusals.
+  Napi::Value Refusals(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Napi::Array all = Napi::Array::New(env);
+    for (const auto& [hardlink, device, error] : store_->refusals()) {
+      Napi::Array one = Napi::Array::New(env, 4);
+      one.Set(0u, hardlink);
+      one.Set(1u, major(device));
+      one.Set(2u, minor(device));
+      one.Set(3u, errnoName(error));
+      all.Set(all.Length(), one);
+    }
+    return all;
+  }
+  // For the addon's other functions that put things into the store.
+  Napi::Value Handle(const Napi::CallbackInfo& info) {
+    return Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
+  }
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    store_->close();
+    return info.Env().Undefined();
+  }
+
+ private:
+  std::shared_ptr<ObjectStore> store_;
+};
+
+// (objects folder, algorithm, verity required, user ids: see SharingRule, staging folder or undefined)
+Napi::Value OpenStore(const Napi::CallbackInfo& info) {
+  return construct(info.Env().GetInstanceData<Environment>()->store, {info[0], info[1], info[2], info[3], info[4]});
+}
+
+}  // namespace
+
+void initPool(Napi::Env env, Napi::Object exports) {
+  Napi::Function ingest =
+      NativeIngest::DefineClass(env, "NativeIngest",
+                                {
+                                    NativeIngest::method<&NativeIngest::Submit>("submit"),
+                                    NativeIngest::method<&NativeIngest::Digest>("digest"),
+                                    NativeIngest::method<&NativeIngest::Abort>("abort"),
+                                    NativeIngest::method<&NativeIngest::EndSilence>("endSilence"),
+                                    NativeIngest::method<&NativeIngest::WithdrawWrong>("withdrawWrong"),
+                                });
+  Napi::Function store = NativeStore::DefineClass(env, "NativeStore",
+                                                  {
+                                                      NativeStore::method<&NativeStore::Put>("put"),
+                                                      NativeStore::method<&NativeStore::FirstMissing>("firstMissing"),
+                                                      NativeStore::method<&NativeStore::MakeIngest>("ingest"),
+                                                      NativeStore::method<&NativeStore::Distrust>("distrust"),
+                                                      NativeStore::method<&NativeStore::Refusals>("refusals"),
+                                                      NativeStore::method<&NativeStore::Handle>("handle"),
+                                                      NativeStore::method<&NativeStore::Land>("land"),
+                                                      NativeStore::method<&NativeStore::Close>("close"),
+                                                  });
+  auto* environment = new Environment{Environment::Tell::New(env, "cfsbridge ingest", 0, 1), Napi::Persistent(ingest),
+                                      Napi::Persistent(store)};
+  environment->tell.Unref(env);
+  env.SetInstanceData(environment);
+  addFunction<OpenStore>(exports, "openStore");
+  environments++;
+  env.AddCleanupHook([] {
+    if (--environments == 0) Pool::shared().stop();
+  });
+}
+
+}  // namespace cfsbridge

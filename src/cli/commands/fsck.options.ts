@@ -1,0 +1,41 @@
+import { Option } from 'commander';
+import type { CommandDefinition, GlobalOptions } from '../session.js';
+
+export interface FsckCommandOptions extends GlobalOptions {
+  json?: true;
+  metadataOnly?: true;
+  repair?: true;
+  from: string[];
+}
+
+export const fsck: CommandDefinition = {
+  name: 'fsck',
+  define: (command) =>
+    command
+      .description(
+        'Check a repository: objects against their digests, names, streams and images; repair it when asked to',
+      )
+      .option('--json', 'Print JSON')
+      .option('--metadata-only', 'Leave out the digests of objects, which take most of the time')
+      .addOption(
+        new Option(
+          '--repair',
+          'Restore what is damaged or missing, and move what stays damaged to quarantine/; waits until nobody else ' +
+            'is using the repository',
+        ).conflicts('metadataOnly'),
+      )
+      .option(
+        '--from <source>',
+        'Where to look for intact content: an image as for oci pull, or the directory of another repository; may ' +
+          'be given again',
+        (source: string, sources: string[]) => [...sources, source],
+        [],
+      )
+      .addHelpText(
+        'after',
+        '\n' +
+          'Examples:\n' +
+          '  $ cfsbridge fsck --metadata-only\n' +
+          '  $ cfsbridge fsck --repair --from containers-storage:localhost/web --from /srv/other',
+      ),
+};

@@ -1,0 +1,3 @@
+import { complete } from './protocol.js';
+
+process.exitCode = complete(process.env['COMPLETE'] ?? '', process.argv.slice(2));

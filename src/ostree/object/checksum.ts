@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import { DigestMismatchError, FormatError } from '../../errors.js';
+
+/** The id of an ostree object: the SHA-256, 64 lower-case hex digits, of its content, for files with their metadata. */
+export type Checksum = string;
+
+const SIZE = 32;
+
+/** Whether a text is a whole id, in either case. */
+export function isChecksum(text: string): boolean {
+  return /^[0-9a-fA-F]{64}$/.test(text);
+}
+
+/** @param bytes the 32 bytes that stand for an id in an object @throws FormatError for any other number of them */
+export function checksumOf(bytes: Buffer, what: string): Checksum {
+  if (bytes.length !== SIZE)
+    throw new FormatError('OSTREE_OBJECT', `${what} has an id of ${bytes.length} bytes instead of ${SIZE}`);
+  return bytes.toString('hex');
+}
+
+/** The id of a commit, dirtree or dirmeta. */
+export function sha256(bytes: Uint8Array): Checksum {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** @throws DigestMismatchError when the bytes are not those of the object */
+export function verifyChecksum(bytes: Uint8Array, id: Checksum, what: string): void {
+  const actual = sha256(bytes);
+  if (actual !== id) throw new DigestMismatchError(`${what} ${id}`, id, actual);
+}

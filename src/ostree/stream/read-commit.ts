@@ -1,0 +1,74 @@
+import { FormatError, NotFoundError } from '../../errors.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
+import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
+import { COMMIT_IMAGE_REF, commitContentId } from '../../repository/names.js';
+import type { Repository } from '../../repository/repository.js';
+import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
+import type { SplitstreamReader } from '../../repository/splitstream/reader.js';
+import type { Checksum } from '../object/checksum.js';
+import { CommitObjects } from './commit-objects.js';
+
+/** A commit in a repository. */
+export interface StoredCommit {
+  readonly id: Checksum;
+  /** the commit stream */
+  readonly stream: ObjectId;
+  /** the EROFS image, once there is one */
+  readonly image: ObjectId | undefined;
+  readonly objects: CommitObjects;
+}
+
+/**
+ * Reads a commit of the repository; `undefined` when there is none of that id.
+ * @throws FormatError for a damaged stream, or one of another commit
+ */
+export async function findCommit(
+  repository: Repository,
+  id: Checksum,
+  signal?: AbortSignal,
+): Promise<StoredCommit | undefined> {
+  const stream = repository.streamObject(commitContentId(id));
+  if (stream === undefined) return undefined;
+  using reader = repository.openStream(stream);
+  const objects = await readCommitStream(reader, signal);
+  if (objects.commit !== id)
+    throw new FormatError('OSTREE_STREAM', `the stream of commit ${id} has commit ${objects.commit}; fsck tells more`);
+  return { id, stream, image: reader.namedRefs.get(COMMIT_IMAGE_REF), objects };
+}
+
+/** @throws NotFoundError when the repository does not have the commit, and as `findCommit` */
+export async function readCommit(repository: Repository, id: Checksum, signal?: AbortSignal): Promise<StoredCommit> {
+  const commit = await findCommit(repository, id, signal);
+  if (commit === undefined) throw new NotFoundError(`ostree commit ${id} not found in repository`);
+  return commit;
+}
+
+/**
+ * Reads all of a commit stream into memory: the chunk has no content of files but of small ones.
+ * @throws FormatError for another kind of stream, a damaged one, or one that is too large
+ */
+async function readCommitStream(reader: SplitstreamReader, signal?: AbortSignal): Promise<CommitObjects> {
+  if (reader.contentType !== CONTENT_TYPES.ostreeCommit)
+    throw new FormatError('CONTENT_TYPE', `a stream of type ${reader.contentType.toString(16)} is no ostree commit`);
+  if (reader.streamSize > OSTREE_CHUNK_LIMIT)
+    throw new FormatError(
+      'OSTREE_STREAM',
+      `a commit stream of ${reader.streamSize} bytes, at most ${OSTREE_CHUNK_LIMIT} are read`,
+    );
+  const chunk = Buffer.alloc(Number(reader.streamSize));
+  let length = 0;
+  for await (const pieces of reader.batches(signal))
+    for (const piece of pieces) {
+      if (piece.kind === 'object')
+        throw new FormatError('OSTREE_STREAM', 'a commit stream has an object in its middle');
+      if (length + piece.bytes.length > chunk.length)
+        throw new FormatError('OSTREE_STREAM', 'a commit stream has more bytes than it says');
+      length += piece.bytes.copy(chunk, length);
+    }
+  if (length < chunk.length)
+    throw new FormatError('OSTREE_STREAM', `a commit stream has ${length} of ${chunk.length} bytes`);
+  return new CommitObjects(
+    chunk,
+    Array.from({ length: reader.objectCount }, (_, i) => reader.objectId(i)),
+  );
+}

@@ -1,0 +1,22 @@
+import type { ObjectId } from '../../fsverity/object-id.js';
+import { COMMIT_IMAGE_REF } from '../../repository/names.js';
+import type { Repository } from '../../repository/repository.js';
+import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
+import { SplitstreamWriter } from '../../repository/splitstream/writer.js';
+import type { CommitChunk } from './commit-stream-builder.js';
+
+/**
+ * Stores a commit stream as an object, which has no name yet.
+ * @param image the EROFS image of the commit, when there is one
+ */
+export async function storeCommitStream(
+  repository: Repository,
+  chunk: CommitChunk,
+  image?: ObjectId,
+): Promise<ObjectId> {
+  const writer = new SplitstreamWriter(CONTENT_TYPES.ostreeCommit, repository.algorithm);
+  for (const object of chunk.objects) writer.refer(object);
+  await writer.chunk(chunk.parts);
+  if (image !== undefined) writer.addNamedRef(COMMIT_IMAGE_REF, image);
+  return repository.objects.put(await writer.finish());
+}

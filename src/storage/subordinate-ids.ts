@@ -1,0 +1,62 @@
+import { BridgeError } from '../errors.js';
+import { isErrno } from '../fd/fd.js';
+import { readWhole, UnfitFileError } from '../fd/read-whole.js';
+import { USER_TABLE_LIMIT } from '../limits.js';
+
+/** User ids that somebody may use in user namespaces. */
+export interface IdRange {
+  first: number;
+  count: number;
+}
+
+/**
+ * The ranges of a user in /etc/subuid: what the users inside of rootless containers own on the disk belongs to one of
+ * these.
+ */
+export function subordinateIds(uid: number): IdRange[] {
+  return parseSubuid(
+    readIfThere('/etc/subuid'),
+    new Set([String(uid), ...loginNames(readIfThere('/etc/passwd'), uid)]),
+  );
+}
+
+/**
+ * Reads subuid(5).
+ * @param users what its first field may be: the user's login name or number
+ */
+function parseSubuid(text: string, users: ReadonlySet<string>): IdRange[] {
+  return text.split('\n').flatMap((line) => {
+    const [user = '', first = '', count = ''] = line.trim().split(':');
+    // Root may not lend ids below 1: no range makes root's own files the user's.
+    return users.has(user) && /^[1-9]\d{0,9}$/.test(first) && /^\d{1,10}$/.test(count)
+      ? [{ first: Number(first), count: Number(count) }]
+      : [];
+  });
+}
+
+function loginNames(passwd: string, uid: number): string[] {
+  return passwd.split('\n').flatMap((line) => {
+    const [name, , id] = line.split(':');
+    return name && id === String(uid) ? [name] : [];
+  });
+}
+
+/**
+ * Exported for the attack on it, which runs in a process of its own.
+ * @throws BridgeError `BAD_CONFIG` for what no such table is
+ * @public
+ */
+export function readIfThere(path: string): string {
+  try {
+    return readWhole(path, USER_TABLE_LIMIT).toString('utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return '';
+    if (error instanceof UnfitFileError)
+      throw new BridgeError(
+        'BAD_CONFIG',
+        `${path} ${error.message}; it says which user ids belong to the owner of a store`,
+        { cause: error },
+      );
+    throw error;
+  }
+}
