@@ -16,10 +16,10 @@ export async function run(session: Session, _: [], options: ImagesOptions): Prom
     .listRefs(IMAGES)
     .sort()
     .flatMap((ref) => read(repository, ref));
-  if (options.json) return session.out.json({ images });
-  if (images.length === 0) return session.out.line('No images found');
+  if (options.json) return await session.out.json({ images });
+  if (images.length === 0) return await session.out.line('No images found');
   const rows = images.map(({ name, digest }) => [name, options.trunc ? shortDigest(digest) : digest]);
-  return session.out.line(table(['NAME', 'DIGEST'], rows));
+  return await session.out.line(table(['NAME', 'DIGEST'], rows));
 }
 
 /** @returns nothing, and says so on standard error, for what lies among the refs and is none */

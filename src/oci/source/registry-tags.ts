@@ -19,5 +19,5 @@ export async function listRegistryTags(
 ): Promise<string[]> {
   await using registries = new Registries(options);
   const source = registries.source(parseRegistryReference(text));
-  return source.tags(signal);
+  return await source.tags(signal);
 }

@@ -58,5 +58,5 @@ async function remoteFile(url: URL, client: HttpClient, signal: AbortSignal | un
   if (response.status === 404) return undefined;
   if (response.status !== 200)
     throw new BridgeError('POLICY', `${showUrl(url)}: status ${response.status} instead of a signature`);
-  return response.bytes(STATEMENT_LIMIT);
+  return await response.bytes(STATEMENT_LIMIT);
 }

@@ -64,8 +64,8 @@ export class Translation {
     using file = this.#from.objects.open(id);
     checkDigest(id, (await verityDigestOfFd(file, this.#from.algorithm, { signal: this.#signal })).toString('hex'));
     const kind = kindOf(file);
-    if (kind === 'stream') return this.#stream(file);
-    if (kind === 'image') return this.#image(file, id);
+    if (kind === 'stream') return await this.#stream(file);
+    if (kind === 'image') return await this.#image(file, id);
     throw new FormatError('OBJECT_KIND', `${pathOfObject(id)} has a name of a stream or image and is neither`);
   }
 
@@ -85,7 +85,7 @@ export class Translation {
         }
       }
     }
-    return this.#to.objects.put(await writer.finish());
+    return await this.#to.objects.put(await writer.finish());
   }
 
   async #image(file: Fd, id: ObjectId): Promise<ObjectId> {

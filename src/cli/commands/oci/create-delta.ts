@@ -26,7 +26,7 @@ export async function run(
     onEvent: (event) => show(progress, event),
   });
   await progress[Symbol.asyncDispose]();
-  if (options.json) return session.out.json(asJson(result));
+  if (options.json) return await session.out.json(asJson(result));
   await printText(session, result, options.stats === true);
 }
 

@@ -10,8 +10,8 @@ export async function run(session: Session, _: [], options: GlobalOptions & { js
   using repository = await openRepository(session, options, 'read');
   const { images, unreadable } = await listImages(repository);
   for (const { name, error } of unreadable) talk(`Skipping ${JSON.stringify(name)}: ${describeError(error)}\n`);
-  if (options.json) return session.out.json({ images: images.map(summaryJson) });
-  if (images.length === 0) return session.out.line('No images found');
+  if (options.json) return await session.out.json({ images: images.map(summaryJson) });
+  if (images.length === 0) return await session.out.line('No images found');
   const rows = images.map(({ name, manifestDigest, isContainer, architecture, layerCount, referrerCount }) => [
     name,
     shortDigest(manifestDigest),
@@ -19,5 +19,5 @@ export async function run(session: Session, _: [], options: GlobalOptions & { js
     `${layerCount}`,
     `${referrerCount}`,
   ]);
-  return session.out.line(table(['NAME', 'DIGEST', 'ARCH', 'LAYERS', 'REFS'], rows));
+  return await session.out.line(table(['NAME', 'DIGEST', 'ARCH', 'LAYERS', 'REFS'], rows));
 }

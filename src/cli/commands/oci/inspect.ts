@@ -29,7 +29,7 @@ export async function run(session: Session, [reference]: [string], options: Insp
     throw new UsageError("option '--platform' chooses among images in a registry; a tag names one image");
   using repository = await openRepository(session, options, 'read');
   const image = await openImage(repository, reference);
-  if (!options.manifest && !options.config) return session.out.json(detailsJson(inspectImage(repository, image)));
+  if (!options.manifest && !options.config) return await session.out.json(detailsJson(inspectImage(repository, image)));
   await printDocument(session, (options.manifest ? image.manifestStream : image.configStream).bytes);
 }
 
@@ -55,7 +55,7 @@ async function inspectRemote(session: Session, location: ImageLocation, options:
     signal: session.signal,
   });
   const { manifest, config } = source;
-  if (options.manifest || options.config) return printDocument(session, options.manifest ? manifest : config);
+  if (options.manifest || options.config) return await printDocument(session, options.manifest ? manifest : config);
   await session.out.json({
     digest: digestLike('sha256:', manifest),
     manifest: manifest.toString('utf8'),

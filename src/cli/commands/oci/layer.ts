@@ -14,7 +14,7 @@ export async function run(session: Session, [diffId]: [string], options: LayerOp
   const stream = layerStream(repository, diffId);
   if (options.dumpfile)
     return await session.out.pipe(dumpLines(new StoredLayerReader(repository, stream, diffId), session.signal));
-  if (options.json) return session.out.json(await describeLayer(repository, diffId, stream, session.signal));
+  if (options.json) return await session.out.json(await describeLayer(repository, diffId, stream, session.signal));
   if (session.out.isTerminal)
     throw new Error('Refusing to write tar data to a terminal. Redirect it to a file, pipe it to tar, or use --json.');
   if (!repository.believed) {

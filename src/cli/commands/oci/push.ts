@@ -29,7 +29,7 @@ export async function run(
     onEvent: (event) => progress.show(event),
   });
   await progress[Symbol.asyncDispose]();
-  if (options.json) return session.out.json(asJson(result));
+  if (options.json) return await session.out.json(asJson(result));
   await printText(session, result);
 }
 
