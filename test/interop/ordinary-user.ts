@@ -5,6 +5,9 @@ import { program } from './processes.js';
 export const USER = 65534;
 /** Runs a command as that user. */
 export const asUser = [
+  // Root's home cannot be looked into.
+  'env',
+  '--unset=HOME',
   'setpriv',
   `--reuid=${USER}`,
   `--regid=${USER}`,

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -47,7 +47,7 @@ export class LoopFilesystem implements Disposable {
 
   /** Mounts it anew, as after a restart of the machine; nothing may have it open. */
   remount(): void {
-    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    unmount(this.path);
     execFileSync('mount', ['-o', 'loop', join(this.#folder.path, 'image'), this.path], { stdio: 'pipe' });
   }
 
@@ -116,7 +116,7 @@ export class FailingFilesystem implements Disposable {
 
   /** As after a repair and a restart: the journals are replayed. Nothing may have the filesystem open. */
   recover(): void {
-    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    unmount(this.path);
     this.#device.remount();
     this.#mount();
   }
@@ -128,9 +128,23 @@ export class FailingFilesystem implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    unmount(this.path);
     this.#device[Symbol.dispose]();
     this.#folder[Symbol.dispose]();
+  }
+}
+
+const BUSY_LIMIT_MS = 20_000;
+
+/**
+ * A loop device inside is given back only when nobody looks at it any more, and whoever searches for a free one looks
+ * at them all.
+ */
+function unmount(path: string): void {
+  for (const start = Date.now(); ; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)) {
+    const { status, stderr } = spawnSync('umount', [path], { encoding: 'utf8' });
+    if (status === 0) return;
+    if (!/busy/.test(stderr) || Date.now() - start > BUSY_LIMIT_MS) throw new Error(`umount ${path}: ${stderr}`);
   }
 }
 
