@@ -23,7 +23,9 @@ export async function run(
   // All of them are found before anything is printed.
   const found = paths.map(bytesOf).map((path) => ({ path, node: find(root, path) }));
   if (options.backingPathOnly)
-    return await session.out.write(found.map(({ path, node }) => `${showBytes(path)} ${backingPath(node, path)}\n`).join(''));
+    return await session.out.write(
+      found.map(({ path, node }) => `${showBytes(path)} ${backingPath(node, path)}\n`).join(''),
+    );
   for (const { path, node } of found) await session.out.pipe(printDump(node, path));
 }
 

@@ -24,7 +24,8 @@ export async function run(
     onLateMark: sayLateMark,
   });
   const paths = written.map((path) => showBytes(path.replace(/^\/?/, '/')));
-  if (options.json) return await session.out.json({ image: id, argument, written: paths, state, other_entries: others });
+  if (options.json)
+    return await session.out.json({ image: id, argument, written: paths, state, other_entries: others });
   for (const path of paths) talk(`Wrote ${bootdir}${path}\n`);
   if (others > 0) talk(`Of ${others + 1} boot entries in the image the first was written\n`);
 }
