@@ -37,8 +37,8 @@ const options = {
   platform: 'node',
   target: 'node20',
   minifyWhitespace: true,
-  // undici is large, and few commands need it.
-  external: ['zstd-napi', 'undici'],
+  // undici and xz-decompress are large, and few commands need them.
+  external: ['zstd-napi', 'undici', 'xz-decompress'],
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'bundleUrl' },
   logLevel: 'warning',

@@ -55,6 +55,7 @@ export type FormatErrorCode =
   | 'OBJECT_KIND'
   | 'OBJECT_SMALL'
   | 'OBJECT_TYPE'
+  | 'OSTREE_DELTA'
   | 'OSTREE_GVARIANT'
   | 'OSTREE_OBJECT'
   | 'OSTREE_STREAM'

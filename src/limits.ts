@@ -41,6 +41,10 @@ export const GVARIANT_DEPTH_LIMIT = 64;
 export const GVARIANT_TYPE_LIMIT = 255;
 /** What stands before the content of a file. Linux takes 64 KiB of names and 64 KiB for each value of its xattrs. */
 export const OSTREE_HEADER_LIMIT = 4 << 20;
+/** A commit, dirtree or dirmeta, and the file of signatures beside a commit: the limit of ostree itself. */
+export const OSTREE_METADATA_LIMIT = 128 << 20;
+/** Modes, sets of xattrs, or operations of one part of a delta: a million files, or as many pieces of them. */
+export const OSTREE_DELTA_TABLE_LIMIT = 64 << 20;
 /** The chunk of a commit stream: ten million files. */
 export const OSTREE_CHUNK_LIMIT = 2 ** 31 - 1;
 

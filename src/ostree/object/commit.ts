@@ -36,7 +36,7 @@ export function parseCommit(bytes: Buffer): Commit {
 }
 
 /** Reads an `a{sv}`. */
-function parseDictionary(variant: Variant): [key: string, value: Variant][] {
+export function parseDictionary(variant: Variant): [key: string, value: Variant][] {
   return Array.from(variant, (entry) => [entry.at(0).string(), entry.at(1).at(0)]);
 }
 

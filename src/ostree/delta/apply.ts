@@ -1,0 +1,59 @@
+import { bytesSource } from '../../fd/byte-source.js';
+import type { Fd } from '../../fd/fd.js';
+import { applyPart, type DeltaBase, type DeltaTarget } from './apply-part.js';
+import { fetchPart, openPart } from './part.js';
+import type { Superblock } from './superblock.js';
+
+/** Gives the bytes of a part that is not in the superblock, as they are stored. */
+export type PartReader = (index: number, signal: AbortSignal) => AsyncIterable<Buffer>;
+
+/**
+ * Makes all objects that the parts of a delta bring, and the commit. The next part is fetched while one is worked on.
+ * Memory does not depend on the size of files.
+ * @param base the files of the commit that the superblock says the delta is from
+ * @param folder where files without a name are made, on a disk
+ * @param target verifies and takes the objects
+ * @param onPart called after each part
+ * @throws FormatError `OSTREE_DELTA`, `OSTREE_GVARIANT`, `COMPRESSION`; DigestMismatchError; what `readPart` and the
+ *   target throw; the signal's reason
+ */
+export async function applyDeltaParts(
+  superblock: Superblock,
+  base: DeltaBase,
+  folder: Fd,
+  readPart: PartReader,
+  target: DeltaTarget,
+  signal: AbortSignal,
+  onPart: (index: number) => void = () => undefined,
+): Promise<void> {
+  const { parts } = superblock;
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const fetch = async (index: number): Promise<Fd> => {
+    const part = parts[index]!;
+    const bytes = part.inline === undefined ? undefined : bytesSource(Buffer.concat(part.inline));
+    return fetchPart(folder, part, bytes ?? readPart(index, either));
+  };
+  let next = parts.length > 0 ? fetch(0) : undefined;
+  try {
+    for (const [index, part] of parts.entries()) {
+      const stored = await next!;
+      next = undefined;
+      if (index + 1 < parts.length) {
+        next = fetch(index + 1);
+        // Its error is seen when its turn comes.
+        next.catch(() => undefined);
+      }
+      using open = await openPart(folder, part, stored, signal);
+      await applyPart(open, part.objects, base, target, signal);
+      onPart(index);
+    }
+    target.addMetadata('commit', superblock.to, superblock.commit);
+  } finally {
+    stop.abort();
+    await next?.then(
+      (file) => file.close(),
+      () => undefined,
+    );
+  }
+}
