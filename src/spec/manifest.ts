@@ -55,8 +55,13 @@ const descriptor = z.object({
   platform: platform.nullish(),
 });
 
+/** What docker wrote before 2016, which has no config. */
+const LEGACY = 'application/vnd.docker.distribution.manifest.v1+json';
+
 const manifest = z.object({
-  schemaVersion: z.literal(2),
+  schemaVersion: z.literal(2, {
+    error: ({ input }) => (input === 1 ? `unsupported legacy manifest MIME type: ${LEGACY}` : undefined),
+  }),
   mediaType: text,
   artifactType: text,
   config: descriptor,

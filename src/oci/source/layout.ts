@@ -10,7 +10,7 @@ import { FolderFiles } from './blobs/folder-files.js';
 import type { ImageFiles } from './blobs/image-files.js';
 import { isDigest, parseIndex, type Descriptor } from '../../spec/manifest.js';
 import type { Platform } from '../../spec/platform.js';
-import { selectManifest } from './select-manifest.js';
+import { isIndexType, isManifestType, selectManifest } from './select-manifest.js';
 import type { ImageSource } from './source.js';
 import { splitPath } from './split-path.js';
 import { pathSubject } from './subject.js';
@@ -110,7 +110,12 @@ function checkLayout(files: ImageFiles): void {
 /** Images have names, or none, and then are chosen by their digest. */
 function tagged(manifests: readonly Descriptor[], tag: string): { listed: readonly Descriptor[]; digest?: string } {
   const listed = manifests.filter(({ annotations }) => annotations?.[REF_NAME] === tag);
-  if (listed.length > 0) return { listed };
+  if (listed.length > 0) {
+    const types = listed.map(({ mediaType }) => mediaType);
+    if (types.some((type) => isIndexType(type) || isManifestType(type))) return { listed };
+    const shown = types.map((type) => JSON.stringify(type)).join(' ');
+    throw new FormatError('LAYOUT_INVALID', `reference "${tag}" matches unsupported manifest MIME types [${shown}]`);
+  }
   if (isDigest(tag)) return { listed: manifests, digest: tag };
   const names = manifests.map(({ annotations, digest }) => annotations?.[REF_NAME] ?? digest);
   throw new NoImageError(`the layout has no image "${tag}"; it has ${names.slice(0, 20).join(', ') || 'none at all'}`);

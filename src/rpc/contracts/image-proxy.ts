@@ -24,8 +24,8 @@ export interface ProxyMethod<A extends readonly unknown[] = readonly unknown[], 
   gives: ProxyGift;
 }
 
-/** A packet from the client. Go writes no arguments as null, too. */
-export const proxyRequest = z.object({ method: z.string(), args: z.array(z.unknown()).nullish() });
+/** A packet from the client. Go writes no arguments as null, and takes a missing method for an empty one. */
+export const proxyRequest = z.object({ method: z.string().nullish(), args: z.array(z.unknown()).nullish() });
 
 /** What kind of failure a reply of 0.2.8 reports: empty for none. */
 const proxyErrorCode = z.enum(['', 'EPIPE', 'retryable', 'other']);

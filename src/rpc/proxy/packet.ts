@@ -35,7 +35,7 @@ function encode(what: string, message: object): Buffer {
 /** @throws RpcProtocolError `FRAMING_ERROR` for what is no request */
 export function decodeRequest(packet: Buffer): ProxyRequest {
   const { method, args } = decode(packet, 'a request', proxyRequest);
-  return { method, args: args ?? [] };
+  return { method: method ?? '', args: args ?? [] };
 }
 
 /** @throws RpcProtocolError `FRAMING_ERROR` for what is no reply */

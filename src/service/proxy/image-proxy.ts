@@ -63,7 +63,8 @@ export class ImageProxy implements AsyncDisposable {
         ),
       ),
     FinishPipe: (args) => {
-      argumentCount(args, 1);
+      // Of several, skopeo looks at the first.
+      argumentCount(args.slice(0, 1), 1);
       return { after: this.#pipes.finish(numberArgument(args[0])).finished };
     },
     OpenVarlinkSocket: (args) => this.#varlink(args),

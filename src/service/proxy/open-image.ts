@@ -1,4 +1,4 @@
-import { FormatError, NoImageError } from '../../errors.js';
+import { FormatError, NoImageError, NotFoundError } from '../../errors.js';
 import { splitReference, openSource } from '../../oci/source/open.js';
 import { openRepositoryImage } from '../../oci/source/repository.js';
 import type { ImageSource } from '../../oci/source/source.js';
@@ -8,6 +8,7 @@ import { layerStream } from '../../oci/image/stored-layer.js';
 import { tarSize } from '../../oci/image/repository-layer.js';
 import { admission } from '../../registry/policy/policy.js';
 import { RegistryError } from '../../registry/registry-error.js';
+import { parseRegistryReference } from '../../spec/reference.js';
 import { Repository } from '../../repository/repository.js';
 import { isTrustedFolder } from '../../repository/trust.js';
 import type { ImageProxyOptions } from './proxy-options.js';
@@ -93,9 +94,20 @@ function inFull(rest: string): string {
 }
 
 function inSkopeosWords(reference: string, cause: unknown): unknown {
+  const transport = reference.slice(0, reference.indexOf(':'));
+  const rest = reference.slice(transport.length + 1);
   if (cause instanceof RegistryError && cause.serverCodes.includes('MANIFEST_UNKNOWN'))
-    return new NoImageError(`${cause.message}: manifest unknown`, { cause });
+    return new NoImageError(manifestUnknown(rest), { cause });
   if (!(cause instanceof NoImageError)) return cause;
-  const words = WORDS[reference.slice(0, reference.indexOf(':'))];
-  return words === undefined ? cause : new NoImageError(words(reference.slice(reference.indexOf(':') + 1)), { cause });
+  const [, id] = (transport === 'containers-storage' && /(?:^|\])@([0-9a-f]{64})$/.exec(rest)) || [];
+  // Not one that OpenImageOptional says 0 of.
+  if (id !== undefined)
+    return new NotFoundError(`reading image "${id}": locating image with ID "${id}": image not known`, { cause });
+  const words = WORDS[transport];
+  return words === undefined ? cause : new NoImageError(words(rest), { cause });
+}
+
+function manifestUnknown(rest: string): string {
+  const { host, path, tag, digest } = parseRegistryReference(rest);
+  return `reading manifest ${digest ?? tag} in ${host}/${path}: manifest unknown`;
 }

@@ -4,9 +4,9 @@ import { setMaxListeners } from 'node:events';
 import { bytesSource } from '../../fd/byte-source.js';
 import { Fd } from '../../fd/fd.js';
 import { PipePump } from '../../fd/pipe-pump.js';
-import { PROXY_MESSAGE_LIMIT, PROXY_PIPES_LIMIT } from '../../limits.js';
+import { PROXY_PIPES_LIMIT } from '../../limits.js';
 import { files } from '../../native.js';
-import { errorCodeOf, ProxyFault } from './proxy-fault.js';
+import { errorCodeOf, messageOf, ProxyFault } from './proxy-fault.js';
 import type { ProxyBlob, ProxyImage } from './proxy-image.js';
 import { transfer } from './transfer.js';
 
@@ -207,12 +207,8 @@ function reasonOf(signal: AbortSignal, error: unknown): unknown {
 
 /** In a packet that a pipe always has room for. */
 function tell(errors: Fd, error: unknown): void {
-  const message = error instanceof Error ? error.message : String(error);
   try {
-    writeSync(
-      errors.number,
-      JSON.stringify({ code: errorCodeOf(error), message: message.slice(0, PROXY_MESSAGE_LIMIT) }),
-    );
+    writeSync(errors.number, JSON.stringify({ code: errorCodeOf(error), message: messageOf(error) }));
   } catch {
     // The client does not want to know.
   }

@@ -1,6 +1,7 @@
 // Which errors a client is told to try again: those that skopeo says so of.
 import { getSystemErrorName } from 'node:util';
 import { HttpError } from '../../http/http-error.js';
+import { PROXY_MESSAGE_LIMIT } from '../../limits.js';
 import { PumpFailure } from '../../fd/pipe-pump.js';
 import { RegistryError } from '../../registry/registry-error.js';
 import type { ProxyErrorCode } from '../../rpc/contracts/image-proxy.js';
@@ -46,6 +47,13 @@ export function errorCodeOf(error: unknown): ProxyErrorCode {
     if (LATER.has(codeOf(next))) return 'retryable';
   }
   return 'other';
+}
+
+/** What a client is told of an error: in skopeo's words where its reader has gone. */
+export function messageOf(error: unknown): string {
+  if (errorCodeOf(error) === 'EPIPE') return 'write |1: broken pipe';
+  const message = error instanceof Error ? error.message : String(error);
+  return message.length > PROXY_MESSAGE_LIMIT ? `${message.slice(0, PROXY_MESSAGE_LIMIT)}…` : message;
 }
 
 function isLater({ serverCodes, status }: RegistryError): boolean {

@@ -1,10 +1,10 @@
 import { debug } from '../../debug.js';
 import { SocketError, type Fd } from '../../fd/fd-passing.js';
-import { PROXY_MESSAGE_LIMIT, PROXY_REQUESTS_LIMIT } from '../../limits.js';
+import { PROXY_REQUESTS_LIMIT } from '../../limits.js';
 import { ProxyConnection, type ProxyPacket } from '../../rpc/proxy/connection.js';
 import { decodeRequest, encodeReply, type ProxyRequest } from '../../rpc/proxy/packet.js';
 import { ImageProxy, TOO_LONG, type Outcome } from './image-proxy.js';
-import { errorCodeOf, ProxyFault } from './proxy-fault.js';
+import { errorCodeOf, messageOf, ProxyFault } from './proxy-fault.js';
 import type { ImageProxyOptions } from './proxy-options.js';
 
 /**
@@ -129,14 +129,14 @@ class Replies {
 }
 
 function refusal(error: unknown): Buffer {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   debug(() => `proxy: error: ${message}`);
   return encodeReply({
     success: false,
     value: undefined,
     pipeid: 0,
     error_code: errorCodeOf(error),
-    error: message.length > PROXY_MESSAGE_LIMIT ? `${message.slice(0, PROXY_MESSAGE_LIMIT)}…` : message,
+    error: message,
   });
 }
 

@@ -270,6 +270,7 @@ test('a request without arguments is one, as Go writes it', () => {
   ])
     assert.deepEqual(decodeRequest(Buffer.from(text)), { method: 'Initialize', args: [] });
   assert.equal(encodeRequest({ method: 'A', args: [] }).toString(), '{"method":"A","args":[]}');
-  for (const text of ['{}', '{"method":1}', '{"method":"A","args":{}}', 'null', ''])
+  assert.deepEqual(decodeRequest(Buffer.from('{}')), { method: '', args: [] });
+  for (const text of ['{"method":1}', '{"method":"A","args":{}}', 'null', ''])
     assert.throws(() => decodeRequest(Buffer.from(text)), code('FRAMING_ERROR'));
 });
