@@ -49,7 +49,7 @@ describe('image proxy', { skip: whyNoPeers() }, () => {
   function skopeoOf(tree: string): string {
     const path = join(folder.path, `skopeo-${tree}`);
     const words = peerCommand(tree, ['skopeo']).map((word) => `'${word}'`);
-    writeFileSync(path, `#!/bin/sh\nexec ${words.join(' ')} "$@"\n`);
+    writeFileSync(path, `#!/bin/sh\n${MARK}=${process.pid} exec ${words.join(' ')} "$@"\n`);
     chmodSync(path, 0o755);
     return path;
   }
@@ -224,14 +224,19 @@ describe('image proxy', { skip: whyNoPeers() }, () => {
     });
 });
 
-/** Processes that are image proxies of skopeo and children of tests like these. */
+/** In the environment of what `skopeoOf` starts, with the number of this process: others start proxies, too. */
+const MARK = 'CFSBRIDGE_TEST_PROXY_OF';
+
+/** Processes that are image proxies of skopeo and were started here. */
 function proxies(): string[] {
+  const words = (pid: string, file: string): string[] => readFileSync(`/proc/${pid}/${file}`, 'latin1').split('\0');
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
-        const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-        return line[0] === 'skopeo' && line.includes('experimental-image-proxy');
+        const line = words(pid, 'cmdline');
+        if (line[0] !== 'skopeo' || !line.includes('experimental-image-proxy')) return false;
+        return words(pid, 'environ').includes(`${MARK}=${process.pid}`);
       } catch {
         return false;
       }
