@@ -1,5 +1,6 @@
 import type { ByteString } from '../bytes.js';
 import type { Fd } from '../fd/fd.js';
+import { GrowingBuffer } from '../growing-buffer.js';
 import { OPERATION } from '../layouts.js';
 
 /**
@@ -7,14 +8,13 @@ import { OPERATION } from '../layouts.js';
  * Each `named`, `open`, `memory` and `dataEnd` yields one result, in the same order.
  */
 export class Batch {
-  #buffer = Buffer.allocUnsafe(256 * 1024);
-  #length = 0;
+  readonly #out = new GrowingBuffer(256 * 1024);
   #files = 0;
   #descriptors: Fd[] = [];
 
   /** Encoded size so far, in bytes; a batch is worth sending from a few hundred kilobytes or files on. */
   get length(): number {
-    return this.#length;
+    return this.#out.length;
   }
 
   get files(): number {
@@ -23,59 +23,59 @@ export class Batch {
 
   /** Tar bytes that are no file's content, or content that stays inline. */
   bytes(bytes: Buffer): void {
-    const at = this.#reserve(5 + bytes.length);
-    this.#buffer[at] = OPERATION.bytes;
-    this.#buffer.writeUInt32LE(bytes.length, at + 1);
-    this.#buffer.set(bytes, at + 5);
+    const at = this.#out.reserve(5 + bytes.length);
+    this.#out.bytes[at] = OPERATION.bytes;
+    this.#out.bytes.writeUInt32LE(bytes.length, at + 1);
+    this.#out.bytes.set(bytes, at + 5);
   }
 
   /** A file of `size` bytes (> 0) called `name` below `dir`; `dir` must stay open until the batch is done. */
   named(dir: Fd, name: ByteString, size: number): void {
-    const at = this.#reserve(15 + name.length);
-    this.#buffer[at] = OPERATION.named;
-    this.#buffer.writeInt32LE(dir.number, at + 1);
-    writeSize(this.#buffer, size, at + 5);
-    this.#buffer.writeUInt16LE(name.length, at + 13);
-    this.#buffer.write(name, at + 15, 'latin1');
+    const at = this.#out.reserve(15 + name.length);
+    this.#out.bytes[at] = OPERATION.named;
+    this.#out.bytes.writeInt32LE(dir.number, at + 1);
+    writeSize(this.#out.bytes, size, at + 5);
+    this.#out.bytes.writeUInt16LE(name.length, at + 13);
+    this.#out.bytes.write(name, at + 15, 'latin1');
     this.#files++;
   }
 
   /** An open file of `size` bytes (> 0); the batch owns `fd` from here on. */
   open(fd: Fd, size: number): void {
-    const at = this.#reserve(13);
-    this.#buffer[at] = OPERATION.open;
-    this.#buffer.writeInt32LE(fd.number, at + 1);
-    writeSize(this.#buffer, size, at + 5);
+    const at = this.#out.reserve(13);
+    this.#out.bytes[at] = OPERATION.open;
+    this.#out.bytes.writeInt32LE(fd.number, at + 1);
+    writeSize(this.#out.bytes, size, at + 5);
     this.#descriptors.push(fd);
     this.#files++;
   }
 
   /** The whole content of one file, of more than INLINE_LIMIT bytes. */
   memory(content: Buffer): void {
-    const at = this.#reserve(5 + content.length);
-    this.#buffer[at] = OPERATION.memory;
-    this.#buffer.writeUInt32LE(content.length, at + 1);
-    this.#buffer.set(content, at + 5);
+    const at = this.#out.reserve(5 + content.length);
+    this.#out.bytes[at] = OPERATION.memory;
+    this.#out.bytes.writeUInt32LE(content.length, at + 1);
+    this.#out.bytes.set(content, at + 5);
     this.#files++;
   }
 
   /** Starts one file's content that comes in pieces: `data` calls adding up to `size`, then `dataEnd`. */
   dataBegin(size: number): void {
-    const at = this.#reserve(9);
-    this.#buffer[at] = OPERATION.dataBegin;
-    writeSize(this.#buffer, size, at + 1);
+    const at = this.#out.reserve(9);
+    this.#out.bytes[at] = OPERATION.dataBegin;
+    writeSize(this.#out.bytes, size, at + 1);
   }
 
   data(piece: Buffer): void {
-    const at = this.#reserve(5 + piece.length);
-    this.#buffer[at] = OPERATION.data;
-    this.#buffer.writeUInt32LE(piece.length, at + 1);
-    this.#buffer.set(piece, at + 5);
+    const at = this.#out.reserve(5 + piece.length);
+    this.#out.bytes[at] = OPERATION.data;
+    this.#out.bytes.writeUInt32LE(piece.length, at + 1);
+    this.#out.bytes.set(piece, at + 5);
   }
 
   dataEnd(): void {
-    const at = this.#reserve(1);
-    this.#buffer[at] = OPERATION.dataEnd;
+    const at = this.#out.reserve(1);
+    this.#out.bytes[at] = OPERATION.dataEnd;
     this.#files++;
   }
 
@@ -86,27 +86,14 @@ export class Batch {
   take(): Buffer {
     for (const fd of this.#descriptors) fd.take();
     this.#descriptors = [];
-    const taken = this.#buffer.subarray(0, this.#length);
-    this.#length = 0;
     this.#files = 0;
-    return taken;
+    return this.#out.take();
   }
 
   /** Closes the descriptors of a batch that is not going to be sent. */
   discard(): void {
     for (const fd of this.#descriptors) fd.close();
     this.#descriptors = [];
-  }
-
-  #reserve(size: number): number {
-    const at = this.#length;
-    this.#length += size;
-    if (this.#length > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(this.#length, this.#buffer.length * 2));
-      larger.set(this.#buffer.subarray(0, at));
-      this.#buffer = larger;
-    }
-    return at;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ByteString } from '../../bytes.js';
 import { objectPath, type ObjectId } from '../../fsverity/object-id.js';
+import { GrowingBuffer } from '../../growing-buffer.js';
 import { PATCH_OPERATION } from '../../layouts.js';
 import { tarDiffOperations } from '../../layer/tar-diff-writer.js';
 
@@ -21,8 +22,7 @@ export interface ObjectPart {
 
 /** Parts of a patch, collected for one call into the addon (see PatchOperation in native/base/layouts.h). */
 export class PatchBatch {
-  #buffer = Buffer.allocUnsafe(64 << 10);
-  #length = 0;
+  readonly #out = new GrowingBuffer(64 << 10);
   readonly #data: Buffer[] = [];
   #dataLength = 0;
   /** bytes of objects that the addon has to read: they are plain data, or packed */
@@ -32,7 +32,7 @@ export class PatchBatch {
 
   /** Encoded size so far, in bytes. */
   get length(): number {
-    return this.#length + this.#dataLength;
+    return this.#out.length + this.#dataLength;
   }
 
   /** Bytes of the tar as they are; copied. */
@@ -67,7 +67,7 @@ export class PatchBatch {
   /** All of it. The batch must not be used any more. */
   take(): Buffer {
     this.#endData();
-    return this.#buffer.subarray(0, this.#length);
+    return this.#out.take();
   }
 
   #endData(): void {
@@ -79,39 +79,28 @@ export class PatchBatch {
 
   #raw(...operations: readonly Buffer[]): void {
     const size = operations.reduce((sum, { length }) => sum + length, 0);
-    let at = this.#reserve(5 + size);
-    this.#buffer[at] = PATCH_OPERATION.raw;
-    this.#buffer.writeUInt32LE(size, at + 1);
+    let at = this.#out.reserve(5 + size);
+    this.#out.bytes[at] = PATCH_OPERATION.raw;
+    this.#out.bytes.writeUInt32LE(size, at + 1);
     at += 5;
-    for (const bytes of operations) at += bytes.copy(this.#buffer, at);
+    for (const bytes of operations) at += bytes.copy(this.#out.bytes, at);
   }
 
   #part(kind: number, { id, offset, size }: ObjectPart, source?: SizedObject): void {
     const name = objectPath(id);
     const sourceName = source === undefined ? '' : objectPath(source.id);
-    let at = this.#reserve(1 + (source === undefined ? 0 : 10 + sourceName.length) + 18 + name.length);
-    at = this.#buffer.writeUInt8(kind, at);
+    let at = this.#out.reserve(1 + (source === undefined ? 0 : 10 + sourceName.length) + 18 + name.length);
+    at = this.#out.bytes.writeUInt8(kind, at);
     if (source !== undefined) at = this.#name(sourceName, this.#number(source.size, at));
     this.#name(name, this.#number(size, this.#number(offset, at)));
   }
 
   #number(value: number, at: number): number {
-    return this.#buffer.writeBigUInt64LE(BigInt(value), at);
+    return this.#out.bytes.writeBigUInt64LE(BigInt(value), at);
   }
 
   #name(name: string, at: number): number {
-    const begin = this.#buffer.writeUInt16LE(name.length, at);
-    return begin + this.#buffer.write(name, begin, 'latin1');
-  }
-
-  #reserve(size: number): number {
-    const at = this.#length;
-    this.#length += size;
-    if (this.#length > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(this.#length, this.#buffer.length * 2));
-      larger.set(this.#buffer.subarray(0, at));
-      this.#buffer = larger;
-    }
-    return at;
+    const begin = this.#out.bytes.writeUInt16LE(name.length, at);
+    return begin + this.#out.bytes.write(name, begin, 'latin1');
   }
 }
