@@ -1,5 +1,5 @@
-// zstd frames whose dictionary is the raw content of a file, which neither zstd-napi nor Node can make or read. One
-// call takes one piece, away from JavaScript's thread.
+// zstd frames whose dictionary is the raw content of a file, which neither zstd-napi nor Node can read. One call takes
+// one piece, away from JavaScript's thread.
 //
 // The content is read and not mapped: a file that is cut or whose disk fails meanwhile would end the process.
 #include <sys/mman.h>
@@ -52,27 +52,21 @@ size_t checked(size_t result) {
   fail(kDamaged, ZSTD_getErrorName(result));
 }
 
-// One frame that is read or written. Only one call at a time.
+// One frame that is read. Only one call at a time.
 class Frame {
  public:
-  virtual ~Frame() = default;
-  // Returns what libzstd wants: 0 when the frame is over.
-  virtual size_t step(ZSTD_outBuffer& output, ZSTD_inBuffer& input, bool last) = 0;
-
-  std::atomic<bool> busy{false};
-};
-
-class ReadFrame : public Frame {
- public:
-  ReadFrame(Dictionary dictionary, int windowLog) : dictionary_(std::move(dictionary)), context_(ZSTD_createDCtx()) {
+  Frame(Dictionary dictionary, int windowLog) : dictionary_(std::move(dictionary)), context_(ZSTD_createDCtx()) {
     if (!context_) throw std::bad_alloc();
     checked(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, windowLog));
     if (dictionary_->size() > 0)
       checked(ZSTD_DCtx_refPrefix(context_.get(), dictionary_->bytes(), dictionary_->size()));
   }
-  size_t step(ZSTD_outBuffer& output, ZSTD_inBuffer& input, bool) override {
+  // Returns what libzstd wants: 0 when the frame is over.
+  size_t step(ZSTD_outBuffer& output, ZSTD_inBuffer& input) {
     return checked(ZSTD_decompressStream(context_.get(), &output, &input));
   }
+
+  std::atomic<bool> busy{false};
 
  private:
   struct Free {
@@ -80,31 +74,6 @@ class ReadFrame : public Frame {
   };
   const Dictionary dictionary_;
   const std::unique_ptr<ZSTD_DCtx, Free> context_;
-};
-
-class WrittenFrame : public Frame {
- public:
-  WrittenFrame(Dictionary dictionary, int level, int windowLog, uint64_t size)
-      : dictionary_(std::move(dictionary)), context_(ZSTD_createCCtx()) {
-    if (!context_) throw std::bad_alloc();
-    set(ZSTD_c_compressionLevel, level);
-    set(ZSTD_c_windowLog, windowLog);
-    set(ZSTD_c_enableLongDistanceMatching, 1);
-    checked(ZSTD_CCtx_setPledgedSrcSize(context_.get(), size));
-    if (dictionary_->size() > 0)
-      checked(ZSTD_CCtx_refPrefix(context_.get(), dictionary_->bytes(), dictionary_->size()));
-  }
-  size_t step(ZSTD_outBuffer& output, ZSTD_inBuffer& input, bool last) override {
-    return checked(ZSTD_compressStream2(context_.get(), &output, &input, last ? ZSTD_e_end : ZSTD_e_continue));
-  }
-
- private:
-  struct Free {
-    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-  };
-  void set(ZSTD_cParameter parameter, int value) { checked(ZSTD_CCtx_setParameter(context_.get(), parameter, value)); }
-  const Dictionary dictionary_;
-  const std::unique_ptr<ZSTD_CCtx, Free> context_;
 };
 
 template <typename T>
@@ -135,30 +104,29 @@ class ReadPages : public PromiseJob {
 
 class Step : public PromiseJob {
  public:
-  Step(Napi::Env env, std::shared_ptr<Frame> frame, Napi::Uint8Array input, Napi::Uint8Array output, bool last)
-      : PromiseJob(env), frame_(std::move(frame)), last_(last) {
+  Step(Napi::Env env, std::shared_ptr<Frame> frame, Napi::Uint8Array input, Napi::Uint8Array output)
+      : PromiseJob(env), frame_(std::move(frame)) {
     input_ = {kept(input).Data(), input.ByteLength(), 0};
     output_ = {kept(output).Data(), output.ByteLength(), 0};
   }
   ~Step() override { frame_->busy = false; }
 
  private:
-  void work() override { left_ = frame_->step(output_, input_, last_); }
+  void work() override { wanted_ = frame_->step(output_, input_); }
   Napi::Value result(Napi::Env env) override {
     // Whoever gets the result may go on at once.
     frame_->busy = false;
     Napi::Array result = Napi::Array::New(env, 3);
-    result.Set(0u, Napi::Number::New(env, static_cast<double>(left_)));
+    result.Set(0u, Napi::Number::New(env, static_cast<double>(wanted_)));
     result.Set(1u, Napi::Number::New(env, static_cast<double>(output_.pos)));
     result.Set(2u, Napi::Number::New(env, static_cast<double>(input_.pos)));
     return result;
   }
 
   const std::shared_ptr<Frame> frame_;
-  const bool last_;
   ZSTD_inBuffer input_{};
   ZSTD_outBuffer output_{};
-  size_t left_ = 0;
+  size_t wanted_ = 0;
 };
 
 // (size in bytes): room for a dictionary.
@@ -189,24 +157,16 @@ Napi::Value ZstdReleasePages(const Napi::CallbackInfo& info) {
 // (dictionary, binary logarithm of the largest window)
 Napi::Value ZstdReadFrame(const Napi::CallbackInfo& info) {
   return handle<Frame>(info.Env(),
-                       std::make_shared<ReadFrame>(held<Pages>(info[0]), info[1].As<Napi::Number>().Int32Value()));
+                       std::make_shared<Frame>(held<Pages>(info[0]), info[1].As<Napi::Number>().Int32Value()));
 }
 
-// (dictionary, level, binary logarithm of the window, size of the content)
-Napi::Value ZstdWriteFrame(const Napi::CallbackInfo& info) {
-  const auto number = [&](size_t index) { return info[index].As<Napi::Number>(); };
-  return handle<Frame>(
-      info.Env(), std::make_shared<WrittenFrame>(held<Pages>(info[0]), number(1).Int32Value(), number(2).Int32Value(),
-                                                 static_cast<uint64_t>(number(3).Int64Value())));
-}
-
-// (frame, input, output, whether this is the last input): [what is left or wanted, bytes written, bytes read].
+// (frame, input, output): [what libzstd wants, bytes written, bytes read].
 Napi::Value ZstdStep(const Napi::CallbackInfo& info) {
   const auto& frame = held<Frame>(info[0]);
   const Napi::Uint8Array input = steadyBytes(info[1]), output = steadyBytes(info[2]);
   if (frame->busy.exchange(true)) throw Napi::Error::New(info.Env(), "the frame is at work");
   try {
-    return PromiseJob::start<Step>(info.Env(), frame, input, output, info[3].ToBoolean().Value());
+    return PromiseJob::start<Step>(info.Env(), frame, input, output);
   } catch (...) {
     frame->busy = false;
     throw;
@@ -234,7 +194,6 @@ void initZstd(Napi::Env, Napi::Object exports) {
   addFunction<ZstdCopyPages>(exports, "zstdCopyPages");
   addFunction<ZstdReleasePages>(exports, "zstdReleasePages");
   addFunction<ZstdReadFrame>(exports, "zstdReadFrame");
-  addFunction<ZstdWriteFrame>(exports, "zstdWriteFrame");
   addFunction<ZstdStep>(exports, "zstdStep");
   addFunction<ZstdReleaseFrame>(exports, "zstdReleaseFrame");
   addFunction<ZstdWindow>(exports, "zstdWindow");

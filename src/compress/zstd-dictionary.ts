@@ -5,8 +5,8 @@ import { loadNative, type FdNumber } from '../native.js';
 
 type Pages = { readonly of: 'pages' };
 type Frame = { readonly of: 'frame' };
-/** what is left or wanted, bytes written, bytes read */
-type Stepped = [left: number, produced: number, consumed: number];
+/** what libzstd wants (0: the frame is over), bytes written, bytes read */
+type Stepped = [wanted: number, produced: number, consumed: number];
 
 interface NativeZstd {
   zstdPages(size: number): Pages;
@@ -14,8 +14,7 @@ interface NativeZstd {
   zstdCopyPages(pages: Pages, bytes: Uint8Array): void;
   zstdReleasePages(pages: Pages): void;
   zstdReadFrame(dictionary: Pages, windowLog: number): Frame;
-  zstdWriteFrame(dictionary: Pages, level: number, windowLog: number, size: number): Frame;
-  zstdStep(frame: Frame, input: Uint8Array, output: Uint8Array, last: boolean): Promise<Stepped>;
+  zstdStep(frame: Frame, input: Uint8Array, output: Uint8Array): Promise<Stepped>;
   zstdReleaseFrame(frame: Frame): void;
   zstdWindow(head: Uint8Array): number | undefined;
 }
@@ -23,7 +22,6 @@ interface NativeZstd {
 const native = loadNative<NativeZstd>();
 
 const OUTPUT_SIZE = 256 * 1024;
-const EMPTY = new Uint8Array();
 /** The head of a frame has at most so many bytes. */
 export const FRAME_HEAD_LENGTH = 18;
 
@@ -60,15 +58,6 @@ export class ZstdDictionary implements Disposable {
   /** @param windowLog binary logarithm of the largest window that is accepted */
   reader(windowLog: number): ZstdFrameReader {
     return new ZstdFrameReader(native.zstdReadFrame(this.#pages, windowLog));
-  }
-
-  /**
-   * Long matches are looked for in all of the dictionary.
-   * @param windowLog binary logarithm of the window: how far back, the dictionary included, matches are found
-   * @param size of the content that will be written, in bytes
-   */
-  writer(level: number, windowLog: number, size: number): ZstdFrameWriter {
-    return new ZstdFrameWriter(native.zstdWriteFrame(this.#pages, level, windowLog, size));
   }
 
   [Symbol.dispose](): void {
@@ -110,9 +99,9 @@ class ZstdFrameReader implements Disposable {
   async *read(input: Uint8Array): AsyncGenerator<Buffer, void, void> {
     for (let rest = input; !this.#ended; ) {
       const output = Buffer.allocUnsafeSlow(OUTPUT_SIZE);
-      const [left, produced, consumed] = await step(this.#frame, rest, output, false);
+      const [wanted, produced, consumed] = await step(this.#frame, rest, output);
       rest = rest.subarray(consumed);
-      this.#ended = left === 0;
+      this.#ended = wanted === 0;
       if (produced > 0) yield output.subarray(0, produced);
       if (rest.length === 0 && produced < output.length) return;
     }
@@ -124,44 +113,9 @@ class ZstdFrameReader implements Disposable {
   }
 }
 
-/** Compresses one frame, away from this thread. The same content gives the same bytes, however it is cut. */
-class ZstdFrameWriter implements Disposable {
-  readonly #frame: Frame;
-  #disposed = false;
-
-  constructor(frame: Frame) {
-    this.#frame = frame;
-  }
-
-  /** The blocks are the caller's. @param bytes stay as they are until all blocks have come */
-  async *write(bytes: Uint8Array): AsyncGenerator<Buffer, void, void> {
-    for (let rest = bytes; rest.length > 0; ) {
-      const output = Buffer.allocUnsafeSlow(OUTPUT_SIZE);
-      const [, produced, consumed] = await step(this.#frame, rest, output, false);
-      rest = rest.subarray(consumed);
-      if (produced > 0) yield output.subarray(0, produced);
-    }
-  }
-
-  /** The rest of the frame. */
-  async *finish(): AsyncGenerator<Buffer, void, void> {
-    for (;;) {
-      const output = Buffer.allocUnsafeSlow(OUTPUT_SIZE);
-      const [left, produced] = await step(this.#frame, EMPTY, output, true);
-      if (produced > 0) yield output.subarray(0, produced);
-      if (left === 0) return;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    if (!this.#disposed) native.zstdReleaseFrame(this.#frame);
-    this.#disposed = true;
-  }
-}
-
-async function step(frame: Frame, input: Uint8Array, output: Uint8Array, last: boolean): Promise<Stepped> {
+async function step(frame: Frame, input: Uint8Array, output: Uint8Array): Promise<Stepped> {
   try {
-    return await native.zstdStep(frame, input, output, last);
+    return await native.zstdStep(frame, input, output);
   } catch (error) {
     throw explained(error);
   }

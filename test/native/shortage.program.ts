@@ -9,6 +9,7 @@ import { constants, mkdirSync, readdirSync, readlinkSync, writeFileSync, writeSy
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { compress } from 'zstd-napi';
 import { bytesOf } from '../../src/bytes.js';
 import { CancelFlag } from '../../src/cancel-flag.js';
 import { Gunzip } from '../../src/compress/gunzip.js';
@@ -18,11 +19,14 @@ import { sockets, READ } from '../../src/fd/native-socket.js';
 import { PartWriter } from '../../src/fd/part-writer.js';
 import { Readiness } from '../../src/fd/readiness.js';
 import { verityDigestOfFd } from '../../src/fsverity/digest.js';
+import type { TarDiffVersion } from '../../src/layer/tar-diff-format.js';
 import { files, loadNative, type FdNumber } from '../../src/native.js';
+import { PatchWriter } from '../../src/oci/delta/patch-writer.js';
 import { Batch } from '../../src/repository/batch.js';
 import { ObjectStore } from '../../src/repository/objects.js';
 import type { TakePolicy } from '../../src/repository/take-policy.js';
 import { scanFolder } from '../../src/tree/scan-folder.js';
+import { noise } from '../support/random.js';
 
 const native = loadNative<{
   listObjects(objects: FdNumber, algorithm: number, flag: Uint8Array): Promise<{ ids: Buffer; places: Buffer }>;
@@ -42,6 +46,7 @@ const native = loadNative<{
 
 const [folder = '', name = '', what = '', lasting = ''] = process.argv.slice(2);
 const GZIPPED = gzipSync(Buffer.alloc(300_000, 'content '));
+const FRAME = compress(Buffer.alloc(300_000, 'content '));
 const SOURCE = join(folder, 'source');
 const EXT4 = 0xef53;
 const LISTING = constants.O_RDONLY | constants.O_DIRECTORY;
@@ -107,8 +112,23 @@ async function takeLayer(policy: TakePolicy, trusted = true): Promise<void> {
   }
 }
 
+/** Of every kind of operation. */
+async function packPatch(version: TarDiffVersion): Promise<void> {
+  using out = openPath(bytesOf(join(folder, 'patch')), constants.O_RDWR | constants.O_CREAT, 0o600);
+  const packing = { version, level: 1, threads: 2 };
+  await using patch = new PatchWriter(store, out, packing, new AbortController().signal);
+  patch.data(Buffer.alloc(512));
+  patch.copy('kept', 100);
+  patch.content({ id: content, size: 50_000 });
+  for (let count = 0; count < 2; count++)
+    await patch.changed('kept', { id: older, size: 60_000 }, { id: content, size: 50_000 });
+  await patch.finish();
+}
+
 // Objects that are checked in each of the ways.
 for (const size of [100, 50_000, 300_000, 9_000_000]) await store.put(fresh(size));
+const older = await store.put(noise(60_000, 'older'));
+const content = await store.put(noise(60_000, 'older').subarray(5000, 55_000));
 const { ids, places } = await native.listObjects(objects.number, 1, new Uint8Array(1));
 
 const CALLS: Record<string, () => Promise<unknown>> = {
@@ -162,11 +182,11 @@ const CALLS: Record<string, () => Promise<unknown>> = {
   'a zstd frame with a dictionary': async () => {
     using fd = openPath(bytesOf(join(SOURCE, 'kept')));
     using dictionary = await ZstdDictionary.ofFile(fd, 2_000_000);
-    using writer = dictionary.writer(3, 22, 1000);
     using reader = dictionary.reader(29);
-    for await (const block of writer.write(fresh(1000))) for await (const _ of reader.read(block));
-    for await (const block of writer.finish()) for await (const _ of reader.read(block));
+    for await (const _ of reader.read(FRAME));
   },
+  'a patch with frames': async () => await packPatch(2),
+  'a patch with added data': async () => await packPatch(1),
   gunzip: async () => {
     const pieces = [Buffer.from(GZIPPED)][Symbol.iterator]();
     const reader = Gunzip.open()?.read({ next: async () => pieces.next() });

@@ -28,6 +28,8 @@ const CALLS = [
   'sendParts',
   'removeFiles',
   'a zstd frame with a dictionary',
+  'a patch with frames',
+  'a patch with added data',
   'gunzip',
   'syncfs',
   'sealFile',
