@@ -20,7 +20,7 @@ const BATCH_BYTES = 1 << 20;
 
 const VERSIONS: readonly TarDiffVersion[] = [1, 2];
 
-export interface PatchOptions {
+export interface PatchedLayerOptions {
   /** files of the image that is changed */
   root: Directory;
   objects: ObjectStore;
@@ -33,13 +33,13 @@ export interface PatchOptions {
  * The layer that a patch makes of another image's files. What is a whole object of the repository comes as its name.
  * @param patch its bytes; moves into the stream
  */
-export function patchedLayer(patch: ByteSource, options: PatchOptions): LayerStream {
+export function patchedLayer(patch: ByteSource, options: PatchedLayerOptions): LayerStream {
   return new PatchedLayer(patch, options);
 }
 
 class PatchedLayer implements LayerStream {
   readonly #patch: ByteSource;
-  readonly #options: PatchOptions;
+  readonly #options: PatchedLayerOptions;
   readonly #batches: AsyncGenerator<readonly Chunk[], void, void>;
   #reader = new TarDiffReader(1);
   readonly #place = new TarPlace();
@@ -49,7 +49,7 @@ class PatchedLayer implements LayerStream {
   #position = 0;
   #frame: DictionaryFrame | undefined;
 
-  constructor(patch: ByteSource, options: PatchOptions) {
+  constructor(patch: ByteSource, options: PatchedLayerOptions) {
     this.#patch = patch;
     this.#options = options;
     this.#batches = this.#read();
