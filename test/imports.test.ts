@@ -15,6 +15,7 @@ const GROUPS = [
     'debug',
     'error-codes',
     'errors',
+    'growing-buffer',
     'layouts',
     'limits',
     'native',
