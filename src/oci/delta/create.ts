@@ -99,6 +99,8 @@ class Creation {
   async run(inRegistry: boolean): Promise<CreateDeltaResult> {
     const { manifest, config, configStream, manifestStream, digest } = this.#to;
     const layers = layersOf(this.#to);
+    if ((await this.#place.hasManifest?.(digest, this.#signal)) === false)
+      this.#options.onEvent?.({ kind: 'no-target', digest });
     const old = new Set(this.#from.config?.rootfs.diff_ids);
     const reused = layers.filter(({ diffId }) => old.has(diffId));
     const reports: DeltaLayerReport[] = reused.map((layer) => reportOf(layer, 'reused', 0, undefined));

@@ -23,6 +23,8 @@ export type DeltaEvent =
   /** `done` bytes of the layer's tar, which has `size`, were compared and packed */
   | { kind: 'packing'; diffId: string; done: number; size: number }
   | { kind: 'packed'; layer: DeltaLayerReport }
+  /** the registry does not have the new image, so that nobody finds the delta there until it does; said at the start */
+  | { kind: 'no-target'; digest: string }
   | Extract<PushEvent, { kind: 'progress' | 'blob' | 'continued' | 'retry' }>;
 
 export interface CreateDeltaOptions extends Abortable {

@@ -36,6 +36,11 @@ function show(progress: PushProgress, event: DeltaEvent): void {
     return progress.show({ kind: 'progress', name, done, sent: done, size });
   }
   if (event.kind === 'packed') return progress.say(`layer ${describeLayer(event.layer)}`);
+  if (event.kind === 'no-target')
+    return progress.say(
+      `warning: the registry does not have ${event.digest}, and pulls find a delta by the image that it makes: push ` +
+        "that, too, or pull the registry's own with --keep-blobs and make the delta of it",
+    );
   progress.show(event);
 }
 

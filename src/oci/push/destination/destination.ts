@@ -23,6 +23,8 @@ export interface Destination extends AsyncDisposable {
   putBlob(blob: OutgoingBlob, watch: BlobWatch, signal: AbortSignal): Promise<BlobOutcome>;
   /** Stores the manifest of the image that was asked for, whose blobs are all there, and makes it visible. */
   putImage(image: FinishedImage, signal: AbortSignal): Promise<void>;
+  /** Whether it has a manifest of this digest, of whatever tag; undefined where only what is brought there is. */
+  readonly hasManifest?: (digest: string, signal: AbortSignal) => Promise<boolean>;
   /** Stores a manifest that refers to another one; undefined where there is no place for such. */
   readonly putReferrer?: (referrer: Referrer, signal: AbortSignal) => Promise<void>;
 }

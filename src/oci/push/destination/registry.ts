@@ -1,6 +1,6 @@
 import { debug } from '../../../debug.js';
 import { hasBlob } from '../../../registry/blobs.js';
-import { putManifest } from '../../../registry/manifests.js';
+import { hasManifest, putManifest } from '../../../registry/manifests.js';
 import { addToFallback } from '../../../registry/referrers.js';
 import { Registries, type RegistryOptions } from '../../../registry/registries.js';
 import type { RegistryRepository } from '../../../registry/repository.js';
@@ -116,6 +116,10 @@ class RegistryDestination implements Destination {
 
   async putImage({ manifest }: FinishedImage, signal: AbortSignal): Promise<void> {
     await putManifest(this.#repository, this.#reference, manifest, signal);
+  }
+
+  async hasManifest(digest: string, signal: AbortSignal): Promise<boolean> {
+    return (await hasManifest(this.#repository, digest, signal)) !== undefined;
   }
 
   async putReferrer({ manifest, subject, artifactType, annotations }: Referrer, signal: AbortSignal): Promise<void> {
