@@ -35,6 +35,8 @@ export interface RegistryImageOptions extends RegistryOptions, PolicyChoice, Abo
   parallel?: number | undefined;
   /** where what comes of large blobs is kept until they are in; the caller disposes it */
   parts?: KeptParts | undefined;
+  /** whether that goes for the blobs of deltas, too; default: they leave nothing but objects */
+  deltaParts?: boolean | undefined;
   /** some bytes of a blob have come */
   onFetch?: ((progress: FetchProgress) => void) | undefined;
   /** a connection to a blob was lost, and a new one goes on at this offset */
@@ -155,13 +157,12 @@ class RegistryBlobs implements ImageBlobs {
 
   async open(descriptor: Descriptor, signal: AbortSignal): Promise<ByteSource> {
     const { digest, annotations } = descriptor;
-    const { onResume, onFetch, parts } = this.#options;
-    // Deltas are small, and leave nothing but objects.
+    const { onResume, onFetch, parts, deltaParts } = this.#options;
     const isOfDelta = annotations?.[DELTA_ANNOTATION.content] !== undefined;
     return new RegistryBlob(descriptor, {
       fetch: (from) =>
         this.#source.blob(descriptor, { from, signal, onResume: (at, error) => onResume?.(digest, at, error) }),
-      part: isOfDelta ? undefined : parts?.open(descriptor),
+      part: isOfDelta && deltaParts !== true ? undefined : parts?.open(descriptor),
       signal,
       onFetch,
     });

@@ -1,13 +1,25 @@
 // Deltas, by the shipped command: from folders, and from a registry in this process.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createDelta } from '../../../src/oci/delta/create.js';
+import { pullImage } from '../../../src/oci/pull/pull.js';
+import { openSource } from '../../../src/oci/source/open.js';
 import { fixture } from '../../support/fixtures.js';
 import { runCli } from '../../support/cli/run-cli.js';
-import { startCli, type Ended } from '../../support/cli/start-cli.js';
-import { MANIFEST, scriptedRegistry, type ScriptedRegistry } from '../../support/servers/scripted-registry.js';
+import { layerTar } from '../../support/images/delta-pair.js';
+import { newLayout, newRepository, type Described, type LayerOfImage } from '../../support/images/source-layout.js';
+import { noise } from '../../support/random.js';
+import { startCli, type Ended, type Started } from '../../support/cli/start-cli.js';
+import {
+  MANIFEST,
+  scriptedRegistry,
+  type ScriptedRegistry,
+  type ScriptedRegistryOptions,
+} from '../../support/servers/scripted-registry.js';
 import { scratch } from '../../support/scratch.js';
 
 interface Scene {
@@ -141,4 +153,104 @@ test('from a registry, the subject of a delta is pulled where its base is missin
   ok(pulled);
   assert.match(pulled.stderr, /warning: .*is pulled instead/);
   assert.match(manifestIn(pulled), /^sha256:a933/);
+});
+
+/** A registry with the old and the new image of a pair, and the delta of them; it has a patch of 12 MiB, and a layer. */
+async function slowScene(t: TestContext, options: ScriptedRegistryOptions): Promise<SlowScene> {
+  const layout = newLayout(t);
+  const words = (name: string): Buffer => Buffer.from(noise(50_000, name).toString('hex'));
+  const image = (more: LayerOfImage[], files: [string, Buffer][]): Described =>
+    layout.image([{ tar: layerTar([['etc/'], ['etc/words', words('old')], ...files]) }, ...more]);
+  layout.publish({
+    old: image([], []),
+    new: image([{ tar: layerTar([['other', noise(300_000, 'other')]]) }], [['large', noise(12 << 20, 'large')]]),
+  });
+  const made = await newRepository(t);
+  for (const name of ['old', 'new']) {
+    await using source = await openSource(`oci:${layout.path}:${name}`);
+    await pullImage(made.repository, source, { name });
+  }
+  await createDelta(made.repository, 'old', 'new', `oci:${layout.path}-delta`);
+  const home = scratch(t);
+  const repository = join(home, 'repository');
+  assert.equal(runCli(['--repo', repository, 'init', '--insecure']).status, 0);
+  const env = { HOME: home, XDG_CONFIG_HOME: '', XDG_RUNTIME_DIR: home, REGISTRY_AUTH_FILE: '', DOCKER_CONFIG: '' };
+  const server = await scriptedRegistry(t, options);
+  const delta = publish(server, `${layout.path}-delta`, 'delta');
+  const start = (...args: string[]): Started => startCli(['--repo', repository, 'oci', 'pull', ...args], env);
+  ok(await start(`oci:${layout.path}:old`, 'old').ended);
+  return { server, repository, start: (...args) => start(...REGISTRY, ...args, delta, 'new') };
+}
+
+interface SlowScene {
+  server: ScriptedRegistry;
+  repository: string;
+  start(...args: string[]): Started;
+}
+
+/** Sizes of what is kept of blobs, in bytes. */
+function partsOf(repository: string): number[] {
+  const folder = join(repository, '.partial');
+  return existsSync(folder) ? readdirSync(folder).map((name) => statSync(join(folder, name)).size) : [];
+}
+
+const LARGE = 8 << 20;
+const isOfLarge = (server: ScriptedRegistry, url = ''): boolean =>
+  (server.blobs.get(url.split('/').at(-1) ?? '')?.length ?? 0) > LARGE;
+
+test('a delta that was killed goes on at the layer that was not complete', async (t) => {
+  let reach: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => (reach = resolve));
+  let hold = true;
+  const { server, start, repository } = await slowScene(t, {
+    // The second layer does not come.
+    fault: ({ url, method }, response) => {
+      const size = server.blobs.get(url?.split('/').at(-1) ?? '')?.length ?? 0;
+      if (!hold || method !== 'GET' || size < 200_000 || size > LARGE) return false;
+      response.writeHead(200, { 'content-length': size });
+      response.write(Buffer.alloc(1));
+      reach();
+      return true;
+    },
+  });
+  const { child, ended } = start('--parallel', '1');
+  await Promise.race([reached, ended]);
+  const named = (): number =>
+    readdirSync(join(repository, 'streams')).filter((name) => name.startsWith('oci-layer-')).length;
+  // That of the old image, and the first one of the new image.
+  for (let tries = 0; tries < 3000 && named() < 2; tries++) await sleep(10);
+  child.kill('SIGKILL');
+  assert.equal((await ended).status, null);
+  hold = false;
+  const large = (): number => server.requests.filter(({ url }) => isOfLarge(server, url)).length;
+  const before = large();
+  assert.ok(before > 0);
+  ok(await start().ended);
+  assert.equal(large(), before, 'the first layer is not fetched again');
+  assert.equal(runCli(['--repo', repository, 'fsck']).status, 0);
+});
+
+test('with --max-partial the patch that was under way goes on where it was', async (t) => {
+  for (const [options, share] of [
+    [['--max-partial', '1G'], 0.7],
+    [[], 1],
+  ] as const) {
+    const ranges = { rate: 16 << 20 };
+    const { server, start, repository } = await slowScene(t, { ranges });
+    const { child, ended } = start('--parallel', '1', ...options);
+    for (let tries = 0; tries < 3000 && child.exitCode === null; tries++) {
+      await sleep(10);
+      const begun = server.requests.findIndex(({ url }) => isOfLarge(server, url)) >= 0;
+      if (options.length > 0 ? (partsOf(repository)[0] ?? 0) > 6 << 20 : begun && tries > 20) break;
+    }
+    child.kill('SIGKILL');
+    assert.equal((await ended).status, null);
+    await sleep(100);
+    assert.equal(partsOf(repository).length, options.length > 0 ? 1 : 0);
+    server.sent = 0;
+    ok(await start(...options).ended);
+    assert.ok(server.sent <= (12.5 * share + 1) * 2 ** 20, `${server.sent} bytes were fetched`);
+    assert.deepEqual(partsOf(repository), []);
+    assert.equal(runCli(['--repo', repository, 'fsck']).status, 0);
+  }
 });

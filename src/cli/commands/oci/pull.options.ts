@@ -64,7 +64,7 @@ export const ociPull: CommandDefinition = {
         new Option(
           '--max-partial <bytes>',
           'For registries: how much space the parts of blobs that a killed pull leaves for the next one may take, ' +
-            'such as 500M or 2G; default: a tenth of the free space',
+            'such as 500M or 2G; default: a tenth of the free space, and nothing of deltas',
         ).argParser(byteCount),
       )
       .option(

@@ -134,6 +134,8 @@ function fromRegistry(
     ...registryChoice(options, (line) => progress.say(line)),
     parallel: options.parallel,
     parts,
+    // Nothing but objects is written of a delta where nobody asks for it.
+    deltaParts: options.maxPartial !== undefined,
     onFetch: (fetched) => progress.fetched(fetched),
     onResume: (digest, at, { message }) => progress.say(`blob ${digest} goes on at byte ${at}: ${message}`),
   };
