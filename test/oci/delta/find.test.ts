@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createDelta } from '../../../src/oci/delta/create.js';
+import type { CreateDeltaOptions } from '../../../src/oci/delta/types.js';
 import { findDelta } from '../../../src/oci/delta/find.js';
 import { pullImage } from '../../../src/oci/pull/pull.js';
 import { pushImage } from '../../../src/oci/push/push.js';
@@ -12,7 +13,11 @@ import { fallbackTag } from '../../../src/registry/referrers.js';
 import type { Repository } from '../../../src/repository/repository.js';
 import { publishPair } from '../../support/images/delta-pair.js';
 import { newLayout, newRepository } from '../../support/images/source-layout.js';
-import { scriptedRegistry, type ScriptedRegistry } from '../../support/servers/scripted-registry.js';
+import {
+  scriptedRegistry,
+  type ScriptedRegistry,
+  type ScriptedRegistryOptions,
+} from '../../support/servers/scripted-registry.js';
 
 interface Scene {
   registry: ScriptedRegistry;
@@ -22,12 +27,14 @@ interface Scene {
   client: Repository;
   /** digest of the delta's manifest */
   delta: string;
+  /** another delta in the same place */
+  create(from: string, options: CreateDeltaOptions): Promise<string>;
   open(): Promise<ImageSource>;
 }
 
 /** A registry with the new image and a delta that refers to it. */
-async function scene(t: TestContext): Promise<Scene> {
-  const registry = await scriptedRegistry(t);
+async function scene(t: TestContext, options: ScriptedRegistryOptions = {}): Promise<Scene> {
+  const registry = await scriptedRegistry(t, options);
   const name = `${new URL(registry.origin).host}/a/b`;
   const access = { tlsVerify: false, credentials: 'nobody', policy: 'any' } as const;
   const layout = newLayout(t);
@@ -44,10 +51,10 @@ async function scene(t: TestContext): Promise<Scene> {
     await pullImage(where, source, { name: tag, keepBlobs: true });
   }
   await pushImage(repository, 'new', `docker://${name}:new`, { registry: access });
-  const { manifestDigest: delta } = await createDelta(repository, 'old', 'new', `docker://${name}`, {
-    registry: access,
-  });
-  return { registry, repository, client, delta, open: () => openRegistryImage(`//${name}:new`, access) };
+  const create = async (from: string, more: CreateDeltaOptions): Promise<string> =>
+    (await createDelta(repository, from, 'new', `docker://${name}`, { registry: access, ...more })).manifestDigest;
+  const delta = await create('old', {});
+  return { registry, repository, client, delta, create, open: () => openRegistryImage(`//${name}:new`, access) };
 }
 
 test('the delta of an image that is there is found, by the tag that stands for a list of referrers', async (t) => {
@@ -56,6 +63,32 @@ test('the delta of an image that is there is found, by the tag that stands for a
   await using found = await findDelta(client, source);
   assert.equal(found?.digest, delta);
   assert.ok(found.size < found.fullSize / 2, `${found.size} of ${found.fullSize}`);
+});
+
+test('of those that a registry lists, the smallest of an image that is there is taken', async (t) => {
+  const { registry, client, delta, create, open } = await scene(t, { referrers: true });
+  const other = await create('old', { format: 1 });
+  const sizeOf = (digest: string): number =>
+    (JSON.parse(registry.manifests.get(digest)!.bytes.toString()) as { layers: { size: number }[] }).layers.reduce(
+      (sum, { size }) => sum + size,
+      0,
+    );
+  assert.notEqual(sizeOf(other), sizeOf(delta));
+  const smaller = sizeOf(other) < sizeOf(delta) ? other : delta;
+  // The smallest of all changes an image that is not there.
+  const { bytes } = registry.manifests.get(delta)!;
+  const artifact = JSON.parse(bytes.toString()) as { layers: { size: number }[]; annotations: Record<string, string> };
+  for (const layer of artifact.layers) layer.size = 1;
+  artifact.annotations['io.github.containers.delta.source-config'] = `sha256:${'0'.repeat(64)}`;
+  registry.addManifest(artifact);
+  assert.deepEqual(
+    [...registry.manifests.keys()].filter((key) => key.startsWith('sha256-')),
+    [],
+  );
+  await using source = await open();
+  await using found = await findDelta(client, source);
+  assert.equal(found?.digest, smaller);
+  assert.ok(registry.lines().some((line) => line.startsWith('GET /v2/a/b/referrers/sha256:')));
 });
 
 test('none is found where the old image is not there, or all of the new one is', async (t) => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { createDelta } from '../../../src/oci/delta/create.js';
 import { BridgeError } from '../../../src/errors.js';
 import { verifyLayerStream } from '../../../src/oci/pull/verified.js';
 import { Repository } from '../../../src/repository/repository.js';
@@ -13,7 +14,8 @@ import { messageOf } from '../../../src/service/varlink/internal-error.js';
 import { ociMethods, type PullFrame } from '../../../src/rpc/contracts/oci.js';
 import { repositoryMethods } from '../../../src/rpc/contracts/repository.js';
 import { withoutLeak } from '../../support/open-fds.js';
-import { sha256 } from '../../support/images/source-layout.js';
+import { publishPair } from '../../support/images/delta-pair.js';
+import { newLayout, sha256 } from '../../support/images/source-layout.js';
 import { getLayer, openHandle, pullInto, RepositoryServer } from '../../support/servers/repository-server.js';
 
 let server: RepositoryServer;
@@ -104,6 +106,37 @@ test('a handle is good on other connections, also when its own is gone', async (
   await fails(client.call(ociMethods.ListImages, { handle: other }), 'org.composefs.Oci.InvalidHandle', {
     handle: other,
   });
+});
+
+test('a delta is pulled as an image is', async (t) => {
+  const layout = newLayout(t);
+  publishPair(layout);
+  const path = server.repository('changed');
+  const changed = await openHandle(client, path);
+  for (const name of ['old', 'new']) await pullInto(client, changed, `oci:${layout.path}:${name}`, name);
+  using repository = await Repository.open(path);
+  const { target } = await createDelta(repository, 'old', 'new', `oci:${layout.path}-delta`);
+  const updated = await openHandle(client, server.repository('updated'));
+  const pull = {
+    handle: updated,
+    image: `oci:${layout.path}-delta`,
+    name: 'new',
+    local_fetch: 'auto',
+    bootable: false,
+  };
+  await fails(client.call(ociMethods.Pull, pull), 'org.composefs.Oci.InternalError');
+  await pullInto(client, updated, `oci:${layout.path}:old`, 'old');
+  const frames: PullFrame[] = [];
+  for await (const { parameters } of client.callMore(ociMethods.Pull, pull)) frames.push(parameters);
+  assert.equal(frames.at(-1)?.completed?.manifest_digest, target);
+  const kinds = frames.flatMap((frame) => Object.keys(frame));
+  assert.deepEqual(
+    [kinds.filter((kind) => kind === 'skipped').length, kinds.filter((kind) => kind === 'done').length],
+    [1, 2],
+  );
+  const imageOf = async (of: number): Promise<unknown> =>
+    (await client.call(ociMethods.ListImages, { handle: of })).parameters.images.find(({ name }) => name === 'new');
+  assert.deepEqual(await imageOf(updated), await imageOf(changed));
 });
 
 test('a pull tells what it does', async () => {

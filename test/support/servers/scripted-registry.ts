@@ -29,6 +29,8 @@ export interface ScriptedRegistryOptions {
   /** default 127.0.0.1 */
   address?: string;
   relativeLocations?: boolean;
+  /** it lists what refers to a manifest */
+  referrers?: boolean;
 }
 
 export interface ScriptedRegistry extends ScriptedServer {
@@ -82,7 +84,8 @@ export async function scriptedRegistry(
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', server.origin);
-    const [, kind, name = ''] = /^\/v2\/a\/b\/(manifests|blobs\/uploads|blobs|tags)\/(.*)$/.exec(url.pathname) ?? [];
+    const [, kind, name = ''] =
+      /^\/v2\/a\/b\/(manifests|blobs\/uploads|blobs|tags|referrers)\/(.*)$/.exec(url.pathname) ?? [];
     if (url.pathname === '/v2/') return void response.end('{}');
     if (kind === 'manifests') return answerManifest(request, response, name);
     if (kind === 'blobs') {
@@ -92,6 +95,8 @@ export async function scriptedRegistry(
       server.sent += await sendRanged(request, response, blob, options.ranges);
       return;
     }
+    if (kind === 'referrers' && options.referrers)
+      return answerReferrers(response, name, url.searchParams.get('artifactType'));
     if (kind === 'blobs/uploads') return answerUpload(request, response, name, url);
     if (kind === 'tags')
       return void response.end(
@@ -105,13 +110,26 @@ export async function scriptedRegistry(
       const bytes = await bodyOf(request);
       state.manifests.set(name, { bytes, type: request.headers['content-type'] ?? '' });
       state.manifests.set(sha256(bytes), { bytes, type: request.headers['content-type'] ?? '' });
-      return void response.writeHead(201, { 'docker-content-digest': sha256(bytes) }).end();
+      const subject = options.referrers ? parsed(bytes).subject?.digest : undefined;
+      const known = subject === undefined ? {} : { 'oci-subject': subject };
+      return void response.writeHead(201, { 'docker-content-digest': sha256(bytes), ...known }).end();
     }
     const manifest = state.manifests.get(name);
     if (manifest === undefined) return no(response, 404, 'MANIFEST_UNKNOWN');
     response
       .writeHead(200, { 'content-type': manifest.type, 'docker-content-digest': sha256(manifest.bytes) })
       .end(request.method === 'HEAD' ? undefined : manifest.bytes);
+  }
+
+  function answerReferrers(response: ServerResponse, subject: string, wanted: string | null): void {
+    const listed = [...state.manifests].flatMap(([digest, { bytes, type }]) => {
+      const { subject: its, artifactType, annotations } = parsed(bytes);
+      const meant = digest === sha256(bytes) && its?.digest === subject && (wanted ?? artifactType) === artifactType;
+      return meant ? [{ mediaType: type, digest, size: bytes.length, artifactType, annotations }] : [];
+    });
+    response
+      .writeHead(200, { 'content-type': INDEX })
+      .end(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: listed }));
   }
 
   async function answerUpload(request: IncomingMessage, response: ServerResponse, id: string, url: URL): Promise<void> {
@@ -156,6 +174,16 @@ export async function scriptedRegistry(
     response.writeHead(201, { 'docker-content-digest': sha256(all) }).end();
   }
   return registry;
+}
+
+interface Referring {
+  subject?: { digest: string };
+  artifactType?: string;
+  annotations?: Record<string, string>;
+}
+
+function parsed(manifest: Buffer): Referring {
+  return JSON.parse(manifest.toString()) as Referring;
 }
 
 function isAuthorized(
