@@ -1,5 +1,6 @@
 import type { Bench } from './bench.js';
 import { makeImages } from './erofs.js';
+import { applyDeltas, createDeltas } from './deltas.js';
 import { compareFsck } from './fsck.js';
 import { growthInBytes, growthInFiles } from './growth.js';
 import { compareLayers } from './layers.js';
@@ -104,6 +105,22 @@ export const cases: readonly Case[] = [
     ratio: 'medians',
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => registryPushes(bench, place)),
+  },
+  {
+    name: 'delta',
+    title: 'Update of an image of 400 MB, one file in twenty changed (ext4)',
+    subject: 'from',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => applyDeltas(bench, place)),
+  },
+  {
+    name: 'delta-create',
+    title: 'Making the delta of the same two images (ext4)',
+    subject: 'delta',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => createDeltas(bench, place)),
   },
   {
     name: 'server',

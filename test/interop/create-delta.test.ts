@@ -2,41 +2,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { publishPair } from '../support/images/delta-pair.js';
 import { Layout } from '../support/images/source-layout.js';
 import { runCli } from '../support/cli/run-cli.js';
+import { buildTarDiff } from '../peers/tar-diff.js';
 import { startRegistry, type Server } from './docker-registry.js';
 import { cfsctl, peers, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
 import { pullReport } from './repositories.js';
-
-const TAR_DIFF = 'github.com/containers/tar-diff';
-const VERSION = 'v0.4.1-0.20260415123852-8e7a7e1030f7';
-const TAGS = 'exclude_graphdriver_btrfs,containers_image_openpgp';
-
-/** Builds `tar-diff` and `tar-patch`, once. @returns why they are not there, or false */
-function whyNoTarPatch(): string | false {
-  const program = join(peers, 'bin/tar-patch');
-  if (existsSync(program)) return false;
-  const folder = join(peers, 'tar-diff');
-  mkdirSync(folder, { recursive: true });
-  const commands = ['tar-diff', 'tar-patch'].map((name) => `${TAR_DIFF}/cmd/${name}`);
-  writeFileSync(join(folder, 'go.mod'), `module tools\n\ngo 1.24\n\nrequire ${TAR_DIFF} ${VERSION}\n`);
-  const imports = commands.map((path) => `import _ "${path}"\n`).join('');
-  writeFileSync(join(folder, 'tools.go'), `//go:build tools\n\npackage tools\n\n${imports}`);
-  try {
-    execFileSync('go', ['mod', 'tidy'], { cwd: folder, stdio: 'pipe' });
-    execFileSync('go', ['build', '-tags', TAGS, '-o', join(peers, 'bin/'), ...commands], {
-      cwd: folder,
-      stdio: 'pipe',
-    });
-    return false;
-  } catch (error) {
-    return `tar-patch cannot be built: ${(error as { stderr?: Buffer }).stderr?.toString() ?? String(error)}`;
-  }
-}
 
 describe('deltas that we make', { skip: whyNoPeers() }, () => {
   let folder: SharedFolder;
@@ -134,8 +109,8 @@ describe('deltas that we make', { skip: whyNoPeers() }, () => {
   });
 
   test('the Go program applies the patches of format 1', (t) => {
-    const why = whyNoTarPatch();
-    if (why !== false) return t.skip(why);
+    const programs = buildTarDiff(peers);
+    if ('missing' in programs) return t.skip(programs.missing);
     const repository = bothImages('sha512', 1);
     const delta = join(folder.path, 'for-go');
     ours(repository, 'oci', 'create-delta', '--format', '1', 'old', 'new', `oci:${delta}`);
@@ -163,7 +138,7 @@ describe('deltas that we make', { skip: whyNoPeers() }, () => {
       const to = annotations?.['io.github.containers.delta.to'] ?? '';
       assert.ok(target.layers.some((layer) => layer.digest === to));
       const out = join(folder.path, 'made.tar');
-      execFileSync(join(peers, 'bin/tar-patch'), [join(delta, 'blobs', digest.replace(':', '/')), tree, out]);
+      execFileSync(programs.patch, [join(delta, 'blobs', digest.replace(':', '/')), tree, out]);
       assert.deepEqual(
         readFileSync(out),
         execFileSync('gzip', ['-dc'], { input: blob(layout.path, to), maxBuffer: 64 << 20 }),
