@@ -37,8 +37,8 @@ const options = {
   platform: 'node',
   target: 'node20',
   minifyWhitespace: true,
-  // undici and xz-decompress are large, and few commands need them.
-  external: ['zstd-napi', 'undici', 'xz-decompress'],
+  // xz-decompress is large, and few commands need it.
+  external: ['zstd-napi', 'xz-decompress'],
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'bundleUrl' },
   logLevel: 'warning',
@@ -67,7 +67,11 @@ const pullAlone = {
 await build({ ...options, entryPoints: { pull: join(dist, 'src/cli/multicall.js') }, plugins: [pullAlone] });
 // The image proxy is started for each pull, and has to answer at once; what opens images comes when one is asked for,
 // from the bundle of all commands' own parts.
-await build({ ...options, entryPoints: { proxy: join(dist, 'src/cli/skopeo/main.js') } });
+await build({
+  ...options,
+  external: [...options.external, 'undici'],
+  entryPoints: { proxy: join(dist, 'src/cli/skopeo/main.js') },
+});
 // A completion knows the grammar of the commands and the names of transports, and runs and opens none of them.
 const withoutCommands = {
   name: 'without-commands',

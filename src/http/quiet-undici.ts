@@ -1,9 +1,18 @@
-// undici's exports, and silence about what it sends. With NODE_DEBUG=undici or NODE_DEBUG=fetch it, or the one inside
-// Node which hears of it, would print the path of each request with its query, where storage services put signatures.
+// What is used of undici, without the rest, which takes longer to load than a small request; and silence about what it
+// sends. With NODE_DEBUG=undici or NODE_DEBUG=fetch it, or the one inside Node which hears of it, would print the path
+// of each request with its query, where storage services put signatures.
 import { channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
+import api from 'undici/lib/api/index.js';
 import diagnostics from 'undici/lib/core/diagnostics.js';
-export { Agent, ProxyAgent, type Dispatcher } from 'undici';
+import Agent from 'undici/lib/dispatcher/agent.js';
+import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
+
+export { Agent, Dispatcher, ProxyAgent };
+
+// As undici's own index does it.
+Object.assign(Dispatcher.prototype, api);
 
 if (debuglog('undici').enabled || debuglog('fetch').enabled) {
   for (const name of Object.keys(diagnostics.channels))
