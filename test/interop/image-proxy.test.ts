@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { openProxyImage } from '../../src/oci/source/proxy/image.js';
 import { cfsbridge, runCli } from '../support/cli/run-cli.js';
 import { tarOf } from '../support/images/source-layout.js';
@@ -196,14 +198,18 @@ describe('image proxy', { skip: whyNoPeers() }, () => {
           });
           assert.ok(source.layers.length > 0);
         }
-        assert.deepEqual(proxies(), []);
+        await assertNoProxies();
       });
 
-      test('Ctrl-C ends the proxy, too', async () => {
+      test('Ctrl-C ends the proxy, too', async (t) => {
         const repository = makeRepository(join(folder.path, `repository-${count++}`));
         // A registry that accepts connections and says nothing.
-        const { createServer } = await import('node:net');
-        const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+        const sockets: Socket[] = [];
+        const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+        t.after(() => {
+          silent.close();
+          for (const socket of sockets) socket.destroy();
+        });
         await once(silent, 'listening');
         const { port } = silent.address() as { port: number };
         const how = ['--proxy-command', skopeoOf(tree), '--insecure-policy', '--tls-verify=false'];
@@ -214,18 +220,24 @@ describe('image proxy', { skip: whyNoPeers() }, () => {
             stdio: 'ignore',
           },
         );
+        t.after(() => child.kill());
         await once(silent, 'connection');
         assert.equal(proxies().length, 1);
         child.kill('SIGINT');
         await once(child, 'exit');
-        assert.deepEqual(proxies(), []);
-        silent.close();
+        await assertNoProxies();
       });
     });
 });
 
 /** In the environment of what `skopeoOf` starts, with the number of this process: others start proxies, too. */
 const MARK = 'CFSBRIDGE_TEST_PROXY_OF';
+
+/** What was told to end needs a moment. */
+async function assertNoProxies(): Promise<void> {
+  for (const start = Date.now(); proxies().length > 0 && Date.now() - start < 10_000; ) await pause(20);
+  assert.deepEqual(proxies(), []);
+}
 
 /** Processes that are image proxies of skopeo and were started here. */
 function proxies(): string[] {
