@@ -110,6 +110,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initSeal(env, exports);
   cfsbridge::initSocket(env, exports);
   cfsbridge::initSocketPoll(env, exports);
+  cfsbridge::initXattrs(env, exports);
   cfsbridge::initZstd(env, exports);
   return exports;
 }

@@ -58,6 +58,7 @@ export type FormatErrorCode =
   | 'OSTREE_DELTA'
   | 'OSTREE_GVARIANT'
   | 'OSTREE_OBJECT'
+  | 'OSTREE_REPOSITORY'
   | 'OSTREE_STREAM'
   | 'SCAN'
   | 'SELINUX_POLICY'

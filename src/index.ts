@@ -30,7 +30,7 @@ export type { Platform } from './spec/platform.js';
 // Pulling
 export { pullImage } from './oci/pull/pull.js';
 export type { PulledLayer, PullEvent, PullOptions, PullResult } from './oci/pull/types.js';
-export { LOCAL_FETCH, type LocalFetch } from './oci/pull/local-fetch.js';
+export { LOCAL_FETCH, type LocalFetch } from './repository/local-fetch.js';
 export type { LayerStats } from './oci/pull/stats.js';
 export { verifyLayerStream } from './oci/pull/verified.js';
 export { KeptParts, type KeptPart } from './repository/kept-parts.js';

@@ -45,8 +45,14 @@ export const OSTREE_HEADER_LIMIT = 4 << 20;
 export const OSTREE_METADATA_LIMIT = 128 << 20;
 /** Modes, sets of xattrs, or operations of one part of a delta: a million files, or as many pieces of them. */
 export const OSTREE_DELTA_TABLE_LIMIT = 64 << 20;
+/** The config of an ostree repository, which a person may have written. */
+export const OSTREE_CONFIG_LIMIT = 1 << 20;
 /** The chunk of a commit stream: ten million files. */
 export const OSTREE_CHUNK_LIMIT = 2 ** 31 - 1;
+/** Commit streams that a pull keeps in memory, to look for objects in: half a million files. */
+export const OSTREE_BASES_LIMIT = 64 << 20;
+/** Names in the tree of a commit: with less than a hundred objects one could have more of them than there are atoms. */
+export const OSTREE_ENTRIES_LIMIT = 10_000_000;
 
 // Images
 

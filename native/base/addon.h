@@ -78,6 +78,7 @@ void initScan(Napi::Env env, Napi::Object exports);
 void initSeal(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initSocketPoll(Napi::Env env, Napi::Object exports);
+void initXattrs(Napi::Env env, Napi::Object exports);
 void initZstd(Napi::Env env, Napi::Object exports);
 
 }  // namespace cfsbridge

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parsePlatform } from '../spec/platform.js';
-import { LOCAL_FETCH, type LocalFetch } from '../oci/pull/local-fetch.js';
+import { LOCAL_FETCH, type LocalFetch } from '../repository/local-fetch.js';
 
 /** `--erofs-version`, which belongs to every command that may write an image, and to `init`. */
 export function erofsVersion(description: string): Option {

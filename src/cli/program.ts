@@ -33,6 +33,14 @@ import { ociPush } from './commands/oci/push.options.js';
 import { ociTag } from './commands/oci/tag.options.js';
 import { ociTags } from './commands/oci/tags.options.js';
 import { ociUntag } from './commands/oci/untag.options.js';
+import { ostreeComputeId } from './commands/ostree/compute-id.options.js';
+import { ostreeDump } from './commands/ostree/dump.options.js';
+import { ostreeImages } from './commands/ostree/images.options.js';
+import { ostreeInspect } from './commands/ostree/inspect.options.js';
+import { ostreeMount } from './commands/ostree/mount.options.js';
+import { ostreePullLocal } from './commands/ostree/pull-local.options.js';
+import { ostreeTag } from './commands/ostree/tag.options.js';
+import { ostreeUntag } from './commands/ostree/untag.options.js';
 import { proxy } from './commands/proxy.options.js';
 import { serve } from './commands/serve.options.js';
 import { transaction } from './commands/transaction.options.js';
@@ -91,6 +99,18 @@ const OCI_COMMANDS: readonly Entry[] = [
   [ociFsck, () => import('./commands/oci/fsck.js')],
 ];
 
+/** Those of `cfsbridge ostree`. */
+const OSTREE_COMMANDS: readonly Entry[] = [
+  [ostreePullLocal, () => import('./commands/ostree/pull-local.js')],
+  [ostreeImages, () => import('./commands/ostree/images.js')],
+  [ostreeInspect, () => import('./commands/ostree/inspect.js')],
+  [ostreeDump, () => import('./commands/ostree/dump.js')],
+  [ostreeComputeId, () => import('./commands/ostree/compute-id.js')],
+  [ostreeMount, () => import('./commands/ostree/mount.js')],
+  [ostreeTag, () => import('./commands/ostree/tag.js')],
+  [ostreeUntag, () => import('./commands/ostree/untag.js')],
+];
+
 const SERVE: Entry = [serve, () => import('./commands/serve.js')];
 const PROXY: Entry = [proxy, () => import('./commands/proxy.js')];
 /** cfsctl has this one in two places, and it does the same in both. */
@@ -138,6 +158,8 @@ export function createProgram(session: Session): Command {
   for (const entry of COMMANDS) add(program, entry);
   const oci = program.command('oci').description('Work with container images and their layers');
   for (const entry of [...OCI_COMMANDS, VARLINK]) add(oci, entry);
+  const ostree = program.command('ostree').description('Work with ostree commits');
+  for (const entry of OSTREE_COMMANDS) add(ostree, entry);
   for (const entry of [SERVE, PROXY, VARLINK]) add(program, entry);
 
   // For their help alone: they are started before the command line is parsed.

@@ -1,12 +1,10 @@
 import { constants } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { bytesOf, type ByteString } from '../bytes.js';
-import { openPath } from './fd.js';
+import { O_PATH, openPath } from './fd.js';
 
 /** `sun_path` holds 108 bytes with the final NUL. */
 const MAX_SUN_PATH = 107;
-
-const O_PATH = 0o10000000;
 
 /**
  * Calls `use` with a form of `path` that fits into a socket address. Longer paths go through the open parent

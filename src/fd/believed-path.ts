@@ -3,10 +3,9 @@ import { constants } from 'node:fs';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError } from '../errors.js';
 import { AT_FDCWD, files } from '../native.js';
-import { isErrno, openPath, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, Fd, type OpenDir } from './fd.js';
+import { isErrno, O_PATH, openPath, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, Fd, type OpenDir } from './fd.js';
 import { isRootOrSelf } from './peer.js';
 
-const O_PATH = 0o10000000;
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 /** As in the kernel. */
 const MOST_LINKS = 40;

@@ -9,6 +9,9 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 
+/** open(2) flag that Node does not name: a descriptor that stands for a file, and does not give access to it. */
+export const O_PATH = 0o10000000;
+
 /** The kernel's numbers are C ints; a larger one would be cut to another descriptor's. */
 const NUMBER_MAX = 2 ** 31 - 1;
 

@@ -2,13 +2,12 @@ import { constants } from 'node:fs';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError } from '../errors.js';
 import { files } from '../native.js';
-import { Fd, isErrno, openPath, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from './fd.js';
+import { Fd, isErrno, O_PATH, openPath, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from './fd.js';
 import { isRootOrSelf } from './peer.js';
 
 /** So many symlinks the kernel follows in one path; path_resolution(7). */
 const MOST_LINKS = 40;
 
-const O_PATH = 0o10000000;
 /** Folders on the way need not be readable. */
 const FOLDER = O_PATH | constants.O_DIRECTORY;
 

@@ -85,6 +85,6 @@ export function resolveCommit(repository: Repository, source: string): Checksum 
 }
 
 /** The ids of all commits, sorted. */
-function listCommits(repository: Repository): Checksum[] {
+export function listCommits(repository: Repository): Checksum[] {
   return repository.listStreams().flatMap((name) => commitOf(name) ?? []);
 }

@@ -19,6 +19,7 @@ import {
   writeLink,
 } from './links.js';
 import {
+  commitOf,
   IMAGES,
   isName,
   OBJECTS,
@@ -205,7 +206,7 @@ export class Repository implements Disposable {
    *
    * A stream that loses its name to another one gets the name `replaced-<object>`: garbage collectors follow references
    * only to streams that have a name, so whoever still refers to the old one would lose its objects. The extra
-   * name keeps nothing alive by itself and goes with the stream.
+   * name keeps nothing alive by itself and goes with the stream. No stream refers to that of a commit.
    */
   async linkStreams(streams: readonly (readonly [contentId: ByteString, id: ObjectId])[]): Promise<void> {
     this.#checkWritable();
@@ -214,7 +215,7 @@ export class Repository implements Disposable {
     await this.sync();
     for (const [contentId, id] of changed) {
       const old = this.streamObject(contentId);
-      if (old !== undefined && this.objects.has(old))
+      if (old !== undefined && commitOf(contentId) === undefined && this.objects.has(old))
         writeLink(this.root, pathOfName(STREAMS, replacedContentId(old)), objectTarget(old));
       writeLink(this.root, pathOfName(STREAMS, contentId), objectTarget(id));
     }

@@ -62,6 +62,12 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
       name: 'oci prepare-boot',
       words: ({ folder }) => ['oci', 'prepare-boot', 'os', '--bootdir', join(folder, 'boot')],
     },
+    {
+      name: 'ostree pull-local',
+      words: ({ folder }) => ['ostree', 'pull-local', join(folder, 'ostree'), 'other'],
+    },
+    { name: 'ostree tag', words: () => ['ostree', 'tag', 'commit', 'copy'] },
+    { name: 'ostree untag', words: () => ['ostree', 'untag', 'commit'] },
   ],
   reads: [
     { name: 'gc --dry-run', words: () => ['gc', '--dry-run'] },
@@ -73,6 +79,11 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
     { name: 'oci inspect', words: () => ['oci', 'inspect', 'image'] },
     { name: 'oci linked-erofs-images', words: ({ image }) => ['oci', 'linked-erofs-images', image] },
     { name: 'oci fsck', words: () => ['oci', 'fsck'] },
+    { name: 'ostree images', words: () => ['ostree', 'images'] },
+    ...['inspect', 'dump', 'compute-id'].map((name) => ({
+      name: `ostree ${name}`,
+      words: () => ['ostree', name, 'commit'],
+    })),
     {
       name: 'transaction',
       words: () => ['transaction'],
@@ -116,6 +127,7 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
   mounts: [
     { name: 'mount', words: ({ folder }) => ['mount', 'refs/web', join(folder, 'mnt')] },
     { name: 'oci mount', words: ({ folder }) => ['oci', 'mount', 'image', join(folder, 'mnt')] },
+    { name: 'ostree mount', words: ({ folder }) => ['ostree', 'mount', 'commit', join(folder, 'mnt')] },
   ],
 };
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { writeLayout } from '../support/images/oci-layout.js';
+import { writeArchive } from '../support/images/ostree-archive.js';
 import { systemTar } from '../support/layers/system-tar.js';
 import { cfsbridge, imageLayout, scene } from './stranger-repository.js';
 
@@ -16,7 +17,7 @@ export const noMount = ['erofs', 'overlay'].every((name) => known.includes(`\t${
 
 export interface Made {
   folder: string;
-  /** with two images, `image` and `os`, which boots, and one of a folder, `web` */
+  /** with two images, `image` and `os`, which boots, one of a folder, `web`, and an ostree commit, `commit` */
   repository: string;
   layout: string;
   /** of `image` */
@@ -54,6 +55,8 @@ export function original(): Made {
   run('oci', 'pull', `oci:${layout}`, 'image');
   run('oci', 'pull', `oci:${system}`, 'os');
   run('create-image', join(folder, 'tree'), 'web');
+  writeArchive(join(folder, 'ostree'), { commit: { file: 'content' }, other: { file: 'others' } });
+  run('ostree', 'pull-local', join(folder, 'ostree'), 'commit');
   assert.equal(cfsbridge(['init', '--insecure', join(folder, 'own')]).status, 0);
   mkdirSync(join(folder, 'mnt'));
   const { images } = JSON.parse(run('oci', 'images', '--json')) as {

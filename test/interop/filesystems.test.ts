@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { LocalFetch } from '../../src/oci/pull/local-fetch.js';
+import type { LocalFetch } from '../../src/repository/local-fetch.js';
 import type { PullResult } from '../../src/oci/pull/types.js';
 import { LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
 import { SharedFolder, whyNoPeers } from './peers.js';

@@ -1,4 +1,4 @@
-import { LOCAL_FETCH } from '../../src/oci/pull/local-fetch.js';
+import { LOCAL_FETCH } from '../../src/repository/local-fetch.js';
 import { pullImage } from '../../src/oci/pull/pull.js';
 import { openSocketImage } from '../../src/oci/source/socket.js';
 import { Repository } from '../../src/repository/repository.js';

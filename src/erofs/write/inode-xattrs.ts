@@ -119,8 +119,6 @@ function escaped(name: ByteString): ByteString {
 function usedPair(table: XattrTable, name: ByteString, value: ByteString): XattrPair {
   const pair = checkedPair(table, name, value);
   pair.uses++;
-  if (!/^[\x01-\xff]+$/.test(name) || !/^[\0-\xff]*$/.test(value))
-    throw new FormatError('EROFS_XATTR', `"${showBytes(name)}": names of xattrs are not empty, and all is bytes`);
   return pair;
 }
 
@@ -132,7 +130,8 @@ function checkedPair(table: XattrTable, name: ByteString, value: ByteString): Xa
       `an image cannot hold an xattr with ${name.length} bytes of name and ${value.length} of value`,
     );
   }
-  if (!/^[\x01-\xff]+$/.test(name) || !/^[\0-\xff]*$/.test(value))
+  // cfsctl keeps the NUL that names of ostree end with, and so the ids of images depend on it.
+  if (!/^[\x01-\xff]+\0?$/.test(name) || pair.name.suffix === '\0' || !/^[\0-\xff]*$/.test(value))
     throw new FormatError('EROFS_XATTR', `"${showBytes(name)}": names of xattrs are not empty, and all is bytes`);
   return pair;
 }

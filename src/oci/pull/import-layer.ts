@@ -8,7 +8,7 @@ import type { LayerSource } from '../source/source.js';
 import { withLayer } from './layer-error.js';
 import { LayerImporter } from './layer-importer.js';
 import type { EntrySink } from './layers-in-order.js';
-import type { LayerPolicy } from './local-fetch.js';
+import type { LayerPolicy } from '../../repository/local-fetch.js';
 import { describeObjects, type LayerStats } from './stats.js';
 
 export interface ImportedLayer {

@@ -12,7 +12,7 @@ import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import { SplitstreamWriter } from '../../repository/splitstream/writer.js';
 import type { FileContent } from '../../tree/entry-node.js';
 import type { PlacedEntry } from '../image/stored-layer.js';
-import type { LayerPolicy } from './local-fetch.js';
+import type { LayerPolicy } from '../../repository/local-fetch.js';
 import { noStats } from './stats.js';
 
 const INLINE_BLOCK = 64 * 1024;

@@ -5,7 +5,7 @@ import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import { layerContentId } from '../../repository/names.js';
 import { importLayer } from './import-layer.js';
 import type { EntrySink } from './layers-in-order.js';
-import type { LayerPolicy } from './local-fetch.js';
+import type { LayerPolicy } from '../../repository/local-fetch.js';
 import { StoredLayerReader } from '../image/stored-layer.js';
 import type { PulledLayer, PullEvent } from './types.js';
 import type { LayerSource } from '../source/source.js';

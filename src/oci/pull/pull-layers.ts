@@ -4,7 +4,7 @@ import { inParallel } from '../in-parallel.js';
 import type { ImageSource } from '../source/source.js';
 import type { LayerNames } from './layer-names.js';
 import { LayersInOrder } from './layers-in-order.js';
-import { takePolicy } from './local-fetch.js';
+import { takePolicy } from '../../repository/local-fetch.js';
 import { obtainContent } from './obtain-layer.js';
 import type { PulledLayer, PullOptions } from './types.js';
 

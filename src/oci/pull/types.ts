@@ -3,7 +3,7 @@ import type { ByteString } from '../../bytes.js';
 import type { ErofsVersion } from '../../erofs/format/options.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import type { Platform } from '../../spec/platform.js';
-import type { LocalFetch } from './local-fetch.js';
+import type { LocalFetch } from '../../repository/local-fetch.js';
 import type { LayerStats } from './stats.js';
 
 export type PullEvent =

@@ -6,7 +6,7 @@ import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import { storeBlob } from '../pull/import-blob.js';
 import { layerContentId } from '../../repository/names.js';
 import { importLayer } from '../pull/import-layer.js';
-import { takePolicy } from '../pull/local-fetch.js';
+import { takePolicy } from '../../repository/local-fetch.js';
 import { isVerified, markVerified, verifyLayerStream } from '../pull/verified.js';
 import type { ImageSource } from '../source/source.js';
 import type { Health } from './health.js';

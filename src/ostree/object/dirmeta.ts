@@ -3,7 +3,7 @@ import type { Xattrs } from '../../tree/tree.js';
 import { encodeVariant } from '../gvariant/encode.js';
 import { parseType } from '../gvariant/type.js';
 import { Variant } from '../gvariant/variant.js';
-import { isOfType, S_IFDIR } from './mode.js';
+import { isOfType, S_IFDIR, S_IFLNK, S_IFREG } from './mode.js';
 import { encodeXattrs, parseXattrs } from './xattrs.js';
 
 const TYPE = parseType('(uuua(ayay))');
@@ -19,11 +19,29 @@ export interface DirMeta {
 
 /** @throws FormatError for what is no dirmeta of a folder */
 export function parseDirMeta(bytes: Buffer): DirMeta {
+  const meta = parseMeta(bytes);
+  if (!isOfType(meta.mode, S_IFDIR)) throw wrongMode(meta, "no folder's");
+  return meta;
+}
+
+/**
+ * Reads what bare-user repositories have beside a file, in the same form.
+ * @throws FormatError for what is not that of a regular file or symlink
+ */
+export function parseFileMeta(bytes: Buffer): DirMeta {
+  const meta = parseMeta(bytes);
+  if (!isOfType(meta.mode, S_IFREG) && !isOfType(meta.mode, S_IFLNK)) throw wrongMode(meta, "no file's");
+  return meta;
+}
+
+function parseMeta(bytes: Buffer): DirMeta {
   const variant = Variant.from(TYPE, bytes);
   const [uid, gid, mode] = [0, 1, 2].map((i) => variant.at(i).bytes.readUInt32BE()) as [number, number, number];
-  if (!isOfType(mode, S_IFDIR))
-    throw new FormatError('OSTREE_OBJECT', `a dirmeta has mode 0${mode.toString(8)}, which is no folder's`);
   return { uid, gid, mode, xattrs: parseXattrs(variant.at(3)) };
+}
+
+function wrongMode({ mode }: DirMeta, what: string): FormatError {
+  return new FormatError('OSTREE_OBJECT', `a dirmeta has mode 0${mode.toString(8)}, which is ${what}`);
 }
 
 export function encodeDirMeta({ uid, gid, mode, xattrs }: DirMeta): Buffer {

@@ -40,7 +40,7 @@ export interface SizedHeader {
   readonly length: number;
 }
 
-function isSymlink(header: Pick<FileHeader, 'mode'>): boolean {
+export function isSymlink(header: Pick<FileHeader, 'mode'>): boolean {
   return isOfType(header.mode, S_IFLNK);
 }
 
@@ -49,7 +49,7 @@ function isSymlink(header: Pick<FileHeader, 'mode'>): boolean {
  * @param prefix at least its first 8 bytes
  * @throws FormatError when it is cut or longer than any
  */
-function headerLength(prefix: Buffer): number {
+export function headerLength(prefix: Buffer): number {
   if (prefix.length < HEADER_PREFIX) throw new FormatError('OSTREE_OBJECT', 'a file ends in the length of its header');
   const length = prefix.readUInt32BE();
   if (length > OSTREE_HEADER_LIMIT)

@@ -3,6 +3,7 @@ import type { ObjectId } from '../../fsverity/object-id.js';
 import { checksumOf, isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
 import { parseSizedHeader, type SizedHeader } from '../object/file-header.js';
 import type { ObjectKind } from '../object/kind.js';
+import type { CommitChunk } from './commit-stream-builder.js';
 import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, ID_SIZE, NO_OBJECT } from './format.js';
 
 /** One object of a commit stream. */
@@ -50,6 +51,16 @@ export class CommitObjects {
     const commit = chunk.readUInt32LE(CHUNK.commit);
     if (commit >= this.count) throw damaged(`has commit object ${commit} of ${this.count}`);
     this.commit = this.#id(commit);
+  }
+
+  /** Bytes in memory. */
+  get size(): number {
+    return this.#chunk.length;
+  }
+
+  /** All of it, to be written as it was read. */
+  get whole(): CommitChunk {
+    return { parts: [this.#chunk], size: this.#chunk.length, objects: this.#objects };
   }
 
   /** Entry `index` in ascending order of the ids, 0 up to `count`. */

@@ -7,7 +7,7 @@ import { decodeSplitdirfdstream } from '../../layer/splitdirfdstream-decoder.js'
 import type { LayerStream } from '../../layer/stream.js';
 import { HashedLayer } from '../../oci/image/hashed-layer.js';
 import { layerContentId } from '../../repository/names.js';
-import { takePolicy } from '../../oci/pull/local-fetch.js';
+import { takePolicy } from '../../repository/local-fetch.js';
 import { obtainLayer } from '../../oci/pull/obtain-layer.js';
 import { objectsByName, RepositoryLayer } from '../../oci/image/repository-layer.js';
 import { withSilenceLimit } from '../../oci/source/silence.js';

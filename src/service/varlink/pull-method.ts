@@ -2,7 +2,7 @@ import { openSource } from '../../oci/source/open.js';
 import { admission } from '../../registry/policy/policy.js';
 import { openStorageImage } from '../../oci/source/storage.js';
 import type { ImageSource } from '../../oci/source/source.js';
-import type { LocalFetch } from '../../oci/pull/local-fetch.js';
+import type { LocalFetch } from '../../repository/local-fetch.js';
 import { applyDelta } from '../../oci/delta/apply.js';
 import { isDeltaSource } from '../../oci/delta/delta.js';
 import { pullImage } from '../../oci/pull/pull.js';

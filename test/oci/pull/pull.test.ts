@@ -8,7 +8,7 @@ import { DigestMismatchError } from '../../../src/errors.js';
 import { openDirectoryPath } from '../../../src/fd/fd.js';
 import type { LayerStream } from '../../../src/layer/stream.js';
 import { importLayer } from '../../../src/oci/pull/import-layer.js';
-import { takePolicy } from '../../../src/oci/pull/local-fetch.js';
+import { takePolicy } from '../../../src/repository/local-fetch.js';
 import { pullImage } from '../../../src/oci/pull/pull.js';
 import type { PullEvent } from '../../../src/oci/pull/types.js';
 import { openSplitfdstreamImage } from '../../../src/oci/source/splitfdstream.js';

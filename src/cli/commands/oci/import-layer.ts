@@ -3,7 +3,7 @@ import { layerFrom } from '../../../layer/layer-pipe.js';
 import type { LayerStream } from '../../../layer/stream.js';
 import { layerContentId, STREAMS } from '../../../repository/names.js';
 import { isDigest } from '../../../spec/manifest.js';
-import { takePolicy } from '../../../oci/pull/local-fetch.js';
+import { takePolicy } from '../../../repository/local-fetch.js';
 import { obtainLayer } from '../../../oci/pull/obtain-layer.js';
 import { openRepository } from '../../open-repository.js';
 import { standardInput } from '../../standard-input.js';

@@ -11,7 +11,7 @@ import {
 import { referenceForms } from '../../../oci/source/open.js';
 import type { DeltaCommandOptions } from '../../pull-delta.js';
 import type { CommandDefinition, GlobalOptions } from '../../session.js';
-import type { LocalFetch } from '../../../oci/pull/local-fetch.js';
+import type { LocalFetch } from '../../../repository/local-fetch.js';
 import type { Platform } from '../../../spec/platform.js';
 
 export interface PullCommandOptions

@@ -1,5 +1,5 @@
-import { debug } from '../../debug.js';
-import type { TakePolicy } from '../../repository/take-policy.js';
+import { debug } from '../debug.js';
+import type { TakePolicy } from './take-policy.js';
 
 /**
  * How files of a store on this machine get into the repository. `auto`: reflink, else hardlink, else copy. `reflink`:

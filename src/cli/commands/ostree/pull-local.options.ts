@@ -1,0 +1,23 @@
+import type { LocalFetch } from '../../../repository/local-fetch.js';
+import { localFetch, path } from '../../option-values.js';
+import type { CommandDefinition, GlobalOptions } from '../../session.js';
+import { Argument } from 'commander';
+
+export interface PullLocalOptions extends GlobalOptions {
+  localFetch: LocalFetch;
+  baseName?: string;
+  json?: true;
+}
+
+export const ostreePullLocal: CommandDefinition = {
+  name: 'pull-local',
+  define: (command) =>
+    command
+      .description('Bring a commit of an ostree repository on this machine into the repository, and make its image')
+      .addArgument(new Argument('<ostree-repository>', 'Its folder').argParser(path))
+      .argument('<ref>', 'A ref, or the whole id of a commit, which gets no name then')
+      .option('--base-name <name>', 'A commit here that has much of the same; default: those that are likely')
+      .addOption(localFetch())
+      .option('--json', 'Print the result as JSON')
+      .addHelpText('after', '\nExample:\n  $ cfsbridge ostree pull-local /ostree/repo fedora/43/x86_64/silverblue'),
+};

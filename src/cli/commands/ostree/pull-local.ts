@@ -1,0 +1,33 @@
+import { OstreeFolder } from '../../../ostree/local/repository.js';
+import { folderSource } from '../../../ostree/local/source.js';
+import { isChecksum } from '../../../ostree/object/checksum.js';
+import { pullCommit } from '../../../ostree/pull/pull.js';
+import { takePolicy } from '../../../repository/local-fetch.js';
+import { openRepository } from '../../open-repository.js';
+import { CommitProgress } from '../../ostree/commit-progress.js';
+import { printPulled } from '../../ostree/print-pulled.js';
+import type { Session } from '../../session.js';
+import type { PullLocalOptions } from './pull-local.options.js';
+
+/** `ostree pull-local`: brings a commit of a repository on this machine in. */
+export async function run(session: Session, [path, ref]: [string, string], options: PullLocalOptions): Promise<void> {
+  using repository = await openRepository(session, options, 'write');
+  using folder = OstreeFolder.open(path);
+  const commit = folder.resolve(ref);
+  const { trusted } = folder;
+  const policy = takePolicy(options.localFetch, {
+    trusted,
+    verityRequired: repository.verityRequired,
+    sealSource: false,
+  });
+  using progress = new CommitProgress(process.stderr);
+  const pulled = await pullCommit(repository, folderSource(folder, policy), commit, {
+    ref: isChecksum(ref) ? undefined : ref,
+    base: options.baseName,
+    erofsVersion: options.erofsVersion,
+    signal: session.signal,
+    onProgress: (at) => progress.show(at),
+  });
+  progress[Symbol.dispose]();
+  await printPulled(session, pulled, options.json === true);
+}

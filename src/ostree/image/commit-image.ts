@@ -1,0 +1,35 @@
+import type { ErofsVersion } from '../../erofs/format/options.js';
+import type { ObjectId } from '../../fsverity/object-id.js';
+import { commitContentId } from '../../repository/names.js';
+import type { Repository } from '../../repository/repository.js';
+import { storeImage } from '../../repository/store-image.js';
+import { CommitObjects } from '../stream/commit-objects.js';
+import type { CommitChunk } from '../stream/commit-stream-builder.js';
+import { storeCommitStream } from '../stream/write-commit.js';
+import { commitTree } from './tree.js';
+
+/** Where a commit is in the repository. */
+export interface PublishedCommit {
+  /** the commit stream */
+  readonly stream: ObjectId;
+  /** the EROFS image */
+  readonly image: ObjectId;
+}
+
+/**
+ * Makes the image of a commit and stores its stream, which refers to that. Both get their names when all is there.
+ * @param version of EROFS
+ * @throws as `commitTree` and `writeErofs`
+ */
+export async function publishCommit(
+  repository: Repository,
+  chunk: CommitChunk,
+  version: ErofsVersion,
+): Promise<PublishedCommit> {
+  const objects = new CommitObjects(Buffer.concat(chunk.parts, chunk.size), chunk.objects);
+  const image = await storeImage(repository.objects, commitTree(objects), { version });
+  const stream = await storeCommitStream(repository, chunk, image);
+  await repository.linkImage(image);
+  await repository.linkStream(commitContentId(objects.commit), stream);
+  return { stream, image };
+}

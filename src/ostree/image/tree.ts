@@ -1,0 +1,109 @@
+import { showBytes, type ByteString } from '../../bytes.js';
+import { FormatError } from '../../errors.js';
+import { OSTREE_ENTRIES_LIMIT } from '../../limits.js';
+import {
+  DEPTH_MAX,
+  Directory,
+  EMPTY,
+  Regular,
+  Symlink,
+  type Content,
+  type Leaf,
+  type Metadata,
+} from '../../tree/tree.js';
+import type { Checksum } from '../object/checksum.js';
+import { parseCommit } from '../object/commit.js';
+import { parseDirMeta } from '../object/dirmeta.js';
+import { parseDirTree } from '../object/dirtree.js';
+import { isSymlink } from '../object/file-header.js';
+import type { CommitObjects, StoredFileEntry } from '../stream/commit-objects.js';
+
+/**
+ * The file tree of a commit, as its image has it: nothing has a time, and files of one id are one inode. The names of
+ * xattrs keep the NUL at their end.
+ * @throws FormatError when an object is missing, damaged, or of a kind that its place does not allow;
+ *   DigestMismatchError for a commit, dirtree or dirmeta with another id
+ */
+export function commitTree(objects: CommitObjects): Directory {
+  return new TreeBuilder(objects).build();
+}
+
+class TreeBuilder {
+  readonly #objects: CommitObjects;
+  readonly #leaves = new Map<Checksum, Leaf>();
+  readonly #metadata = new Map<Checksum, Metadata>();
+  #entries = 0;
+
+  constructor(objects: CommitObjects) {
+    this.#objects = objects;
+  }
+
+  build(): Directory {
+    const { tree, meta } = parseCommit(this.#objects.metadata('commit', this.#objects.commit));
+    const root = new Directory(this.#folderMetadata(meta));
+    const pending = [{ directory: root, tree, path: '', depth: 0 }];
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      const { directory, path } = at;
+      const { files, folders } = parseDirTree(this.#objects.metadata('dirtree', at.tree));
+      this.#count(files.length + folders.length, path);
+      for (const { name, id } of files) directory.entries.set(name, this.#leaf(id, `${path}/${name}`));
+      const depth = at.depth + 1;
+      if (folders.length > 0 && depth > DEPTH_MAX)
+        throw new FormatError('EROFS_DEPTH', `a commit has folders that are nested deeper than ${DEPTH_MAX}`);
+      for (const { name, tree: below, meta: of } of folders) {
+        const child = new Directory(this.#folderMetadata(of));
+        directory.entries.set(name, child);
+        pending.push({ directory: child, tree: below, path: `${path}/${name}`, depth });
+      }
+    }
+    return root;
+  }
+
+  /** A few dirtrees that have each other twice would make a tree without end. */
+  #count(more: number, path: ByteString): void {
+    this.#entries += more;
+    if (this.#entries > OSTREE_ENTRIES_LIMIT)
+      throw new FormatError(
+        'OSTREE_OBJECT',
+        `a commit with more than ${OSTREE_ENTRIES_LIMIT} files and folders, up to "${showBytes(path.slice(0, 80))}"`,
+      );
+  }
+
+  #folderMetadata(id: Checksum): Metadata {
+    const known = this.#metadata.get(id);
+    if (known !== undefined) return known;
+    const metadata = metadataOf(parseDirMeta(this.#objects.metadata('dirmeta', id)));
+    this.#metadata.set(id, metadata);
+    return metadata;
+  }
+
+  #leaf(id: Checksum, path: ByteString): Leaf {
+    const known = this.#leaves.get(id);
+    if (known !== undefined) return known;
+    const leaf = this.#read(id, path);
+    this.#leaves.set(id, leaf);
+    return leaf;
+  }
+
+  #read(id: Checksum, path: ByteString): Leaf {
+    try {
+      const file = this.#objects.file(id);
+      const metadata = metadataOf(file.header);
+      return isSymlink(file.header)
+        ? new Symlink(metadata, file.header.target)
+        : new Regular(metadata, contentOf(file));
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      throw new FormatError(error.code, error.message, { cause: error, place: { entry: showBytes(path) } });
+    }
+  }
+}
+
+function metadataOf({ mode, uid, gid, xattrs }: Pick<Metadata, 'mode' | 'uid' | 'gid' | 'xattrs'>): Metadata {
+  return { mode: mode & 0o7777, uid, gid, xattrs, mtimeSec: 0n, mtimeNsec: 0 };
+}
+
+function contentOf({ object, inline, size }: StoredFileEntry): Content {
+  if (object !== undefined) return { kind: 'object', id: object, size };
+  return inline.length === 0 ? EMPTY : { kind: 'inline', bytes: inline };
+}

@@ -1,0 +1,140 @@
+import { showBytes } from '../bytes.js';
+import type { Checksum } from './object/checksum.js';
+import { parseCommit, type Commit } from './object/commit.js';
+import { parseDirMeta } from './object/dirmeta.js';
+import { parseDirTree } from './object/dirtree.js';
+import type { FileHeader } from './object/file-header.js';
+import type { Variant } from './gvariant/variant.js';
+import type { CommitObjects } from './stream/commit-objects.js';
+import type { StoredCommit } from './stream/read-commit.js';
+
+/** What cfsctl prints of a commit. */
+export function commitText(id: Checksum, { parent, timestamp, tree, meta, subject, body }: Commit): string {
+  const lines = [
+    `commit  ${id}`,
+    ...(parent === undefined ? [] : [`parent  ${parent}`]),
+    `date    ${showTime(timestamp)}`,
+    `tree    ${tree}`,
+    `dirmeta ${meta}`,
+    ...(subject === '' ? [] : ['', subject]),
+    ...(body === '' ? [] : ['', body]),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** The metadata of a commit, a line for each value. */
+export function metadataText({ metadata }: Commit): string {
+  return metadata.map(([key, value]) => `${key}=${showValue(value)}\n`).join('');
+}
+
+/** All that a commit stream has. */
+export function commitJson({ id, stream, image, objects }: StoredCommit): unknown {
+  const commit = parseCommit(objects.metadata('commit', id));
+  return {
+    commit: id,
+    stream,
+    image: image ?? null,
+    parent: commit.parent ?? null,
+    subject: commit.subject,
+    body: commit.body,
+    timestamp: Number(commit.timestamp),
+    date: showTime(commit.timestamp),
+    tree: commit.tree,
+    dirmeta: commit.meta,
+    metadata: commit.metadata.map(([key, value]) => ({ key, type: value.type.signature, value: showValue(value) })),
+    objects: [...kindsOf(objects, commit)]
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([object, kind]) => describe(objects, object, kind)),
+  };
+}
+
+/** What the objects of a commit are, which only shows where they are referred to. */
+function kindsOf(
+  objects: CommitObjects,
+  { tree, meta }: Commit,
+): Map<Checksum, 'commit' | 'dirtree' | 'dirmeta' | 'file'> {
+  const kinds = new Map<Checksum, 'commit' | 'dirtree' | 'dirmeta' | 'file'>([
+    [objects.commit, 'commit'],
+    [meta, 'dirmeta'],
+  ]);
+  const pending = [tree];
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    if (kinds.has(at)) continue;
+    kinds.set(at, 'dirtree');
+    const { files, folders } = parseDirTree(objects.metadata('dirtree', at));
+    for (const { id } of files) kinds.set(id, 'file');
+    for (const folder of folders) {
+      kinds.set(folder.meta, 'dirmeta');
+      pending.push(folder.tree);
+    }
+  }
+  return kinds;
+}
+
+function describe(objects: CommitObjects, id: Checksum, kind: 'commit' | 'dirtree' | 'dirmeta' | 'file'): unknown {
+  if (kind === 'dirmeta') {
+    const bytes = objects.metadata(kind, id);
+    return { id, kind, size: bytes.length, ...describeMetadata(parseDirMeta(bytes)) };
+  }
+  if (kind !== 'file') return { id, kind, size: objects.metadata(kind, id).length };
+  const { header, size, object } = objects.file(id);
+  return {
+    id,
+    kind,
+    size: Number(size),
+    ...describeMetadata(header),
+    ...(header.target === '' ? {} : { target: showBytes(header.target) }),
+    where: object === undefined ? 'inline' : 'object',
+    object: object ?? null,
+  };
+}
+
+function describeMetadata({ uid, gid, mode, xattrs }: Omit<FileHeader, 'target'>): object {
+  return {
+    uid,
+    gid,
+    mode: mode.toString(8).padStart(7, '0'),
+    xattrs: [...xattrs].map(([name, value]) => ({
+      name: showBytes(name.replace(/\0$/, '')),
+      value: Buffer.from(value, 'latin1').toString('hex'),
+    })),
+  };
+}
+
+function showValue(value: Variant): string {
+  switch (value.type.signature) {
+    case 's':
+      return value.string();
+    case 'b':
+      return `${value.boolean()}`;
+    case 'u':
+      return `${value.number()}`;
+    case 't':
+      return `${value.bigint()}`;
+    case 'as':
+      return `[${Array.from(value, (text) => text.string()).join(', ')}]`;
+    case 'ay':
+      return value.bytes.toString('hex');
+    default:
+      return `<${value.type.signature}:${value.bytes.toString('hex')}>`;
+  }
+}
+
+const DAY = 86_400;
+/** Days after which the calendar, and the time, is the same again. */
+const CALENDAR = 146_097;
+/** Years that cfsctl's calendar has. */
+const YEARS = [-262_143, 262_142] as const;
+
+/** `2009-02-13 23:31:30 UTC`; the number where cfsctl's calendar ends. The seconds are signed. */
+function showTime(timestamp: bigint): string {
+  const seconds = BigInt.asIntN(64, timestamp);
+  // The calendar of JavaScript ends before.
+  const cycles = seconds / BigInt(CALENDAR * DAY);
+  const date = new Date(Number(seconds - cycles * BigInt(CALENDAR * DAY)) * 1000);
+  const year = BigInt(date.getUTCFullYear()) + cycles * 400n;
+  if (year < YEARS[0] || year > YEARS[1]) return `${timestamp}`;
+  const shown =
+    year < 0n || year > 9999n ? `${year < 0n ? '-' : '+'}${year < 0n ? -year : year}` : `${year}`.padStart(4, '0');
+  return `${shown}${date.toISOString().replace(/^[+-]?\d+(-\d\d-\d\d)T(.*)\..*/, '$1 $2')} UTC`;
+}

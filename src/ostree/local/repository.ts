@@ -1,0 +1,100 @@
+import { constants } from 'node:fs';
+import { bytesOf, printable, type ByteString } from '../../bytes.js';
+import { FormatError, NotFoundError } from '../../errors.js';
+import { isErrno, openBeneath, openDirectoryPath, openIn, type Fd } from '../../fd/fd.js';
+import { isRootOrSelf } from '../../fd/peer.js';
+import { readSmallFile } from '../../fd/read-file.js';
+import { OSTREE_CONFIG_LIMIT } from '../../limits.js';
+import { isChecksum, type Checksum } from '../object/checksum.js';
+import { modeOf, type RepositoryMode } from './config.js';
+
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
+const READ = constants.O_RDONLY | constants.O_NONBLOCK;
+
+/** A repository of ostree on this machine, open for reading. */
+export class OstreeFolder implements Disposable {
+  readonly path: string;
+  readonly mode: RepositoryMode;
+  /** Nobody but root and the caller can write to it. */
+  readonly trusted: boolean;
+  readonly objects: Fd;
+  readonly #root: Fd;
+
+  /** @throws NotFoundError when there is none, FormatError for a config that is none */
+  static open(path: string): OstreeFolder {
+    using root = orMissing(() => openDirectoryPath(bytesOf(path)), `there is no ostree repository at ${path}`);
+    using config = orMissing(() => openIn(root, 'config', READ), `${path} is no ostree repository: it has no config`);
+    const mode = modeOf(readSmallFile(config, OSTREE_CONFIG_LIMIT).toString('utf8'));
+    using objects = orMissing(
+      () => openIn(root, 'objects', DIRECTORY),
+      `${path} is no ostree repository: it has no objects`,
+    );
+    // As ostree and cfsctl have it: what looks like a repository may be a part of one.
+    orMissing(() => openIn(root, 'tmp', DIRECTORY), `${path} is no ostree repository: it has no tmp`).close();
+    return new OstreeFolder(path, mode, root.move(), objects.move());
+  }
+
+  private constructor(path: string, mode: RepositoryMode, root: Fd, objects: Fd) {
+    this.path = path;
+    this.mode = mode;
+    this.trusted = isRootOrSelf(root.stat().uid);
+    this.#root = root;
+    this.objects = objects;
+  }
+
+  /**
+   * The commit that a ref, or a whole id, stands for.
+   * @throws NotFoundError when there is no such ref; FormatError when it holds something else
+   */
+  resolve(ref: string): Checksum {
+    if (isChecksum(ref)) return ref.toLowerCase();
+    const missing = `Cannot open ostree ref at refs/heads/${printable(ref)}`;
+    if (ref.split('/').some((part) => part === '' || part === '.' || part === '..') || ref.includes('\0'))
+      throw new NotFoundError(missing);
+    using file =
+      this.#openRef(`refs/${bytesOf(ref)}`) ?? orMissing(() => this.#open(`refs/heads/${bytesOf(ref)}`), missing);
+    const text = readSmallFile(file, 256).toString('latin1').trim();
+    if (!isChecksum(text))
+      throw new FormatError('OSTREE_REPOSITORY', `ref ${printable(ref)} of ${this.path} has no commit id`);
+    return text.toLowerCase();
+  }
+
+  [Symbol.dispose](): void {
+    this.objects.close();
+    this.#root.close();
+  }
+
+  #openRef(path: ByteString): Fd | undefined {
+    try {
+      return this.#open(path);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw error;
+    }
+  }
+
+  /** Refs may be symlinks to others. */
+  #open(path: ByteString): Fd {
+    using file = openIn(this.#root, path, READ);
+    if ((file.stat().mode & constants.S_IFMT) !== constants.S_IFREG)
+      throw new FormatError('OSTREE_REPOSITORY', `${printable(path)} of ${this.path} is no file`);
+    return file.move();
+  }
+}
+
+/** Opens an object's file. @throws NotFoundError when there is none */
+export function openObject(objects: Fd, id: Checksum, extension: string, flags: number = READ): Fd {
+  return orMissing(
+    () => openBeneath(objects, `${id.slice(0, 2)}/${id.slice(2)}.${extension}`, flags),
+    `object ${id}.${extension} is missing in the ostree repository`,
+  );
+}
+
+function orMissing(open: () => Fd, message: string): Fd {
+  try {
+    return open();
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT', 'ENOTDIR')) throw new NotFoundError(message, { cause });
+    throw cause;
+  }
+}

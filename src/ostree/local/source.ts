@@ -1,0 +1,116 @@
+import { constants } from 'node:fs';
+import { FormatError } from '../../errors.js';
+import { isErrno, O_PATH, type Fd } from '../../fd/fd.js';
+import { readAt, readBlocks, readSmallFile } from '../../fd/read-file.js';
+import { getXattr, listXattrs } from '../../fd/xattrs.js';
+import { OSTREE_HEADER_LIMIT, OSTREE_METADATA_LIMIT, PATH_LIMIT } from '../../limits.js';
+import { files as native, type FileStat } from '../../native.js';
+import type { LayerPolicy } from '../../repository/local-fetch.js';
+import { NO_XATTRS, type Xattrs } from '../../tree/tree.js';
+import type { Checksum } from '../object/checksum.js';
+import { parseFileMeta } from '../object/dirmeta.js';
+import { isSymlink, type FileHeader } from '../object/file-header.js';
+import { readXattrs } from '../object/xattrs.js';
+import { readFilez } from '../pull/filez.js';
+import type { MetadataKind, ObjectSource, SourceFile } from '../pull/source.js';
+import type { RepositoryMode } from './config.js';
+import { openObject, type OstreeFolder } from './repository.js';
+
+/** So many files are opened, and inflated, at the same time. */
+const PARALLEL = 16;
+const PIECE = 256 << 10;
+/** Where bare-user repositories keep what a file would have if it were root's. */
+const META = 'user.ostreemeta';
+
+/** Reads the objects of a repository on this machine. */
+export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolicy): ObjectSource {
+  return {
+    parallel: PARALLEL,
+    policy,
+    metadata: async (kind: MetadataKind, id: Checksum) => {
+      using file = openObject(objects, id, kind);
+      return readSmallFile(file, OSTREE_METADATA_LIMIT);
+    },
+    file: (id, signal) => (mode === 'archive' ? archived(objects, id, signal) : READERS[mode](objects, id)),
+  };
+}
+
+async function archived(objects: Fd, id: Checksum, signal: AbortSignal): Promise<SourceFile> {
+  return readFilez(piecesOf(openObject(objects, id, 'filez'), signal));
+}
+
+/** Owns the file. */
+async function* piecesOf(file: Fd, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+  using owned = file;
+  yield* readBlocks(owned, 0, owned.stat().size, PIECE, signal);
+}
+
+type BareMode = Exclude<RepositoryMode, 'archive'>;
+
+/** Where the header comes from, where files are plain. */
+const READERS: Readonly<Record<BareMode, (objects: Fd, id: Checksum) => Promise<SourceFile>>> = {
+  bare: async (objects, id) =>
+    plain(objects, id, (file, { uid, gid, mode }) => ({ uid, gid, mode, xattrs: withNul(listXattrs(file)) })),
+  'bare-user': async (objects, id) => userFile(objects, id),
+  'bare-user-only': async (objects, id) =>
+    plain(objects, id, (_, { mode }) => ({ uid: 0, gid: 0, mode, xattrs: NO_XATTRS })),
+  'bare-split-xattrs': async (objects, id) =>
+    plain(objects, id, (_, { uid, gid, mode }) => ({ uid, gid, mode, xattrs: splitXattrs(objects, id) })),
+};
+
+/** A file or symlink as it is. */
+function plain(
+  objects: Fd,
+  id: Checksum,
+  describe: (file: Fd, stat: FileStat) => Omit<FileHeader, 'target'>,
+): SourceFile {
+  using file = openFileOrLink(objects, id);
+  const stat = file.stat();
+  const header = { ...describe(file, stat), target: '' };
+  if (isSymlink(stat))
+    return { header: { ...header, target: native.readlinkat(file.number, '') }, size: 0, content: { kind: 'none' } };
+  return fileOf(file, stat, id, header);
+}
+
+function openFileOrLink(objects: Fd, id: Checksum): Fd {
+  try {
+    return openObject(objects, id, 'file');
+  } catch (error) {
+    if (isErrno(error, 'ELOOP')) return openObject(objects, id, 'file', O_PATH | constants.O_NOFOLLOW);
+    throw error;
+  }
+}
+
+/** A file that belongs to whoever wrote it, with the rest in an xattr; symlinks are files that hold their target. */
+function userFile(objects: Fd, id: Checksum): SourceFile {
+  using file = openObject(objects, id, 'file');
+  const meta = getXattr(file, META);
+  if (meta === undefined) throw damaged(id, `has no xattr ${META}`);
+  const header = { ...parseFileMeta(meta), target: '' };
+  const stat = file.stat();
+  if (!isSymlink(header)) return fileOf(file, stat, id, header);
+  if (stat.size > PATH_LIMIT + 1) throw damaged(id, `is a symlink to ${stat.size} bytes`);
+  const target = readAt(file, 0, stat.size).toString('latin1').replace(/\0$/, '');
+  return { header: { ...header, target }, size: 0, content: { kind: 'none' } };
+}
+
+/** @param file moves into the result */
+function fileOf(file: Fd, { mode, size }: FileStat, id: Checksum, header: FileHeader): SourceFile {
+  if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw damaged(id, 'is no regular file and no symlink');
+  if (size === 0) return { header, size, content: { kind: 'none' } };
+  return { header, size, content: { kind: 'file', fd: file.move() } };
+}
+
+function splitXattrs(objects: Fd, id: Checksum): Xattrs {
+  using file = openObject(objects, id, 'file-xattrs-link');
+  return readXattrs(readSmallFile(file, OSTREE_HEADER_LIMIT));
+}
+
+/** As objects have the names. */
+function withNul(xattrs: Xattrs): Xattrs {
+  return new Map([...xattrs].map(([name, value]) => [`${name}\0`, value]));
+}
+
+function damaged(id: Checksum, what: string): FormatError {
+  return new FormatError('OSTREE_OBJECT', `${id}.file in the ostree repository ${what}`);
+}

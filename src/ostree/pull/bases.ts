@@ -1,0 +1,90 @@
+import type { ObjectId } from '../../fsverity/object-id.js';
+import { BridgeError } from '../../errors.js';
+import { OSTREE_BASES_LIMIT } from '../../limits.js';
+import type { Repository } from '../../repository/repository.js';
+import type { Checksum } from '../object/checksum.js';
+import { listCommits } from '../refs.js';
+import type { CommitObjects, StoredEntry } from '../stream/commit-objects.js';
+import { findCommit } from '../stream/read-commit.js';
+import type { MetadataKind } from './source.js';
+
+/** Commits of the repository whose objects need not be fetched. */
+export class Bases {
+  readonly #repository: Repository;
+  readonly #signal: AbortSignal | undefined;
+  /** Those that the pull is based on, which come first. */
+  readonly #named = new Map<Checksum, CommitObjects>();
+  readonly #others = new Map<Checksum, CommitObjects>();
+  #size = 0;
+
+  constructor(repository: Repository, signal: AbortSignal | undefined) {
+    this.#repository = repository;
+    this.#signal = signal;
+  }
+
+  /** Adds a commit. One that the repository does not have, or that is damaged, is left out. */
+  async add(id: Checksum | undefined): Promise<void> {
+    if (id === undefined || this.#named.has(id)) return;
+    const objects = this.#others.get(id) ?? (await this.#read(id));
+    if (objects !== undefined) this.#named.set(id, objects);
+  }
+
+  /** Adds all other commits, as many as may be in memory. */
+  async addOthers(): Promise<void> {
+    for (const id of listCommits(this.#repository)) {
+      if (this.#size > OSTREE_BASES_LIMIT) return;
+      if (this.#named.has(id)) continue;
+      const objects = await this.#read(id);
+      if (objects !== undefined) this.#others.set(id, objects);
+    }
+  }
+
+  /** A commit, dirtree or dirmeta, verified. @returns also whether one of the commits that were named has it */
+  metadata(kind: MetadataKind, id: Checksum): FoundEntry | undefined {
+    return this.#find(id, (objects, entry) => objects.metadata(kind, entry.id));
+  }
+
+  /** A file whose content is in the repository. */
+  file(id: Checksum): FoundEntry | undefined {
+    return this.#find(id, (objects) => this.#checkPresent(objects.file(id).object));
+  }
+
+  #find(id: Checksum, check: (objects: CommitObjects, entry: StoredEntry) => unknown): FoundEntry | undefined {
+    for (const [commits, named] of [
+      [this.#named, true],
+      [this.#others, false],
+    ] as const)
+      for (const objects of commits.values()) {
+        const entry = objects.find(id);
+        if (entry === undefined) continue;
+        try {
+          check(objects, entry);
+          return { entry, named };
+        } catch (error) {
+          // A damaged commit is as good as none.
+          if (!(error instanceof BridgeError)) throw error;
+        }
+      }
+    return undefined;
+  }
+
+  #checkPresent(object: ObjectId | undefined): void {
+    if (object !== undefined) this.#repository.objects.open(object).close();
+  }
+
+  async #read(id: Checksum): Promise<CommitObjects | undefined> {
+    try {
+      const objects = (await findCommit(this.#repository, id, this.#signal))?.objects;
+      this.#size += objects?.size ?? 0;
+      return objects;
+    } catch (error) {
+      if (error instanceof BridgeError) return undefined;
+      throw error;
+    }
+  }
+}
+
+interface FoundEntry {
+  readonly entry: StoredEntry;
+  readonly named: boolean;
+}

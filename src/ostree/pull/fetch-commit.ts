@@ -1,0 +1,178 @@
+import { FormatError } from '../../errors.js';
+import { parseCommit } from '../object/commit.js';
+import type { Checksum } from '../object/checksum.js';
+import { parseDirMeta } from '../object/dirmeta.js';
+import { parseDirTree } from '../object/dirtree.js';
+import type { Bases } from './bases.js';
+import type { CommitImporter } from './importer.js';
+import type { MetadataKind, ObjectSource } from './source.js';
+
+/** How many objects a pull was about, without those of the commits that it was based on. */
+export interface ObjectCounts {
+  /** commits, dirtrees and dirmetas */
+  metadata: number;
+  files: number;
+  /** of them, how many were in other commits of the repository and did not have to be fetched */
+  reused: number;
+}
+
+/** How far a pull is. */
+export interface FetchProgress extends Readonly<ObjectCounts> {
+  /** files that are known by now and not there yet */
+  readonly filesLeft: number;
+}
+
+interface FetchOptions {
+  signal: AbortSignal | undefined;
+  onProgress: ((progress: FetchProgress) => void) | undefined;
+}
+
+/**
+ * Brings all objects of a commit into the importer: from the bases where these have them, else from the source. What
+ * the importer has already is only walked. Metadata goes first, since it tells what else there is.
+ * @throws what the source, the importer and the parsers of objects throw, when everything that was begun has ended
+ */
+export async function fetchCommit(
+  importer: CommitImporter,
+  commit: Checksum,
+  source: ObjectSource,
+  bases: Bases,
+  { signal, onProgress }: FetchOptions,
+): Promise<ObjectCounts> {
+  const walk = new Walk(importer, source, bases, signal);
+  await walk.run(commit, onProgress);
+  return walk.counts;
+}
+
+interface Step {
+  readonly kind: MetadataKind | 'file';
+  readonly id: Checksum;
+}
+
+class Walk {
+  readonly counts: ObjectCounts = { metadata: 0, files: 0, reused: 0 };
+  readonly #importer: CommitImporter;
+  readonly #source: ObjectSource;
+  readonly #bases: Bases;
+  readonly #metadata: Step[] = [];
+  readonly #files: Checksum[] = [];
+  readonly #queued = new Set<string>();
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+
+  constructor(importer: CommitImporter, source: ObjectSource, bases: Bases, signal: AbortSignal | undefined) {
+    this.#importer = importer;
+    this.#source = source;
+    this.#bases = bases;
+    this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+  }
+
+  /** Does as many steps at a time as the source takes; each may add others. */
+  async run(commit: Checksum, onProgress: FetchOptions['onProgress']): Promise<void> {
+    // The commit alone comes first: its parent is a base.
+    await this.#do({ kind: 'commit', id: commit });
+    const running = new Set<Promise<void>>();
+    for (;;) {
+      while (running.size < this.#source.parallel && !this.#signal.aborted) {
+        const step = this.#next();
+        if (step === undefined) break;
+        const done: Promise<void> = this.#tried(step).finally(() => running.delete(done));
+        running.add(done);
+      }
+      if (running.size === 0) break;
+      await Promise.race(running);
+      onProgress?.({ ...this.counts, filesLeft: this.#files.length });
+    }
+    this.#signal.throwIfAborted();
+  }
+
+  /** Ends the walk when the step fails. */
+  async #tried(step: Step): Promise<void> {
+    try {
+      await this.#do(step);
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#stop.abort(error);
+    }
+  }
+
+  #next(): Step | undefined {
+    const step = this.#metadata.shift();
+    if (step !== undefined) return step;
+    const id = this.#files.pop();
+    return id === undefined ? undefined : { kind: 'file', id };
+  }
+
+  async #do({ kind, id }: Step): Promise<void> {
+    if (kind === 'file') await this.#file(id);
+    else await this.#open(kind, id, await this.#bytes(kind, id));
+  }
+
+  async #file(id: Checksum): Promise<void> {
+    if (this.#importer.has(id)) return;
+    const found = this.#bases.file(id);
+    if (found === undefined) await this.#importer.addFile(id, await this.#source.file(id, this.#signal));
+    else this.#importer.copy(found.entry);
+    this.#count('files', found);
+  }
+
+  async #bytes(kind: MetadataKind, id: Checksum): Promise<Buffer> {
+    const present = this.#importer.metadata(id);
+    if (present !== undefined) return present;
+    const found = this.#bases.metadata(kind, id);
+    if (found !== undefined) {
+      this.#importer.copy(found.entry);
+      this.#count('metadata', found);
+      return found.entry.data;
+    }
+    const bytes = await this.#source.metadata(kind, id, this.#signal);
+    this.#importer.addMetadata(kind, id, bytes);
+    this.#count('metadata', found);
+    return bytes;
+  }
+
+  #count(what: 'metadata' | 'files', found: { named: boolean } | undefined): void {
+    if (found?.named === true) return;
+    this.counts[what]++;
+    if (found !== undefined) this.counts.reused++;
+  }
+
+  /** Adds what an object leads to. */
+  async #open(kind: MetadataKind, id: Checksum, bytes: Buffer): Promise<void> {
+    try {
+      if (kind === 'dirmeta') return void parseDirMeta(bytes);
+      if (kind === 'dirtree') return this.#openTree(bytes);
+      const { tree, meta, parent } = parseCommit(bytes);
+      await this.#bases.add(parent);
+      this.#queue('dirmeta', meta);
+      this.#queue('dirtree', tree);
+    } catch (error) {
+      throw named(error, kind, id);
+    }
+  }
+
+  #openTree(bytes: Buffer): void {
+    const { files, folders } = parseDirTree(bytes);
+    for (const { id } of files) if (this.#isNew('file', id)) this.#files.push(id);
+    for (const { tree, meta } of folders) {
+      this.#queue('dirmeta', meta);
+      this.#queue('dirtree', tree);
+    }
+  }
+
+  #queue(kind: MetadataKind, id: Checksum): void {
+    if (this.#isNew(kind, id)) this.#metadata.push({ kind, id });
+  }
+
+  #isNew(kind: string, id: Checksum): boolean {
+    const key = `${kind} ${id}`;
+    if (this.#queued.has(key)) return false;
+    this.#queued.add(key);
+    return true;
+  }
+}
+
+/** The parsers do not know which object it is. */
+function named(error: unknown, kind: MetadataKind, id: Checksum): unknown {
+  if (!(error instanceof FormatError)) return error;
+  return new FormatError(error.code, `${kind} ${id}: ${error.message}`, { cause: error });
+}

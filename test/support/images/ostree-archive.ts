@@ -1,0 +1,53 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { deflateRawSync } from 'node:zlib';
+import { sha256 } from '../../../src/ostree/object/checksum.js';
+import { encodeCommit } from '../../../src/ostree/object/commit.js';
+import { encodeDirMeta } from '../../../src/ostree/object/dirmeta.js';
+import { encodeDirTree } from '../../../src/ostree/object/dirtree.js';
+import { encodeHeader, encodeSizedHeader } from '../../../src/ostree/object/file-header.js';
+import { NO_XATTRS } from '../../../src/tree/tree.js';
+
+/**
+ * An ostree repository of mode archive.
+ * @param commits files with their content, by ref
+ * @returns the ids of the commits
+ */
+export function writeArchive(
+  folder: string,
+  commits: Readonly<Record<string, Readonly<Record<string, string | Buffer>>>>,
+): string[] {
+  for (const name of ['objects', 'tmp', 'state', 'refs/heads']) mkdirSync(join(folder, name), { recursive: true });
+  writeFileSync(join(folder, 'config'), '[core]\nrepo_version=1\nmode=archive-z2\n');
+  const put = (id: string, extension: string, bytes: Buffer): string => {
+    const path = join(folder, 'objects', id.slice(0, 2), `${id.slice(2)}.${extension}`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, bytes);
+    return id;
+  };
+  const meta = encodeDirMeta({ uid: 0, gid: 0, mode: 0o40755, xattrs: NO_XATTRS });
+  put(sha256(meta), 'dirmeta', meta);
+  return Object.entries(commits).map(([ref, files]) => {
+    const entries = Object.entries(files).map(([name, text]) => {
+      const content = Buffer.from(text);
+      const header = { uid: 0, gid: 0, mode: 0o100644, target: '', xattrs: NO_XATTRS };
+      const id = sha256(Buffer.concat([encodeHeader(header), content]));
+      put(id, 'filez', Buffer.concat([encodeSizedHeader(header, BigInt(content.length)), deflateRawSync(content)]));
+      return { name, id };
+    });
+    const tree = encodeDirTree({ files: entries, folders: [] });
+    const commit = encodeCommit({
+      metadata: [],
+      parent: undefined,
+      subject: ref,
+      body: '',
+      timestamp: 1000n,
+      tree: put(sha256(tree), 'dirtree', tree),
+      meta: sha256(meta),
+    });
+    const id = put(sha256(commit), 'commit', commit);
+    mkdirSync(dirname(join(folder, 'refs/heads', ref)), { recursive: true });
+    writeFileSync(join(folder, 'refs/heads', ref), `${id}\n`);
+    return id;
+  });
+}
