@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -33,6 +34,20 @@ export class CountingProxy implements AsyncDisposable {
 
   get host(): string {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** What clients have read of `served`: on a busy machine the kernel keeps some megabytes until they come to it. */
+  get arrived(): number {
+    const { port } = this.#server.address() as AddressInfo;
+    const isOurs = (address: string): boolean => Number.parseInt(address.slice(address.indexOf(':') + 1), 16) === port;
+    let waiting = 0;
+    // proc_pid_net(5): number, local address, remote address, state, bytes to be sent:bytes to be read, in hexadecimal
+    for (const line of readFileSync('/proc/net/tcp', 'latin1').trim().split('\n').slice(1)) {
+      const [, local = '', remote = '', , queues = ''] = line.trim().split(/\s+/);
+      const [unsent = 0, unread = 0] = queues.split(':').map((hex) => Number.parseInt(hex, 16));
+      waiting += (isOurs(local) ? unsent : 0) + (isOurs(remote) ? unread : 0);
+    }
+    return Math.max(0, this.served - waiting);
   }
 
   reset(): void {

@@ -29,6 +29,9 @@ const TWICE = 0.05;
  */
 const ANEW = /is sent anew: the registry does not tell what it has of an earlier push/;
 
+/** To the client, and from it. */
+type Direction = 'arrived' | 'taken';
+
 /** How much of the image came over in a command that was killed and in the one after it, as parts of all of it. */
 interface Twice {
   first: number;
@@ -78,18 +81,28 @@ describe('kills', { skip: whyNoPeers() }, () => {
     return performance.now() - start;
   }
 
-  /** @param when ends the command by what it is given @returns whether it was killed before it ended */
+  /**
+   * @param when ends the command by what it is given
+   * @returns whether it was killed before it ended, and the bytes that had come over
+   */
   async function killed(
     path: string,
     words: readonly string[],
+    direction: Direction,
     when: (kill: () => void) => NodeJS.Timeout | undefined,
-  ): Promise<boolean> {
+  ): Promise<{ early: boolean; bytes: number }> {
     const { child, ended } = startCli(['--repo', path, ...words]);
-    const timer = when(() => child.kill('SIGKILL'));
+    let bytes: number | undefined;
+    const timer = when(() => {
+      // Stopped, so that what is counted is what there is.
+      child.kill('SIGSTOP');
+      bytes ??= proxy[direction];
+      child.kill('SIGKILL');
+    });
     const { status, stderr } = await ended;
     clearTimeout(timer);
     assert.ok(status === null || status === 0, stderr);
-    return status === null;
+    return { early: status === null, bytes: bytes ?? proxy[direction] };
   }
 
   const within =
@@ -98,7 +111,7 @@ describe('kills', { skip: whyNoPeers() }, () => {
       setTimeout(kill, randomInt(Math.ceil(length)));
   /** Half of the image's bytes have passed. */
   const halfway =
-    (direction: 'served' | 'taken') =>
+    (direction: Direction) =>
     (kill: () => void): undefined => {
       proxy.onBytes = () => {
         if (proxy[direction] >= (LARGE + SMALL) / 2) kill();
@@ -109,13 +122,13 @@ describe('kills', { skip: whyNoPeers() }, () => {
   async function twice(
     path: string,
     words: readonly string[],
-    direction: 'served' | 'taken',
+    direction: Direction,
     when: (kill: () => void) => NodeJS.Timeout | undefined,
     check: () => Promise<unknown>,
   ): Promise<Twice> {
     proxy.reset();
-    const early = await killed(path, words, when);
-    const first = proxy[direction] / (LARGE + SMALL);
+    const { early, bytes } = await killed(path, words, direction, when);
+    const first = bytes / (LARGE + SMALL);
     await check();
     proxy.reset();
     const anew = ANEW.test(await inRepository(path, ...words));
@@ -136,7 +149,6 @@ describe('kills', { skip: whyNoPeers() }, () => {
     const inside = early.filter(({ first }) => first > 0.01 && first < 0.99).length;
     t.diagnostic(
       `${early.length} of ${found.length} were killed before they ended, ${inside} while blobs were under way; ` +
-        `` +
         `${found.length - continued.length} had to begin anew, of the others at most ${percent(again)} came over twice`,
     );
   }
@@ -162,7 +174,7 @@ describe('kills', { skip: whyNoPeers() }, () => {
 
   test('a pull killed at 50 % fetches at most 55 % when repeated', async (t) => {
     const path = makeRepository(join(folder.path, 'half'), 'sha256');
-    const found = await twice(path, pull(), 'served', halfway('served'), () => inRepository(path, 'fsck'));
+    const found = await twice(path, pull(), 'arrived', halfway('arrived'), () => inRepository(path, 'fsck'));
     t.diagnostic(`${percent(found.first)}, then ${percent(found.second)}`);
     assert.ok(found.early && found.second <= 0.55, JSON.stringify(found));
   });
@@ -205,7 +217,7 @@ describe('kills', { skip: whyNoPeers() }, () => {
     const found: Twice[] = [];
     for (let round = 0; round < KILLS; round++) {
       const words = pull(...(round % 2 === 0 ? ['--keep-blobs'] : []));
-      const once = await twice(path, words, 'served', within(length), () => inRepository(path, 'fsck'));
+      const once = await twice(path, words, 'arrived', within(length), () => inRepository(path, 'fsck'));
       assertContinued(once);
       found.push(once);
       await inRepository(path, 'oci', 'fsck');

@@ -89,7 +89,14 @@ describe('lists with signatures', { skip: whyNoPeers() }, () => {
       skopeo(...policy, 'copy', '-q', '--remove-signatures', '--src-tls-verify=false', at(name), to),
       runCli([
         ...['--repo', repository, 'oci', 'pull', '--tls-verify=false'],
-        ...['--policy', join(folder.path, 'ours.json'), at(name), 'it'],
+        ...[
+          '--registries.d',
+          join(folder.path, 'registries.d'),
+          '--policy',
+          join(folder.path, 'ours.json'),
+          at(name),
+          'it',
+        ],
       ]),
     ];
   };
