@@ -33,6 +33,7 @@ import { ociPush } from './commands/oci/push.options.js';
 import { ociTag } from './commands/oci/tag.options.js';
 import { ociTags } from './commands/oci/tags.options.js';
 import { ociUntag } from './commands/oci/untag.options.js';
+import { ostreeCommit } from './commands/ostree/commit.options.js';
 import { ostreeComputeId } from './commands/ostree/compute-id.options.js';
 import { ostreeDump } from './commands/ostree/dump.options.js';
 import { ostreeImages } from './commands/ostree/images.options.js';
@@ -102,6 +103,7 @@ const OCI_COMMANDS: readonly Entry[] = [
 /** Those of `cfsbridge ostree`. */
 const OSTREE_COMMANDS: readonly Entry[] = [
   [ostreePullLocal, () => import('./commands/ostree/pull-local.js')],
+  [ostreeCommit, () => import('./commands/ostree/commit.js')],
   [ostreeImages, () => import('./commands/ostree/images.js')],
   [ostreeInspect, () => import('./commands/ostree/inspect.js')],
   [ostreeDump, () => import('./commands/ostree/dump.js')],

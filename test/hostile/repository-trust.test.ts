@@ -66,6 +66,7 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
       name: 'ostree pull-local',
       words: ({ folder }) => ['ostree', 'pull-local', join(folder, 'ostree'), 'other'],
     },
+    { name: 'ostree commit', words: () => ['ostree', 'commit', 'refs/web'] },
     { name: 'ostree tag', words: () => ['ostree', 'tag', 'commit', 'copy'] },
     { name: 'ostree untag', words: () => ['ostree', 'untag', 'commit'] },
   ],
