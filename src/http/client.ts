@@ -26,6 +26,8 @@ export interface HttpClientOptions {
   idleMs?: number;
   /** milliseconds before the first repetition, default 2 s */
   retryMs?: number;
+  /** how often a request is repeated, default 5 times */
+  retries?: number;
   onRetry?: ((retry: Retry) => void) | undefined;
 }
 
@@ -44,11 +46,13 @@ export class HttpClient implements AsyncDisposable {
   readonly #options: HttpClientOptions;
   readonly #agents: Agents;
   readonly #verify: boolean;
+  readonly #retries: number;
 
   constructor(options: HttpClientOptions) {
     const { env = process.env, tls = {}, idleMs = IDLE_MS, socketPath } = options;
     this.#options = options;
     this.#verify = tls.verify ?? true;
+    this.#retries = options.retries ?? MOST_RETRIES;
     this.#agents = new Agents({ env, tls, connectMs: idleMs, idleMs, socketPath });
   }
 
@@ -61,12 +65,12 @@ export class HttpClient implements AsyncDisposable {
     for (let tries = 1; ; tries++) {
       signal?.throwIfAborted();
       const result = await this.#follow(request).catch((error: unknown) => {
-        if (error instanceof HttpError && error.temporary && retry && tries <= MOST_RETRIES) return error;
+        if (error instanceof HttpError && error.temporary && retry && tries <= this.#retries) return error;
         throw error;
       });
       if (result instanceof HttpError) {
         await this.#wait(request, result, tries, undefined);
-      } else if (retry && tries <= MOST_RETRIES && TEMPORARY.has(result.status)) {
+      } else if (retry && tries <= this.#retries && TEMPORARY.has(result.status)) {
         await result[Symbol.asyncDispose]();
         await this.#wait(request, result.status, tries, result.header('retry-after'));
       } else {
@@ -109,7 +113,15 @@ export class HttpClient implements AsyncDisposable {
     }
   }
 
-  async #send({ url, method = 'GET', headers, authorization, body, signal }: HttpRequest): Promise<HttpResponse> {
+  async #send({
+    url,
+    method = 'GET',
+    headers,
+    authorization,
+    ownHeaders,
+    body,
+    signal,
+  }: HttpRequest): Promise<HttpResponse> {
     const dispatcher = this.#agents.for(url);
     try {
       const answer = await dispatcher.request({
@@ -120,6 +132,7 @@ export class HttpClient implements AsyncDisposable {
           'user-agent': this.#options.agent,
           // A digest is of the bytes as they are.
           'accept-encoding': 'identity',
+          ...ownHeaders,
           ...headers,
           ...(authorization !== undefined && { authorization }),
         },

@@ -7,7 +7,7 @@ import type { HttpRequest } from './request.js';
  * @throws HttpError `HTTP_REDIRECT` for one that must not be followed
  */
 export function redirected(request: HttpRequest, status: number, location: string, verify: boolean): HttpRequest {
-  const { url: from, method = 'GET', body, authorization, ...rest } = request;
+  const { url: from, method = 'GET', body, authorization, ownHeaders, ...rest } = request;
   if (!URL.canParse(location, from.href)) throw new HttpError('HTTP_REDIRECT', from, 'it redirects to what is no URL');
   const url = new URL(location, from);
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
@@ -22,10 +22,10 @@ export function redirected(request: HttpRequest, status: number, location: strin
     // The body may hold a token, or be a stream that is used up.
     if (!same || !(body instanceof Uint8Array) || (status !== 307 && status !== 308))
       throw new HttpError('HTTP_REDIRECT', from, `it redirects a ${method} with a body to ${url.host}`);
-    return { ...rest, url, method, body, authorization };
+    return { ...rest, url, method, body, authorization, ownHeaders };
   }
   if (method !== 'GET' && method !== 'HEAD' && status !== 307 && status !== 308)
     throw new HttpError('HTTP_REDIRECT', from, `it redirects a ${method} with status ${status}`);
   // A storage service would take the registry's token for a wrong one of its own, and its owner could use it.
-  return same ? { ...rest, url, method, authorization } : { ...rest, url, method };
+  return same ? { ...rest, url, method, authorization, ownHeaders } : { ...rest, url, method };
 }

@@ -10,6 +10,8 @@ export interface HttpRequest extends Abortable {
   headers?: Readonly<Record<string, string>>;
   /** The header's value. It goes to the URL's own host and port and never beyond them. */
   authorization?: string | undefined;
+  /** Other headers of the kind: what users add may be a secret between them and that server. */
+  ownHeaders?: Readonly<Record<string, string>> | undefined;
   body?: RequestBody | undefined;
   /** false: neither a lost connection nor a status that asks for it makes the request be sent again */
   retry?: boolean;

@@ -11,6 +11,8 @@ export interface ResumableOptions extends Abortable {
   from?: number;
   /** milliseconds before the second reconnection in a row that brought nothing, default 1 s */
   retryMs?: number;
+  /** connections in a row that bring nothing worth it and are followed by another, default 10 */
+  fruitless?: number;
   /** a connection was lost at this offset and a new one is made */
   onResume?: ((at: number, error: HttpError) => void) | undefined;
 }
@@ -58,7 +60,7 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
 
   /** @throws HttpError `HTTP_SIZE` as soon as there are more bytes than there can be; what `fetch` throws */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
-    const { size, onResume, retryMs = RETRY_MS } = this.#options;
+    const { size, onResume, retryMs = RETRY_MS, fruitless: most = MOST_FRUITLESS } = this.#options;
     const begin = this.#offset;
     let fruitless = 0;
     let mark = begin;
@@ -70,7 +72,7 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
         if (!(error instanceof HttpError && this.#mayPass(error, begin))) throw error;
         if (this.#offset - mark >= PROGRESS) fruitless = 0;
         mark = this.#offset;
-        if (++fruitless > MOST_FRUITLESS) throw error;
+        if (++fruitless > most) throw error;
         onResume?.(this.#offset, error);
         if (fruitless > 1) await wait(waitBefore(fruitless - 1, retryMs), this.#stop.signal);
       }
