@@ -27,13 +27,61 @@ export async function signedText(
   keyring: Buffer,
   { env = process.env, signal }: { env?: NodeJS.ProcessEnv | undefined } & Abortable,
 ): Promise<Buffer | undefined> {
+  const why = 'the policy demands "signedBy"';
+  const { ended, text, verdict } = await verdictOn(
+    message,
+    { keys: keyring },
+    ['--output', '-', '-'],
+    why,
+    env,
+    signal,
+  );
+  return ended && isOneGoodSignature(verdict) && count(verdict, 'PLAINTEXT') === 1 ? text : undefined;
+}
+
+/**
+ * Verifies bytes with a signature of OpenPGP that is kept beside them.
+ * @param keyring all keys that may have signed, without armor
+ * @returns false when it is not of one of these keys, or there are several, or the key has expired
+ * @throws BridgeError `POLICY` when there is no gpgv
+ */
+export async function isSignedBy(
+  bytes: Buffer,
+  signature: Buffer,
+  keyring: Buffer,
+  { env = process.env, signal }: { env?: NodeJS.ProcessEnv | undefined } & Abortable,
+): Promise<boolean> {
+  const files = { keys: keyring, signature };
+  const why = 'OpenPGP signatures are to be verified';
+  const { ended, verdict } = await verdictOn(bytes, files, ['SIGNATURE', '-'], why, env, signal);
+  return ended && isOneGoodSignature(verdict);
+}
+
+interface Run {
+  ended: boolean;
+  text: Buffer;
+  verdict: string;
+}
+
+/** @param last the arguments after the options; SIGNATURE stands for the file with it */
+async function verdictOn(
+  input: Buffer,
+  { keys, signature }: { keys: Buffer; signature?: Buffer },
+  last: readonly string[],
+  why: string,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<Run> {
   signal?.throwIfAborted();
   const home = mkdtempSync(join(tmpdir(), 'cfsbridge-gpgv-'));
   try {
     const file = join(home, 'keys.gpg');
-    writeFileSync(file, keyring, { mode: 0o600 });
-    const { ended, text, verdict } = await run(home, file, message, env['PATH'] || USUAL_PATH, signal);
-    return ended && isOneGoodSignature(verdict) ? text : undefined;
+    writeFileSync(file, keys, { mode: 0o600 });
+    const beside = join(home, 'signature');
+    if (signature !== undefined) writeFileSync(beside, signature, { mode: 0o600 });
+    const options = ['--homedir', home, '--keyring', file, '--status-fd', '3'];
+    const words = last.map((word) => (word === 'SIGNATURE' ? beside : word));
+    return await run([...options, ...words], input, why, env['PATH'] || USUAL_PATH, signal);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
@@ -44,26 +92,32 @@ export async function signedText(
  * What has expired or was revoked is reported, and gpgv may end with 0 all the same.
  */
 function isOneGoodSignature(verdict: string): boolean {
-  const words = [...verdict.matchAll(/^\[GNUPG:\] (\w+)/gm)].map(([, word]) => word as string);
-  const count = (wanted: string): number => words.filter((word) => word === wanted).length;
   return (
-    words.filter((word) => VERDICTS.has(word)).join() === 'GOODSIG' &&
-    count('NEWSIG') === 1 &&
-    count('VALIDSIG') === 1 &&
-    count('PLAINTEXT') === 1
+    wordsOf(verdict)
+      .filter((word) => VERDICTS.has(word))
+      .join() === 'GOODSIG' &&
+    count(verdict, 'NEWSIG') === 1 &&
+    count(verdict, 'VALIDSIG') === 1
   );
 }
 
+function count(verdict: string, wanted: string): number {
+  return wordsOf(verdict).filter((word) => word === wanted).length;
+}
+
+function wordsOf(verdict: string): string[] {
+  return [...verdict.matchAll(/^\[GNUPG:\] (\w+)/gm)].map(([, word]) => word as string);
+}
+
 function run(
-  home: string,
-  keyring: string,
+  arguments_: readonly string[],
   message: Buffer,
+  why: string,
   path: string,
   signal: AbortSignal | undefined,
-): Promise<{ ended: boolean; text: Buffer; verdict: string }> {
+): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const options = ['--homedir', home, '--keyring', keyring, '--status-fd', '3', '--output', '-'];
-    const child = spawn('gpgv', [...options, '-'], {
+    const child = spawn('gpgv', arguments_, {
       env: { PATH: path, LC_ALL: 'C' },
       stdio: ['pipe', 'pipe', 'ignore', 'pipe'],
       timeout: RUN_MS,
@@ -80,8 +134,8 @@ function run(
           : new BridgeError(
               'POLICY',
               cause.code === 'ENOENT'
-                ? 'the policy demands "signedBy", which takes the program gpgv to verify: install gpgv'
-                : `the policy demands "signedBy", and gpgv cannot be run: ${cause.message}`,
+                ? `${why}, which takes the program gpgv to verify: install gpgv`
+                : `${why}, and gpgv cannot be run: ${cause.message}`,
               { cause },
             ),
       ),
