@@ -43,6 +43,12 @@ export const GVARIANT_TYPE_LIMIT = 255;
 export const OSTREE_HEADER_LIMIT = 4 << 20;
 /** A commit, dirtree or dirmeta, and the file of signatures beside a commit: the limit of ostree itself. */
 export const OSTREE_METADATA_LIMIT = 128 << 20;
+/** The beginning of a static delta, which may hold all of it. */
+export const OSTREE_SUPERBLOCK_LIMIT = 1 << 30;
+/** The file of a ref: an id, and perhaps the end of a line. */
+export const OSTREE_REF_LIMIT = 256;
+/** A summary, an index of summaries or deltas, or signatures of one: a million refs. */
+export const OSTREE_SUMMARY_LIMIT = 128 << 20;
 /** Modes, sets of xattrs, or operations of one part of a delta: a million files, or as many pieces of them. */
 export const OSTREE_DELTA_TABLE_LIMIT = 64 << 20;
 /** The config of an ostree repository, which a person may have written. */

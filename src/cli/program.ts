@@ -33,13 +33,15 @@ import { ociPush } from './commands/oci/push.options.js';
 import { ociTag } from './commands/oci/tag.options.js';
 import { ociTags } from './commands/oci/tags.options.js';
 import { ociUntag } from './commands/oci/untag.options.js';
-import { ostreeCommit } from './commands/ostree/commit.options.js';
 import { ostreeComputeId } from './commands/ostree/compute-id.options.js';
+import { ostreeApplyDelta } from './commands/ostree/apply-delta.options.js';
+import { ostreeListRefs } from './commands/ostree/list-refs.options.js';
 import { ostreeDump } from './commands/ostree/dump.options.js';
 import { ostreeImages } from './commands/ostree/images.options.js';
 import { ostreeInspect } from './commands/ostree/inspect.options.js';
 import { ostreeMount } from './commands/ostree/mount.options.js';
 import { ostreePullLocal } from './commands/ostree/pull-local.options.js';
+import { ostreePull } from './commands/ostree/pull.options.js';
 import { ostreeTag } from './commands/ostree/tag.options.js';
 import { ostreeUntag } from './commands/ostree/untag.options.js';
 import { proxy } from './commands/proxy.options.js';
@@ -103,7 +105,9 @@ const OCI_COMMANDS: readonly Entry[] = [
 /** Those of `cfsbridge ostree`. */
 const OSTREE_COMMANDS: readonly Entry[] = [
   [ostreePullLocal, () => import('./commands/ostree/pull-local.js')],
-  [ostreeCommit, () => import('./commands/ostree/commit.js')],
+  [ostreePull, () => import('./commands/ostree/pull.js')],
+  [ostreeApplyDelta, () => import('./commands/ostree/apply-delta.js')],
+  [ostreeListRefs, () => import('./commands/ostree/list-refs.js')],
   [ostreeImages, () => import('./commands/ostree/images.js')],
   [ostreeInspect, () => import('./commands/ostree/inspect.js')],
   [ostreeDump, () => import('./commands/ostree/dump.js')],

@@ -141,14 +141,14 @@ export function registryChoice(
   };
 }
 
-function credentials(value: string): Credentials {
+export function credentials(value: string): Credentials {
   const colon = value.indexOf(':');
   const username = colon < 0 ? value : value.slice(0, colon);
   if (username === '') throw new InvalidArgumentError('Expected USER:PASSWORD.');
   return { kind: 'basic', username, password: colon < 0 ? '' : value.slice(colon + 1) };
 }
 
-function boolean(value: string): boolean {
+export function boolean(value: string): boolean {
   if (value !== 'true' && value !== 'false') throw new InvalidArgumentError('Expected true or false.');
   return value === 'true';
 }

@@ -1,4 +1,5 @@
 import { ReadableStream } from 'node:stream/web';
+import xz from 'xz-decompress';
 import { FormatError } from '../errors.js';
 
 /**
@@ -7,7 +8,6 @@ import { FormatError } from '../errors.js';
  * @throws FormatError `COMPRESSION` for damaged data; what `pieces` throws
  */
 export async function* decompressXz(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-  const { default: xz } = await import('xz-decompress');
   let failure: unknown;
   const watched = async function* (): AsyncGenerator<Buffer, void, void> {
     try {

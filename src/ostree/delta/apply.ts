@@ -1,6 +1,10 @@
 import { bytesSource } from '../../fd/byte-source.js';
+import { FormatError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
+import type { ObjectStore } from '../../repository/objects.js';
+import type { CommitObjects } from '../stream/commit-objects.js';
 import { applyPart, type DeltaBase, type DeltaTarget } from './apply-part.js';
+import { FileRange, MemoryRange } from './byte-range.js';
 import { fetchPart, openPart } from './part.js';
 import type { Superblock } from './superblock.js';
 
@@ -56,4 +60,36 @@ export async function applyDeltaParts(
       () => undefined,
     );
   }
+}
+
+/** The files of a commit that is in the repository, or of none. @param objects where their content is */
+export function baseOf(base: CommitObjects | undefined, objects: ObjectStore): DeltaBase {
+  return {
+    open: (id) => {
+      if (base?.find(id) === undefined)
+        throw new FormatError('OSTREE_DELTA', `the delta makes a file of file ${id}, which its base does not have`);
+      const { inline, object, size } = base.file(id);
+      if (object === undefined) return Object.assign(new MemoryRange(inline), { [Symbol.dispose]: () => undefined });
+      const file = objects.open(object);
+      return Object.assign(new FileRange(file, 0, Number(size)), { [Symbol.dispose]: () => file.close() });
+    },
+  };
+}
+
+/** The same target, and how many objects it took. */
+export function counting(target: DeltaTarget): { target: DeltaTarget; counts: { metadata: number; files: number } } {
+  const counts = { metadata: 0, files: 0 };
+  return {
+    counts,
+    target: {
+      addMetadata: (kind, id, bytes) => {
+        target.addMetadata(kind, id, bytes);
+        counts.metadata++;
+      },
+      addFile: async (id, file) => {
+        await target.addFile(id, file);
+        counts.files++;
+      },
+    },
+  };
 }

@@ -8,6 +8,12 @@ export function deltaFolder(from: Checksum | undefined, to: Checksum): string {
   return `deltas/${name.slice(0, 2)}/${name.slice(2)}${second === undefined ? '' : `-${inBase64(second)}`}`;
 }
 
+/** The file that lists the deltas which make a commit. */
+export function deltaIndexPath(to: Checksum): string {
+  const name = inBase64(to);
+  return `delta-indexes/${name.slice(0, 2)}/${name.slice(2)}.index`;
+}
+
 function inBase64(id: Checksum): string {
   return Buffer.from(id, 'hex').toString('base64').replaceAll('/', '_').replaceAll('=', '');
 }

@@ -7,7 +7,7 @@ import type { Repository } from '../../repository/repository.js';
 import { publishCommit, type PublishedCommit } from '../image/commit-image.js';
 import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
-import { checkCommitRef, readCommitRef, writeCommitRef } from '../refs.js';
+import { readCommitRef, writeCommitRef } from '../refs.js';
 import { findCommit } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
@@ -19,6 +19,8 @@ export interface PullCommitOptions extends Abortable {
   ref?: string | undefined;
   /** a name in the repository whose commit has objects that need not be fetched */
   base?: string | undefined;
+  /** a commit of the repository that the new one was made of */
+  from?: Checksum | undefined;
   /** of the image; default: what the repository says */
   erofsVersion?: ErofsVersion | undefined;
   /** has objects of the commit already */
@@ -46,7 +48,6 @@ export async function pullCommit(
   options: PullCommitOptions = {},
 ): Promise<PulledCommit> {
   const { ref, base, signal, onProgress, erofsVersion: version = erofsVersions(repository.meta)[0] ?? 1 } = options;
-  if (ref !== undefined) checkCommitRef(ref);
   const previous = ref === undefined ? undefined : readCommitRef(repository, ref);
   const present = await findCommit(repository, commit, signal);
   if (present !== undefined) {
@@ -56,6 +57,7 @@ export async function pullCommit(
   }
   const bases = new Bases(repository, signal);
   await bases.add(base === undefined ? undefined : baseCommit(repository, base));
+  await bases.add(options.from);
   await bases.add(previous);
   await bases.addOthers();
   const importer = options.importer ?? new CommitImporter(repository, source.policy);

@@ -1,0 +1,19 @@
+import { applyDeltaFile } from '../../../ostree/delta/apply-file.js';
+import { openRepository } from '../../open-repository.js';
+import { CommitProgress } from '../../ostree/commit-progress.js';
+import { printPulled } from '../../ostree/print-pulled.js';
+import type { Session } from '../../session.js';
+import type { ApplyDeltaOptions } from './apply-delta.options.js';
+
+/** `ostree apply-delta`: makes a commit of a static delta in files. */
+export async function run(session: Session, [path]: [string], options: ApplyDeltaOptions): Promise<void> {
+  using repository = await openRepository(session, options, 'write');
+  using progress = new CommitProgress(process.stderr);
+  const pulled = await applyDeltaFile(repository, path, {
+    erofsVersion: options.erofsVersion,
+    signal: session.signal,
+    onProgress: (at) => progress.show(at),
+  });
+  progress[Symbol.dispose]();
+  await printPulled(session, pulled, options.json === true, 'applied');
+}

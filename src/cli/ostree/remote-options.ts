@@ -1,0 +1,40 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { RemoteOptions } from '../../ostree/http/remote.js';
+import { boolean, credentials, registryChoice } from '../registry-options.js';
+import type { Credentials } from '../../registry/credentials.js';
+
+export interface RemoteCommandOptions {
+  authfile?: string;
+  /** false: `--no-creds` */
+  creds?: Credentials | false;
+  certDir?: string;
+  tlsVerify?: boolean;
+  header?: Readonly<Record<string, string>>;
+}
+
+/** Adds what says who to be at a server, and whom to believe. */
+export function remoteOptions(command: Command): Command {
+  return command
+    .option('--authfile <file>', 'The only file to look for passwords in; default: those of podman and docker')
+    .addOption(new Option('--creds <user:password>', 'The credentials to use').argParser(credentials))
+    .option('--no-creds', 'Send no credentials, even if there are any')
+    .option('--cert-dir <dir>', 'Certificates of authorities and of this client, instead of those in certs.d')
+    .addOption(new Option('--tls-verify <bool>', 'false accepts any certificate').argParser(boolean))
+    .addOption(
+      new Option('--header <name:value>', 'Send this to the server of the URL with each request; repeatable').argParser(
+        addHeader,
+      ),
+    );
+}
+
+/** What the options mean. */
+export function remoteChoice({ header, ...options }: RemoteCommandOptions): RemoteOptions {
+  const { authFile, credentials: who, certDir, tlsVerify, onRetry } = registryChoice(options);
+  return { authFile, credentials: who, certDir, tlsVerify, onRetry, headers: header };
+}
+
+function addHeader(value: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, text] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(value) ?? [];
+  if (name === undefined || text === undefined) throw new InvalidArgumentError('Expected NAME:VALUE.');
+  return { ...before, [name.toLowerCase()]: text };
+}

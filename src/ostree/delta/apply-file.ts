@@ -1,0 +1,92 @@
+import { dirname, join } from 'node:path';
+import { bytesOf, printable } from '../../bytes.js';
+import { BridgeError, NotFoundError } from '../../errors.js';
+import { isErrno, openPath } from '../../fd/fd.js';
+import { readBlocks, readSmallFile } from '../../fd/read-file.js';
+import { OSTREE_SUPERBLOCK_LIMIT } from '../../limits.js';
+import type { Repository } from '../../repository/repository.js';
+import { CommitImporter } from '../pull/importer.js';
+import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
+import type { ObjectSource } from '../pull/source.js';
+import { findCommit } from '../stream/read-commit.js';
+import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
+import { applyDeltaParts, baseOf, counting } from './apply.js';
+import { parseSuperblock } from './superblock.js';
+
+const BLOCK = 256 << 10;
+
+export interface ApplyFileOptions
+  extends Omit<PullCommitOptions, 'ref' | 'base' | 'importer' | 'from'>,
+    CommitCheckOptions {}
+
+/**
+ * Makes a commit of a static delta that is in files, and of the commit that the delta is from, which has to be in the
+ * repository. It gets no name.
+ * @param path of the beginning of the delta, `superblock`, which has the parts in it or beside it
+ * @throws NotFoundError when there is no such file, or a part is missing, or the base is not in the repository;
+ *   BridgeError `OSTREE_DELTA_INCOMPLETE` for a delta that does not bring all objects; as `applyDeltaParts` and
+ *   `pullCommit`
+ */
+export async function applyDeltaFile(
+  repository: Repository,
+  path: string,
+  options: ApplyFileOptions = {},
+): Promise<PulledCommit> {
+  const signal = options.signal ?? new AbortController().signal;
+  const superblock = parseSuperblock(readSuperblock(path));
+  const { from, to, fallbacks } = superblock;
+  const check = new CommitCheck(repository, { ...options, signal });
+  // A delta has no place for detached metadata.
+  await check.commit(to, superblock.commit, undefined, undefined, async () => undefined);
+  const pull = { ...options, signal };
+  if ((await findCommit(repository, to, signal)) !== undefined) return await pullCommit(repository, nothing, to, pull);
+  if (fallbacks.length > 0)
+    throw new BridgeError(
+      'OSTREE_DELTA_INCOMPLETE',
+      `cannot apply delta offline: contains ${fallbacks.length} fallback entries`,
+    );
+  const base = from === undefined ? undefined : await findCommit(repository, from, signal);
+  if (from !== undefined && base === undefined) throw new NotFoundError(`base commit ${from} not found in repository`);
+  const importer = new CommitImporter(repository, nothing.policy);
+  const { target, counts } = counting(importer);
+  const readPart = (index: number, stop: AbortSignal): AsyncIterable<Buffer> =>
+    filePieces(join(dirname(path), `${index}`), stop);
+  const files = baseOf(base?.objects, repository.objects);
+  await applyDeltaParts(superblock, files, repository.root, readPart, target, signal);
+  const pulled = await pullCommit(repository, nothing, to, { ...pull, importer, from });
+  return { ...pulled, metadata: pulled.metadata + counts.metadata, files: pulled.files + counts.files };
+}
+
+function readSuperblock(path: string): Buffer {
+  try {
+    using file = openPath(bytesOf(path));
+    return readSmallFile(file, OSTREE_SUPERBLOCK_LIMIT);
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT', 'ENOTDIR'))
+      throw new NotFoundError(`opening delta at ${printable(path)}: there is no such file`, { cause });
+    throw cause;
+  }
+}
+
+async function* filePieces(path: string, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+  try {
+    using file = openPath(bytesOf(path));
+    yield* readBlocks(file, 0, file.stat().size, BLOCK, signal);
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT'))
+      throw new NotFoundError(`a part of the delta, ${printable(path)}, is not there`, { cause });
+    throw cause;
+  }
+}
+
+/** All there is comes out of the delta and its base. */
+const nothing: ObjectSource = {
+  parallel: 1,
+  policy: { take: 'copy', trusted: true },
+  metadata: async (kind, id) => {
+    throw new NotFoundError(`the delta does not bring ${kind} ${id}, nor does its base have it`);
+  },
+  file: async (id) => {
+    throw new NotFoundError(`the delta does not bring file ${id}, nor does its base have it`);
+  },
+};

@@ -1,0 +1,239 @@
+import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../../errors.js';
+import { printable } from '../../bytes.js';
+import {
+  OSTREE_METADATA_LIMIT,
+  OSTREE_REF_LIMIT,
+  OSTREE_SUMMARY_LIMIT,
+  OSTREE_SUPERBLOCK_LIMIT,
+} from '../../limits.js';
+import { commitContentId } from '../../repository/names.js';
+import type { Repository } from '../../repository/repository.js';
+import { applyDeltaParts, baseOf, counting } from '../delta/apply.js';
+import { chooseDelta, type OfferedDelta } from '../delta/find.js';
+import { deltaFolder, deltaIndexPath } from '../delta/names.js';
+import { parseSuperblock, type Superblock } from '../delta/superblock.js';
+import { isChecksum, sha256, type Checksum } from '../object/checksum.js';
+import { CommitImporter } from '../pull/importer.js';
+import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
+import type { ObjectSource } from '../pull/source.js';
+import { readCommit } from '../stream/read-commit.js';
+import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
+import { fetchSummary } from './fetch-summary.js';
+import type { OstreeRemote } from './remote.js';
+import { objectPath, remoteSource } from './source.js';
+import { parseDeltaIndex, type Summary } from './summary.js';
+
+export interface PullRemoteOptions extends Omit<PullCommitOptions, 'ref' | 'importer' | 'from'>, CommitCheckOptions {
+  /** false: objects are fetched one by one, whatever deltas there are */
+  deltas?: boolean | undefined;
+  /** a delta is used from now on */
+  onDelta?: ((delta: OfferedDelta) => void) | undefined;
+  /** what users should know */
+  onWarning?: ((text: string) => void) | undefined;
+}
+
+export interface PulledRemote extends PulledCommit {
+  /** how many parts of a delta brought it; undefined: it came object by object */
+  readonly deltaParts: number | undefined;
+}
+
+/**
+ * Brings a commit of a repository that a server has into this one, with its image: by a delta when there is one, else
+ * object by object.
+ * @param ref a ref, which becomes the commit's name, or the id of a commit, which gets none
+ * @throws as `pullCommit`; BridgeError `OSTREE_STATUS`; HttpError; for deltas FormatError `OSTREE_DELTA`; with keys
+ *   BridgeError `OSTREE_SIGNATURE`, `OSTREE_BINDING`, `OSTREE_DOWNGRADE`
+ */
+export async function pullRemoteCommit(
+  repository: Repository,
+  remote: OstreeRemote,
+  ref: string,
+  options: PullRemoteOptions = {},
+): Promise<PulledRemote> {
+  const signal = options.signal ?? new AbortController().signal;
+  const name = isChecksum(ref) ? undefined : ref;
+  const check = new CommitCheck(repository, { ...options, signal });
+  const { commit, summary } = await resolve(repository, remote, ref, name, check, { ...options, signal });
+  const present = repository.streamObject(commitContentId(commit)) !== undefined;
+  const pull = { ...options, ref: name, signal };
+  const source = checked(remoteSource(remote), remote, check, commit, name, summary?.collection);
+  if (present) {
+    const { objects } = await readCommit(repository, commit, signal);
+    await source.check(objects.metadata('commit', commit), signal);
+    return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
+  }
+  const offered = options.deltas === false ? undefined : await findDelta(repository, remote, summary, commit, signal);
+  const superblock = offered && (await fetchSuperblock(remote, offered, signal));
+  if (offered === undefined || superblock === undefined)
+    return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
+  await source.check(superblock.commit, signal);
+  options.onDelta?.(offered);
+  return await pullByDelta(repository, remote, superblock, source, pull);
+}
+
+interface Resolved {
+  readonly commit: Checksum;
+  readonly summary: Summary | undefined;
+}
+
+async function resolve(
+  repository: Repository,
+  remote: OstreeRemote,
+  ref: string,
+  name: string | undefined,
+  check: CommitCheck,
+  options: PullRemoteOptions & { signal: AbortSignal },
+): Promise<Resolved> {
+  const { signal } = options;
+  if (name !== undefined) checkRefName(name);
+  const id = ref.toLowerCase();
+  // What there is to know of a commit that is asked for by its id are its deltas.
+  const wanted =
+    name !== undefined || (options.deltas !== false && repository.streamObject(commitContentId(id)) === undefined);
+  const summary = wanted
+    ? await fetchSummary(remote, repository, { signal, check: check.signatures, onWarning: options.onWarning })
+    : undefined;
+  if (name === undefined) return { commit: id, summary };
+  const commit = summary?.refs.get(name) ?? (await fetchRef(remote, name, signal));
+  return { commit, summary };
+}
+
+/** @throws NotFoundError, FormatError `OSTREE_REPOSITORY` */
+async function fetchRef(remote: OstreeRemote, name: string, signal: AbortSignal): Promise<Checksum> {
+  const path = `refs/heads/${encodeURIComponent(name)}`;
+  const bytes = await remote.bytes(path, OSTREE_REF_LIMIT, signal).catch((error: unknown) => {
+    if (error instanceof BridgeError && error.code === 'HTTP_SIZE') return Buffer.alloc(0);
+    throw error;
+  });
+  if (bytes === undefined)
+    throw new NotFoundError(`the repository has no ref ${printable(name)}: ${remote.at(path).href} is not there`);
+  const text = bytes.toString('latin1').trim();
+  if (!isChecksum(text))
+    throw new FormatError('OSTREE_REPOSITORY', `${remote.at(path).href} has no id of a commit in it`);
+  return text.toLowerCase();
+}
+
+async function findDelta(
+  repository: Repository,
+  remote: OstreeRemote,
+  summary: Summary | undefined,
+  to: Checksum,
+  signal: AbortSignal,
+): Promise<OfferedDelta | undefined> {
+  if (summary?.deltas !== undefined) return chooseDelta(repository, summary.deltas, to);
+  const index = await remote.bytes(deltaIndexPath(to), OSTREE_SUMMARY_LIMIT, signal);
+  return index === undefined ? undefined : chooseDelta(repository, parseDeltaIndex(index), to);
+}
+
+/** @returns undefined when the server does not have what it offers */
+async function fetchSuperblock(
+  remote: OstreeRemote,
+  { from, to, digest }: OfferedDelta,
+  signal: AbortSignal,
+): Promise<Superblock | undefined> {
+  const bytes = await remote.bytes(`${deltaFolder(from, to)}/superblock`, OSTREE_SUPERBLOCK_LIMIT, signal);
+  if (bytes === undefined) return undefined;
+  const actual = sha256(bytes);
+  if (actual !== digest) throw new DigestMismatchError('the beginning of the delta', digest, actual);
+  const superblock = parseSuperblock(bytes);
+  if (superblock.from !== from || superblock.to !== to)
+    throw new FormatError(
+      'OSTREE_DELTA',
+      `the delta at ${deltaFolder(from, to)} is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
+    );
+  return superblock;
+}
+
+/** A part is not there. What the others made is right all the same. */
+class PartMissing extends NotFoundError {}
+
+async function pullByDelta(
+  repository: Repository,
+  remote: OstreeRemote,
+  superblock: Superblock,
+  source: ObjectSource,
+  options: PullCommitOptions & { signal: AbortSignal },
+): Promise<PulledRemote> {
+  const { from, to, parts, fallbacks } = superblock;
+  const { signal } = options;
+  const importer = new CommitImporter(repository, source.policy);
+  const base = from === undefined ? undefined : (await readCommit(repository, from, signal)).objects;
+  const readPart = async function* (index: number, stop: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    const path = `${deltaFolder(from, to)}/${index}`;
+    try {
+      yield* remote.pieces(path, stop);
+    } catch (cause) {
+      throw cause instanceof NotFoundError ? new PartMissing(cause.message, { cause }) : cause;
+    }
+  };
+  const { target, counts } = counting(importer);
+  let complete = true;
+  try {
+    await applyDeltaParts(superblock, baseOf(base, repository.objects), repository.root, readPart, target, signal);
+  } catch (error) {
+    if (!(error instanceof PartMissing)) throw error;
+    complete = false;
+  }
+  const ids = new Set(fallbacks.map(({ id }) => id));
+  const rest = complete ? only(source, ids) : source;
+  const pulled = await pullCommit(repository, rest, to, { ...options, importer, from });
+  return {
+    ...pulled,
+    metadata: pulled.metadata + counts.metadata,
+    files: pulled.files + counts.files,
+    deltaParts: complete ? parts.length : undefined,
+  };
+}
+
+/** @throws BridgeError `INVALID_NAME` for what is no ref of any repository */
+function checkRefName(name: string): void {
+  if (name.split('/').some((part) => part === '' || part === '.' || part === '..') || name.includes('\0'))
+    throw new BridgeError('INVALID_NAME', `${JSON.stringify(name)} is no ref: its parts have names, and .. is none`);
+}
+
+/** Objects that a delta does not bring, though it should, are not to be fetched. */
+function only(source: ObjectSource, ids: ReadonlySet<Checksum>): ObjectSource {
+  const demand = (kind: string, id: Checksum): void => {
+    if (!ids.has(id))
+      throw new FormatError('OSTREE_DELTA', `the delta does not bring ${kind} ${id}, nor does its base have it`);
+  };
+  return {
+    ...source,
+    metadata: async (kind, id, signal) => {
+      demand(kind, id);
+      return await source.metadata(kind, id, signal);
+    },
+    file: async (id, signal) => {
+      demand('file', id);
+      return await source.file(id, signal);
+    },
+  };
+}
+
+interface CheckedSource extends ObjectSource {
+  check(commit: Buffer, signal: AbortSignal): Promise<void>;
+}
+
+/** The commit object is looked at before anything else of it is fetched. */
+function checked(
+  source: ObjectSource,
+  remote: OstreeRemote,
+  check: CommitCheck,
+  commit: Checksum,
+  ref: string | undefined,
+  collection: string | undefined,
+): CheckedSource {
+  const look = async (bytes: Buffer, signal: AbortSignal): Promise<void> =>
+    check.commit(commit, bytes, ref, collection, async () =>
+      remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, signal),
+    );
+  return {
+    ...source,
+    check: look,
+    metadata: async (kind, id, signal) => {
+      const bytes = await source.metadata(kind, id, signal);
+      if (kind === 'commit') await look(bytes, signal);
+      return bytes;
+    },
+  };
+}
