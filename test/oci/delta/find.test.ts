@@ -15,6 +15,7 @@ import { publishPair } from '../../support/images/delta-pair.js';
 import { newLayout, newRepository } from '../../support/images/source-layout.js';
 import {
   scriptedRegistry,
+  sha256,
   type ScriptedRegistry,
   type ScriptedRegistryOptions,
 } from '../../support/servers/scripted-registry.js';
@@ -133,4 +134,18 @@ test('a delta that makes another image than it refers to is an error', async (t)
   assert.ok(list.bytes.includes(delta));
   await using source = await open();
   await assert.rejects(findDelta(client, source), { code: 'DELTA_TARGET' });
+});
+
+test('it is said when the registry does not have the image that a delta makes', async (t) => {
+  const { registry, create } = await scene(t);
+  const digest = sha256(registry.manifests.get('new')!.bytes);
+  const missing: string[] = [];
+  const onEvent: CreateDeltaOptions['onEvent'] = (event) => {
+    if (event.kind === 'no-target') missing.push(event.digest);
+  };
+  await create('old', { onEvent });
+  assert.deepEqual(missing, []);
+  for (const key of ['new', ...registry.manifests.keys()]) registry.manifests.delete(key);
+  await create('old', { onEvent });
+  assert.deepEqual(missing, [digest]);
 });
