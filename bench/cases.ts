@@ -8,6 +8,7 @@ import { boundExt4, loopBesideStore, loopWithStore, plainExt4, type Place } from
 import { comparePulls } from './pulls.js';
 import { registryPulls } from './registry-pulls.js';
 import { registryPushes } from './registry-pushes.js';
+import { imageProxies } from './image-proxy.js';
 import type { Row } from './samples.js';
 import { serverAnswers } from './server-answers.js';
 import { socketPulls } from './socket-pulls.js';
@@ -105,6 +106,14 @@ export const cases: readonly Case[] = [
     ratio: 'medians',
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => registryPushes(bench, place)),
+  },
+  {
+    name: 'image-proxy',
+    title: 'The largest layer of an image through an image proxy (ext4)',
+    subject: 'what',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => imageProxies(bench, place)),
   },
   {
     name: 'delta',
