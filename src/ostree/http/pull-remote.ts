@@ -55,7 +55,7 @@ export async function pullRemoteCommit(
   const check = new CommitCheck(repository, { ...options, signal });
   const { commit, summary } = await resolve(repository, remote, ref, name, check, { ...options, signal });
   const present = repository.streamObject(commitContentId(commit)) !== undefined;
-  const pull = { ...options, ref: name, signal };
+  const pull = { ...options, ref: name, signal, resumable: true };
   const source = checked(remoteSource(remote), remote, check, commit, name, summary?.collection);
   if (present) {
     const { objects } = await readCommit(repository, commit, signal);

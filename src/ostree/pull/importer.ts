@@ -24,9 +24,18 @@ export class CommitImporter {
   readonly #inlineLimit: number;
   /** Filled and submitted in one go. */
   readonly #batch = new Batch();
+  readonly #note: (id: Checksum, data: Buffer, object: ObjectId | undefined) => void;
 
-  /** @param policy how files that are open are taken */
-  constructor(repository: Repository, policy: LayerPolicy) {
+  /**
+   * @param policy how files that are open are taken
+   * @param note called with each object that was verified
+   */
+  constructor(
+    repository: Repository,
+    policy: LayerPolicy,
+    note: (id: Checksum, data: Buffer, object: ObjectId | undefined) => void = () => undefined,
+  ) {
+    this.#note = note;
     this.#repository = repository;
     this.#policy = policy;
     this.#inlineLimit = 2 * DIGEST_SIZE[repository.algorithm];
@@ -44,7 +53,7 @@ export class CommitImporter {
   /** @throws DigestMismatchError when the bytes are not those of the object */
   addMetadata(kind: MetadataKind, id: Checksum, bytes: Buffer): void {
     verifyChecksum(bytes, id, kind);
-    this.#builder.add(id, bytes);
+    this.#add(id, bytes, undefined);
   }
 
   /** Takes over what another commit of the repository has: metadata was verified there, files are believed. */
@@ -61,17 +70,22 @@ export class CommitImporter {
     const hashed = encodeHeader(header);
     const sized = encodeSizedHeader(header, BigInt(size));
     if (size > this.#inlineLimit) {
-      this.#builder.add(id, sized, await this.#store(id, hashed, size, content));
+      this.#add(id, sized, await this.#store(id, hashed, size, content));
       return;
     }
     const bytes = await smallContent(id, size, content);
     checkFile(id, createHash('sha256').update(hashed).update(bytes).digest('hex'));
-    this.#builder.add(id, Buffer.concat([sized, bytes]));
+    this.#add(id, Buffer.concat([sized, bytes]), undefined);
   }
 
   /** @param commit one of the objects that were taken */
   finish(commit: Checksum): CommitChunk {
     return this.#builder.finish(commit);
+  }
+
+  #add(id: Checksum, data: Buffer, object: ObjectId | undefined): void {
+    this.#builder.add(id, data, object);
+    this.#note(id, data, object);
   }
 
   async #store(id: Checksum, header: Buffer, size: number, content: SourceContent): Promise<ObjectId> {

@@ -1,6 +1,6 @@
 import type { Abortable } from '../../abortable.js';
 import type { ErofsVersion } from '../../erofs/format/options.js';
-import { NotFoundError } from '../../errors.js';
+import { DigestMismatchError, NotFoundError } from '../../errors.js';
 import { erofsVersions } from '../../repository/meta.js';
 import { printable } from '../../bytes.js';
 import type { Repository } from '../../repository/repository.js';
@@ -12,6 +12,7 @@ import { findCommit } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
 import { CommitImporter } from './importer.js';
+import { PullJournal } from './journal.js';
 import type { ObjectSource } from './source.js';
 
 export interface PullCommitOptions extends Abortable {
@@ -25,6 +26,8 @@ export interface PullCommitOptions extends Abortable {
   erofsVersion?: ErofsVersion | undefined;
   /** has objects of the commit already */
   importer?: CommitImporter | undefined;
+  /** objects come from afar: one that arrived before the pull was killed is not fetched again by the next one */
+  resumable?: boolean | undefined;
   onProgress?: (progress: FetchProgress) => void;
 }
 
@@ -60,11 +63,23 @@ export async function pullCommit(
   await bases.add(options.from);
   await bases.add(previous);
   await bases.addOthers();
-  const importer = options.importer ?? new CommitImporter(repository, source.policy);
-  const counts = await fetchCommit(importer, commit, source, bases, { signal, onProgress });
-  const published = await publishCommit(repository, importer.finish(commit), version);
-  await name(repository, ref, commit);
-  return { commit, ref, ...published, ...counts };
+  using journal = options.resumable === true ? PullJournal.open(repository, commit) : undefined;
+  const note = journal && ((...object: Parameters<PullJournal['note']>): void => journal.note(...object));
+  const importer = options.importer ?? new CommitImporter(repository, source.policy, note);
+  try {
+    const counts = await fetchCommit(importer, commit, journal?.before(source) ?? source, bases, {
+      signal,
+      onProgress,
+    });
+    const published = await publishCommit(repository, importer.finish(commit), version);
+    await name(repository, ref, commit);
+    journal?.remove();
+    return { commit, ref, ...published, ...counts };
+  } catch (error) {
+    // An object may have been damaged since.
+    if (error instanceof DigestMismatchError) journal?.remove();
+    throw error;
+  }
 }
 
 function baseCommit(repository: Repository, base: string): Checksum {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 import type { Checksum } from '../../../src/ostree/object/checksum.js';
@@ -154,6 +154,33 @@ test('a connection that breaks off is followed by one that asks for the rest', a
   const pulled = await pull(repository, server.url, WEB);
   assert.deepEqual([pulled.metadata, pulled.files], [4, 3]);
   assert.equal(server.requests.filter(({ headers }) => headers.range === 'bytes=5-').length, 3);
+});
+
+test('what arrived before a pull was ended is not fetched by the next one, which believes none of it', async (t) => {
+  const repository = await emptyRepository(t);
+  let files = 0;
+  const server = await archiveServer(t, [`${deltas}/archive`], (request, response) => {
+    if (!(request.url ?? '').endsWith('.filez') || ++files <= 20) return false;
+    response.writeHead(403).end();
+    return true;
+  });
+  await assert.rejects(pull(repository, server.url, 'd/b'), { code: 'OSTREE_STATUS' });
+  const served = new Set(server.lines().filter((line) => /\.(?:commit|dirtree|dirmeta)$/.test(line)));
+  assert.equal(served.size, 11);
+  files = -1000;
+  const before = server.requests.length;
+  const pulled = await pull(repository, server.url, 'd/b');
+  assert.deepEqual([pulled.metadata, pulled.files], [11, 38]);
+  const again = server
+    .lines()
+    .slice(before)
+    .filter((line) => line.includes('/objects/'));
+  assert.ok(again.length <= 38 - 15 && again.every((line) => line.endsWith('.filez')), again.join('\n'));
+  assert.deepEqual(await chunkOf(repository, B), fixture(`ostree/deltas/chunk.sha512.${B.slice(0, 12)}.bin`));
+  assert.deepEqual(
+    readdirSync(repository.path).filter((name) => name.startsWith('.partial')),
+    [],
+  );
 });
 
 const FAULTS: readonly [what: string, path: RegExp, status: number, body: string | undefined, code: string][] = [
