@@ -33,10 +33,12 @@ import { ociPush } from './commands/oci/push.options.js';
 import { ociTag } from './commands/oci/tag.options.js';
 import { ociTags } from './commands/oci/tags.options.js';
 import { ociUntag } from './commands/oci/untag.options.js';
+import { ostreeCommit } from './commands/ostree/commit.options.js';
 import { ostreeComputeId } from './commands/ostree/compute-id.options.js';
 import { ostreeApplyDelta } from './commands/ostree/apply-delta.options.js';
 import { ostreeListRefs } from './commands/ostree/list-refs.options.js';
 import { ostreeDump } from './commands/ostree/dump.options.js';
+import { ostreeExport } from './commands/ostree/export.options.js';
 import { ostreeImages } from './commands/ostree/images.options.js';
 import { ostreeInspect } from './commands/ostree/inspect.options.js';
 import { ostreeMount } from './commands/ostree/mount.options.js';
@@ -108,6 +110,8 @@ const OSTREE_COMMANDS: readonly Entry[] = [
   [ostreePull, () => import('./commands/ostree/pull.js')],
   [ostreeApplyDelta, () => import('./commands/ostree/apply-delta.js')],
   [ostreeListRefs, () => import('./commands/ostree/list-refs.js')],
+  [ostreeCommit, () => import('./commands/ostree/commit.js')],
+  [ostreeExport, () => import('./commands/ostree/export.js')],
   [ostreeImages, () => import('./commands/ostree/images.js')],
   [ostreeInspect, () => import('./commands/ostree/inspect.js')],
   [ostreeDump, () => import('./commands/ostree/dump.js')],

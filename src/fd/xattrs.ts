@@ -23,3 +23,8 @@ export function listXattrs(fd: Fd): Map<ByteString, ByteString> {
 export function getXattr(fd: Fd, name: ByteString): Buffer | undefined {
   return native.getXattr(fd.number, name);
 }
+
+/** Gives a file one. @throws an error with `code` where the file system, or the kernel for a symlink, does not take it */
+export function setXattr(fd: Fd, name: ByteString, value: Buffer): void {
+  native.setXattr(fd.number, name, value);
+}

@@ -152,6 +152,7 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
       works: ({ folder }) => join(folder, 'own'),
       words: (_, repository) => ['oci', 'copy', 'image', '--from', repository, '--name', 'copy'],
     },
+    { name: 'ostree export', words: ({ folder }) => ['ostree', 'export', 'commit', join(folder, 'bare')] },
     {
       name: 'serve --repository',
       words: ({ folder }) => ['serve', '--repository', '--socket', join(folder, 'socket')],

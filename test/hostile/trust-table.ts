@@ -1,7 +1,7 @@
 // The tables of docs/security.md about whose repository may be used for what, and a repository to try them with.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -56,6 +56,8 @@ export function original(): Made {
   run('oci', 'pull', `oci:${system}`, 'os');
   run('create-image', join(folder, 'tree'), 'web');
   writeArchive(join(folder, 'ostree'), { commit: { file: 'content' }, other: { file: 'others' } });
+  for (const name of ['objects', 'tmp', 'refs/heads']) mkdirSync(join(folder, 'bare', name), { recursive: true });
+  writeFileSync(join(folder, 'bare/config'), '[core]\nmode=bare\n');
   run('ostree', 'pull-local', join(folder, 'ostree'), 'commit');
   assert.equal(cfsbridge(['init', '--insecure', join(folder, 'own')]).status, 0);
   mkdirSync(join(folder, 'mnt'));

@@ -83,7 +83,7 @@ describe('the command line of cfsctl', {
   });
 
   test('what is named as missing is missing', () => {
-    assert.equal(ours(['ostree', 'commit']), undefined);
+    assert.equal(ours(['mount.composefs']), undefined);
     assert.ok(
       !ours(['mount'])!
         .options.find(({ long }) => long === '--fuse')!

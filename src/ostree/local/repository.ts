@@ -1,10 +1,13 @@
-import { constants } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { constants, fsyncSync, writeFileSync } from 'node:fs';
 import { bytesOf, printable, type ByteString } from '../../bytes.js';
 import { FormatError, NotFoundError } from '../../errors.js';
 import { isErrno, openBeneath, openDirectoryPath, openIn, type Fd } from '../../fd/fd.js';
 import { isRootOrSelf } from '../../fd/peer.js';
 import { readSmallFile } from '../../fd/read-file.js';
 import { OSTREE_CONFIG_LIMIT } from '../../limits.js';
+import { files } from '../../native.js';
+import { checkName, makeDirectories } from '../../repository/links.js';
 import { isChecksum, type Checksum } from '../object/checksum.js';
 import { modeOf, type RepositoryMode } from './config.js';
 
@@ -57,6 +60,25 @@ export class OstreeFolder implements Disposable {
     if (!isChecksum(text))
       throw new FormatError('OSTREE_REPOSITORY', `ref ${printable(ref)} of ${this.path} has no commit id`);
     return text.toLowerCase();
+  }
+
+  /** Gives a commit a name, below refs/heads, in one step. @throws BridgeError `INVALID_NAME` */
+  writeRef(ref: string, commit: Checksum): void {
+    const parts = bytesOf(ref).split('/');
+    parts.forEach(checkName);
+    const name = parts.pop() as ByteString;
+    using folder = makeDirectories(this.#root, ['refs/heads', ...parts].join('/'));
+    const temporary = `.ref-${randomBytes(9).toString('hex')}`;
+    using file = openBeneath(folder, temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644);
+    try {
+      writeFileSync(file.number, `${commit}\n`);
+      fsyncSync(file.number);
+      files.renameat2(folder.number, temporary, folder.number, name, 0);
+    } catch (error) {
+      files.unlinkat(folder.number, temporary, 0);
+      throw error;
+    }
+    fsyncSync(folder.number);
   }
 
   [Symbol.dispose](): void {

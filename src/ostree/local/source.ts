@@ -20,7 +20,7 @@ import { openObject, type OstreeFolder } from './repository.js';
 const PARALLEL = 16;
 const PIECE = 256 << 10;
 /** Where bare-user repositories keep what a file would have if it were root's. */
-const META = 'user.ostreemeta';
+export const USER_META = 'user.ostreemeta';
 
 /** Reads the objects of a repository on this machine. */
 export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolicy): ObjectSource {
@@ -84,8 +84,8 @@ function openFileOrLink(objects: Fd, id: Checksum): Fd {
 /** A file that belongs to whoever wrote it, with the rest in an xattr; symlinks are files that hold their target. */
 function userFile(objects: Fd, id: Checksum): SourceFile {
   using file = openObject(objects, id, 'file');
-  const meta = getXattr(file, META);
-  if (meta === undefined) throw damaged(id, `has no xattr ${META}`);
+  const meta = getXattr(file, USER_META);
+  if (meta === undefined) throw damaged(id, `has no xattr ${USER_META}`);
   const header = { ...parseFileMeta(meta), target: '' };
   const stat = file.stat();
   if (!isSymlink(header)) return fileOf(file, stat, id, header);
