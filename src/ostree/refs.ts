@@ -18,6 +18,11 @@ function pathOfCommitRef(name: string): ByteString {
   return `${OSTREE_REFS}/${encodeRefName(name)}`;
 }
 
+/** @throws BridgeError `INVALID_NAME` for what can be no name of a commit */
+export function checkCommitRef(name: string): void {
+  pathOfCommitRef(name);
+}
+
 /** All names of commits, sorted as bytes of their file names. Refs to anything else are left out. */
 export function listCommitRefs(repository: Repository): CommitRef[] {
   return repository.listRefs(STREAMS, OSTREE_REFS).flatMap((path) => {

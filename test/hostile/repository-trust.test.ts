@@ -100,6 +100,7 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
       // It is run beside the server.
       begun: () => false,
     },
+    { name: 'ostree commit', words: () => ['ostree', 'commit', 'refs/web'] },
     { name: 'ostree tag', words: () => ['ostree', 'tag', 'commit', 'copy'] },
     { name: 'ostree untag', words: () => ['ostree', 'untag', 'commit'] },
   ],

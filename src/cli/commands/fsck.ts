@@ -1,3 +1,4 @@
+import { commitCheck } from '../../ostree/fsck.js';
 import { fsckRepository } from '../../repository/fsck/fsck.js';
 import { fsckJson } from '../../repository/fsck/report.js';
 import { fsckText } from '../reports/fsck.js';
@@ -17,6 +18,7 @@ export async function run(session: Session, _: [], options: FsckCommandOptions):
   using repository = await openRepository(session, options, 'read');
   const report = await fsckRepository(repository, {
     metadataOnly: options.metadataOnly === true,
+    checkCommit: commitCheck(repository, options.metadataOnly === true),
     signal: session.signal,
   });
   if (options.json) await session.out.json(fsckJson(report));

@@ -3,6 +3,7 @@ import type { ObjectId } from '../../fsverity/object-id.js';
 import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { storeImage } from '../../repository/store-image.js';
+import type { Checksum } from '../object/checksum.js';
 import { CommitObjects } from '../stream/commit-objects.js';
 import type { CommitChunk } from '../stream/commit-stream-builder.js';
 import { storeCommitStream } from '../stream/write-commit.js';
@@ -28,8 +29,18 @@ export async function publishCommit(
 ): Promise<PublishedCommit> {
   const objects = new CommitObjects(Buffer.concat(chunk.parts, chunk.size), chunk.objects);
   const image = await storeImage(repository.objects, commitTree(objects), { version });
+  return publishWithImage(repository, objects.commit, chunk, image);
+}
+
+/** The same with an image that is in the repository. */
+export async function publishWithImage(
+  repository: Repository,
+  commit: Checksum,
+  chunk: CommitChunk,
+  image: ObjectId,
+): Promise<PublishedCommit> {
   const stream = await storeCommitStream(repository, chunk, image);
   await repository.linkImage(image);
-  await repository.linkStream(commitContentId(objects.commit), stream);
+  await repository.linkStream(commitContentId(commit), stream);
   return { stream, image };
 }

@@ -7,7 +7,7 @@ import type { Repository } from '../../repository/repository.js';
 import { publishCommit, type PublishedCommit } from '../image/commit-image.js';
 import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
-import { readCommitRef, writeCommitRef } from '../refs.js';
+import { checkCommitRef, readCommitRef, writeCommitRef } from '../refs.js';
 import { findCommit } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
@@ -51,6 +51,7 @@ export async function pullCommit(
   options: PullCommitOptions = {},
 ): Promise<PulledCommit> {
   const { ref, base, signal, onProgress, erofsVersion: version = erofsVersions(repository.meta)[0] ?? 1 } = options;
+  if (ref !== undefined) checkCommitRef(ref);
   const previous = ref === undefined ? undefined : readCommitRef(repository, ref);
   const present = await findCommit(repository, commit, signal);
   if (present !== undefined) {

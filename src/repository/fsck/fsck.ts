@@ -28,6 +28,12 @@ import type { Repository } from '../repository.js';
 export interface FsckOptions extends Abortable {
   /** Leave out the digests of objects and layers, which takes nearly all of the time. */
   metadataOnly?: boolean;
+  /**
+   * Looks into the streams of ostree commits, which are the business of others.
+   * @param name of the stream
+   * @returns what is wrong with it
+   */
+  checkCommit?: (name: ByteString, signal: AbortSignal) => Promise<string | undefined>;
 }
 
 /**
@@ -52,8 +58,10 @@ export async function fsckRepository(repository: Repository, options: FsckOption
   try {
     const links = new LinkCheck(repository, present);
     links.checkFolders();
-    const streams = await links.checkArea(STREAMS, (id, path) => links.checkStream(id, path), signal);
-    const images = await links.checkArea(IMAGES, (id, path) => links.checkImage(id, path), signal);
+    const checkStream = async (id: ObjectId, path: ByteString): Promise<boolean> =>
+      links.checkStream(id, path) && links.checkCommit(path, await options.checkCommit?.(nameOf(path), signal));
+    const streams = await links.checkArea(STREAMS, checkStream, signal);
+    const images = await links.checkArea(IMAGES, async (id, path) => links.checkImage(id, path), signal);
     const objects = (await checked) ?? NOT_CHECKED;
     return new FsckReport(objects.count, streams, images, [...objects.findings, ...links.findings]);
   } catch (error) {
@@ -78,7 +86,7 @@ class LinkCheck {
   /** Checks the names of an area and then its refs. `checkTarget` says whether the object behind a name is sound. */
   async checkArea(
     area: Area,
-    checkTarget: (id: ObjectId, path: ByteString) => boolean,
+    checkTarget: (id: ObjectId, path: ByteString) => Promise<boolean>,
     signal?: AbortSignal,
   ): Promise<FsckCount> {
     let checked = 0;
@@ -88,7 +96,7 @@ class LinkCheck {
       // One stream or image is a few milliseconds: others get their turn in between.
       await new Promise(setImmediate);
       checked++;
-      if (!this.#checkEntry(pathOfName(area, name), checkTarget)) corrupted++;
+      if (!(await this.#checkEntry(pathOfName(area, name), checkTarget))) corrupted++;
     }
     this.#checkRefs(refsOf(area));
     return { checked, corrupted };
@@ -110,6 +118,12 @@ class LinkCheck {
       );
       return false;
     }
+  }
+
+  /** @param problem what is wrong with an ostree commit */
+  checkCommit(path: ByteString, problem: string | undefined): boolean {
+    if (problem !== undefined) this.#add('stream-open-failed', path, problem);
+    return problem === undefined;
   }
 
   checkImage(id: ObjectId, path: ByteString): boolean {
@@ -134,7 +148,10 @@ class LinkCheck {
     }
   }
 
-  #checkEntry(path: ByteString, checkTarget: (id: ObjectId, path: ByteString) => boolean): boolean {
+  async #checkEntry(
+    path: ByteString,
+    checkTarget: (id: ObjectId, path: ByteString) => Promise<boolean>,
+  ): Promise<boolean> {
     const root = this.#repository.root;
     if (entryType(root, path) !== constants.S_IFLNK) {
       this.#add('entry-not-symlink', path);
@@ -148,7 +165,7 @@ class LinkCheck {
       this.#add(path.startsWith(`${STREAMS}/`) ? 'stream-open-failed' : 'image-invalid', path, messageOf(error));
       return false;
     }
-    return checkTarget(id, path);
+    return await checkTarget(id, path);
   }
 
   /** Whether a link leads somewhere. */
@@ -211,6 +228,10 @@ class LinkCheck {
   #missing(kind: MissingObject['kind'], path: ByteString, object: ObjectId, ref?: string): void {
     this.findings.push({ kind, path, object, ...(ref !== undefined && { ref }) });
   }
+}
+
+function nameOf(path: ByteString): ByteString {
+  return path.slice(STREAMS.length + 1);
 }
 
 function typeOrUndefined({ root }: Repository, path: ByteString): number | undefined {

@@ -5,6 +5,7 @@ import type { Fd } from '../../fd/fd.js';
 import { NotFoundError } from '../../errors.js';
 import { EROFS_SCAN_LIMIT } from '../../limits.js';
 import { fsckImages, imageFsckJson } from '../../oci/repair/fsck.js';
+import { commitCheck } from '../../ostree/fsck.js';
 import { fsckJson } from '../../repository/fsck/report.js';
 import { fsckRepository } from '../../repository/fsck/fsck.js';
 import { collectGarbage } from '../../repository/gc/gc.js';
@@ -21,11 +22,9 @@ export function maintenanceHandlers(repositories: ConnectionRepositories): [stri
   return [
     implement(repositoryMethods.Fsck, async (parameters, { signal }) => {
       using repository = await repositories.use(parameters.handle, 'read', signal);
-      return {
-        parameters: fsckJson(
-          await fsckRepository(repository, { metadataOnly: parameters.metadata_only === true, signal }),
-        ),
-      };
+      const metadataOnly = parameters.metadata_only === true;
+      const checkCommit = commitCheck(repository, metadataOnly);
+      return { parameters: fsckJson(await fsckRepository(repository, { metadataOnly, checkCommit, signal })) };
     }),
     implement(ociMethods.Check, async (parameters, { signal }) => {
       using repository = await repositories.use(parameters.handle, 'read', signal);
