@@ -99,7 +99,7 @@ function checkPlain(
   if (uid === 0 && gid === 0 && xattrs.size === 0 && (mode & 0o7777 & ~allowed) === 0) return;
   throw new BridgeError(
     'UNSUPPORTED',
-    `a bare-user-only repository has no owners, xattrs and special modes; ${kind} ${id} has: export to bare or bare-user`,
+    `a bare-user-only repository has no owners, xattrs, special modes; ${kind} ${id} has: take bare or bare-user`,
   );
 }
 
