@@ -17,6 +17,7 @@ import { ZstdDictionary } from '../../src/compress/zstd-dictionary.js';
 import { Fd, openDirectoryPath, openPath } from '../../src/fd/fd.js';
 import { sockets, READ } from '../../src/fd/native-socket.js';
 import { PartWriter } from '../../src/fd/part-writer.js';
+import { PipePump } from '../../src/fd/pipe-pump.js';
 import { Readiness } from '../../src/fd/readiness.js';
 import { verityDigestOfFd } from '../../src/fsverity/digest.js';
 import type { TarDiffVersion } from '../../src/layer/tar-diff-format.js';
@@ -171,6 +172,15 @@ const CALLS: Record<string, () => Promise<unknown>> = {
     writer.named(dir, 'kept');
     writer.open(openPath(bytesOf(join(SOURCE, 'kept'))));
     await writer.end();
+  },
+  'pumpOpen and pumpRun': async () => {
+    const [read, write] = files.pipe() as [FdNumber, FdNumber];
+    using _ = new Fd(read);
+    await using pump = new PipePump(new Fd(write), { hash: true });
+    pump.bytes(fresh(300));
+    pump.range(openPath(bytesOf(join(SOURCE, 'kept'))), 1, 1000);
+    await pump.drained();
+    if (pump.written !== 1300 || pump.digest().length !== 64) throw new Error('not all was written');
   },
   removeFiles: async () => {
     writeFileSync(join(SOURCE, 'gone'), '');

@@ -26,6 +26,7 @@ const CALLS = [
   'scanFolder',
   'scanFolder, which stores',
   'sendParts',
+  'pumpOpen and pumpRun',
   'removeFiles',
   'a zstd frame with a dictionary',
   'a patch with frames',
