@@ -17,6 +17,7 @@ import { CommitImporter } from '../pull/importer.js';
 import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
 import { readCommit } from '../stream/read-commit.js';
+import { checkedSource, checkPresent } from '../verify/checked-source.js';
 import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
 import { fetchSummary } from './fetch-summary.js';
 import type { OstreeRemote } from './remote.js';
@@ -54,14 +55,13 @@ export async function pullRemoteCommit(
   const name = isChecksum(ref) ? undefined : ref;
   const check = new CommitCheck(repository, { ...options, signal });
   const { commit, summary } = await resolve(repository, remote, ref, name, check, { ...options, signal });
-  const present = repository.streamObject(commitContentId(commit)) !== undefined;
   const pull = { ...options, ref: name, signal, resumable: true };
-  const source = checked(remoteSource(remote), remote, check, commit, name, summary?.collection);
-  if (present) {
-    const { objects } = await readCommit(repository, commit, signal);
-    await source.check(objects.metadata('commit', commit), signal);
+  const asked = { commit, ref: name, collection: summary?.collection };
+  const source = checkedSource(remoteSource(remote), check, asked, async (stop) =>
+    remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, stop),
+  );
+  if (await checkPresent(repository, commit, source, signal))
     return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
-  }
   const offered = options.deltas === false ? undefined : await findDelta(repository, remote, summary, commit, signal);
   const superblock = offered && (await fetchSuperblock(remote, offered, signal));
   if (offered === undefined || superblock === undefined)
@@ -206,34 +206,6 @@ function only(source: ObjectSource, ids: ReadonlySet<Checksum>): ObjectSource {
     file: async (id, signal) => {
       demand('file', id);
       return await source.file(id, signal);
-    },
-  };
-}
-
-interface CheckedSource extends ObjectSource {
-  check(commit: Buffer, signal: AbortSignal): Promise<void>;
-}
-
-/** The commit object is looked at before anything else of it is fetched. */
-function checked(
-  source: ObjectSource,
-  remote: OstreeRemote,
-  check: CommitCheck,
-  commit: Checksum,
-  ref: string | undefined,
-  collection: string | undefined,
-): CheckedSource {
-  const look = async (bytes: Buffer, signal: AbortSignal): Promise<void> =>
-    check.commit(commit, bytes, ref, collection, async () =>
-      remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, signal),
-    );
-  return {
-    ...source,
-    check: look,
-    metadata: async (kind, id, signal) => {
-      const bytes = await source.metadata(kind, id, signal);
-      if (kind === 'commit') await look(bytes, signal);
-      return bytes;
     },
   };
 }

@@ -5,7 +5,7 @@ import { FormatError, NotFoundError } from '../../errors.js';
 import { isErrno, openBeneath, openDirectoryPath, openIn, type Fd } from '../../fd/fd.js';
 import { isRootOrSelf } from '../../fd/peer.js';
 import { readSmallFile } from '../../fd/read-file.js';
-import { OSTREE_CONFIG_LIMIT } from '../../limits.js';
+import { OSTREE_CONFIG_LIMIT, OSTREE_METADATA_LIMIT } from '../../limits.js';
 import { files } from '../../native.js';
 import { checkName, makeDirectories } from '../../repository/links.js';
 import { isChecksum, type Checksum } from '../object/checksum.js';
@@ -79,6 +79,17 @@ export class OstreeFolder implements Disposable {
       throw error;
     }
     fsyncSync(folder.number);
+  }
+
+  /** The detached metadata of a commit, where its signatures are; undefined when there is none. */
+  signatures(commit: Checksum): Buffer | undefined {
+    try {
+      using file = openObject(this.objects, commit, 'commitmeta');
+      return readSmallFile(file, OSTREE_METADATA_LIMIT);
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

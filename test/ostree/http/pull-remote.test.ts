@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
@@ -8,6 +9,7 @@ import { OstreeRemote, type RemoteOptions } from '../../../src/ostree/http/remot
 import { readCommitRef, writeCommitRef } from '../../../src/ostree/refs.js';
 import { readCommit } from '../../../src/ostree/stream/read-commit.js';
 import { parseEd25519Keys } from '../../../src/ostree/verify/signature-check.js';
+import { publicKeysIn } from '../../../src/registry/policy/openpgp-keys.js';
 import { initRepository } from '../../../src/repository/init.js';
 import { Repository } from '../../../src/repository/repository.js';
 import { fastFolder } from '../../support/fast-folder.js';
@@ -290,6 +292,29 @@ for (const [ref, name, code] of [
       await assert.rejects(pull(repository, server.url, ref, { keys: { ed25519: key(name) } }), { code });
     }
   });
+
+const noGpgv = spawnSync('gpgv', ['--version']).error === undefined ? false : 'gpgv is not installed';
+
+for (const [ref, code] of [
+  ['sig/gpg', undefined],
+  ['sig/ed', 'OSTREE_SIGNATURE'],
+  ['sig/unsigned', 'OSTREE_SIGNATURE'],
+] as const)
+  test(`with an OpenPGP key, ${ref} is ${code === undefined ? 'taken' : 'refused'}`, { skip: noGpgv }, async (t) => {
+    const repository = await emptyRepository(t);
+    const server = await archiveServer(t, [`${signed}/s/gpg`, `${signed}/archive`]);
+    const gpg = publicKeysIn(readFileSync(`${signed}/keys/gpg.pub.asc`), 'gpg.pub.asc');
+    const pulled = pull(repository, server.url, ref, { keys: { gpg } });
+    if (code === undefined) assert.equal((await pulled).files, 2);
+    else await assert.rejects(pulled, { code });
+  });
+
+test('a signature of a key that is not in the keyring is refused', { skip: noGpgv }, async (t) => {
+  const repository = await emptyRepository(t);
+  const server = await archiveServer(t, [`${signed}/archive`]);
+  const other = publicKeysIn(fixture('policy/stranger.asc'), 'other');
+  await assert.rejects(pull(repository, server.url, 'sig/gpg', { keys: { gpg: other } }), { code: 'OSTREE_SIGNATURE' });
+});
 
 for (const [folder, code] of [
   ['ed', undefined],

@@ -1,0 +1,53 @@
+import { commitContentId } from '../../repository/names.js';
+import type { Repository } from '../../repository/repository.js';
+import type { Checksum } from '../object/checksum.js';
+import type { ObjectSource } from '../pull/source.js';
+import { readCommit } from '../stream/read-commit.js';
+import type { CommitCheck } from './commit-check.js';
+
+export interface Asked {
+  readonly commit: Checksum;
+  /** undefined: it was asked for by its id */
+  readonly ref: string | undefined;
+  /** what the source says that it is called */
+  readonly collection?: string | undefined;
+}
+
+/** A source whose commit is checked before anything else of it is asked for. */
+export interface CheckedSource extends ObjectSource {
+  /** Checks a commit that comes in another way. @throws as `CommitCheck.commit` */
+  check(bytes: Buffer, signal: AbortSignal): Promise<void>;
+}
+
+/** @param read the detached metadata of the commit */
+export function checkedSource(
+  source: ObjectSource,
+  check: CommitCheck,
+  { commit, ref, collection }: Asked,
+  read: (signal: AbortSignal) => Promise<Buffer | undefined>,
+): CheckedSource {
+  const look = async (bytes: Buffer, signal: AbortSignal): Promise<void> =>
+    check.commit(commit, bytes, ref, collection, async () => read(signal));
+  return {
+    ...source,
+    check: look,
+    metadata: async (kind, id, signal) => {
+      const bytes = await source.metadata(kind, id, signal);
+      if (kind === 'commit') await look(bytes, signal);
+      return bytes;
+    },
+  };
+}
+
+/** Checks a commit that is in the repository. @returns false when it is not there @throws as `CommitCheck.commit` */
+export async function checkPresent(
+  repository: Repository,
+  commit: Checksum,
+  source: CheckedSource,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (repository.streamObject(commitContentId(commit)) === undefined) return false;
+  const { objects } = await readCommit(repository, commit, signal);
+  await source.check(objects.metadata('commit', commit), signal);
+  return true;
+}
