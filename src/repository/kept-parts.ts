@@ -41,6 +41,8 @@ export class KeptParts implements Disposable {
   readonly #folder: Fd;
   readonly #limit: number;
   readonly #onTooLarge: (blob: BlobFacts, limit: number) => void;
+  /** Blobs that came as a whole, and of which nothing in the repository has a name yet. */
+  readonly #whole = new Set<ByteString>();
   /** Sizes that blobs which are being fetched will have. */
   readonly #reserved = new Map<ByteString, number>();
 
@@ -72,7 +74,7 @@ export class KeptParts implements Disposable {
   open(blob: BlobFacts): KeptPart | undefined {
     const { digest, size } = blob;
     if (size <= SMALLEST) return undefined;
-    const name = bytesOf(digest.replace(':', '-'));
+    const name = partName(digest);
     if (size + this.#others(name) > this.#limit) {
       this.#onTooLarge(blob, this.#limit);
       return undefined;
@@ -81,15 +83,23 @@ export class KeptParts implements Disposable {
     if (fd === undefined) return undefined;
     this.#reserved.set(name, size);
     debug(() => `blob ${digest}: ${fd.stat().size} bytes were kept`);
-    return new KeptPart(fd, fd.stat().size, (remove) => {
+    return new KeptPart(fd, fd.stat().size, (end) => {
       this.#reserved.delete(name);
-      if (remove) files.unlinkat(this.#folder.number, name, 0);
+      if (end === 'removed') this.#remove(name);
+      else if (end === 'whole') this.#whole.add(name);
     });
   }
 
-  /** Lets go of the folder, and removes it when it is empty. */
+  /** What a whole blob was fetched for has its name. */
+  drop(digest: string): void {
+    const name = partName(digest);
+    if (this.#whole.delete(name)) this.#remove(name);
+  }
+
+  /** Lets go of the folder, and removes it when it is empty. What came as a whole and is not in was the wrong thing. */
   close(): void {
     try {
+      for (const name of this.#whole) this.#remove(name);
       files.unlinkat(this.#root.number, PARTS, AT_REMOVEDIR);
     } catch (error) {
       if (!isErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) throw error;
@@ -100,6 +110,15 @@ export class KeptParts implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Another pull of the same blob may have been faster. */
+  #remove(name: ByteString): void {
+    try {
+      files.unlinkat(this.#folder.number, name, 0);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+    }
   }
 
   #openFile(name: ByteString, size: number): Fd | undefined {
@@ -137,6 +156,8 @@ export class KeptParts implements Disposable {
   }
 }
 
+type PartEnd = 'kept' | 'whole' | 'removed';
+
 /**
  * The beginning of one blob, which grows. Nothing is synced: the blob's digest shows what a crash of the machine did to
  * it.
@@ -145,7 +166,7 @@ export class KeptPart {
   /** how many bytes there were at first */
   readonly length: number;
   readonly #fd: Fd;
-  readonly #close: (remove: boolean) => void;
+  readonly #close: (end: PartEnd) => void;
   /** One is filled while what is in the other is written. */
   #gathered: Buffer | undefined;
   #spare: Buffer | undefined;
@@ -154,7 +175,7 @@ export class KeptPart {
   #pending: Promise<unknown> = Promise.resolve();
   #failed = false;
 
-  constructor(fd: Fd, length: number, close: (remove: boolean) => void) {
+  constructor(fd: Fd, length: number, close: (end: PartEnd) => void) {
     this.#fd = fd;
     this.length = length;
     this.#written = length;
@@ -191,12 +212,19 @@ export class KeptPart {
   async keep(): Promise<void> {
     await this.#pending.catch(() => undefined);
     this.#flush();
-    await this.#end(this.#failed);
+    await this.#end('kept');
   }
 
-  /** The blob is in, or is not what its digest says. */
+  /** All of it has come: leaves it to the next pull until it is dropped. */
+  async keepWhole(): Promise<void> {
+    await this.#pending.catch(() => undefined);
+    this.#flush();
+    await this.#end('whole');
+  }
+
+  /** The blob is not what its digest says. */
   async remove(): Promise<void> {
-    await this.#end(true);
+    await this.#end('removed');
   }
 
   #flush(): void {
@@ -219,13 +247,15 @@ export class KeptPart {
     );
   }
 
-  async #end(remove: boolean): Promise<void> {
+  async #end(end: PartEnd): Promise<void> {
     // A descriptor number that is closed under a running write may already mean another file.
     await this.#pending.catch(() => undefined);
-    this.#close(remove || this.#failed);
+    this.#close(this.#failed ? 'removed' : end);
     this.#fd.close();
   }
 }
+
+const partName = (digest: string): ByteString => bytesOf(digest.replace(':', '-'));
 
 function freeSpace(folder: Fd): number {
   const { bavail, bsize } = statfsSync(`/proc/self/fd/${folder.number}`);

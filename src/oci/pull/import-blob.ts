@@ -45,6 +45,7 @@ export async function storeBlob(repository: Repository, blob: BlobSource, signal
   const stream = await repository.objects.put(await writer.finish());
   await repository.linkStream(name, stream);
   markVerified(repository, blob.digest, stream);
+  blob.landed?.();
   return { stream, outcome };
 }
 

@@ -1,5 +1,6 @@
 import type { Repository } from '../../repository/repository.js';
 import { nameLayer } from './obtain-layer.js';
+import type { LayerSource } from '../source/source.js';
 import type { PulledLayer } from './types.js';
 
 /**
@@ -14,8 +15,8 @@ export class LayerNames implements AsyncDisposable {
     this.#repository = repository;
   }
 
-  add(layer: PulledLayer): void {
-    const named = nameLayer(this.#repository, layer);
+  add(layer: PulledLayer, { landed }: LayerSource): void {
+    const named = nameLayer(this.#repository, layer).then(landed);
     // It may fail long before it is waited for.
     named.catch(() => undefined);
     this.#pending.push(named);

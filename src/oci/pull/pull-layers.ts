@@ -42,7 +42,7 @@ export async function pullLayers(
     const entries = inOrder.sinkOf(layer.diffId);
     const { allowUnverified, onEvent } = options;
     const pulled = await obtainContent(repository, layer, { policy, signal, allowUnverified, entries, onEvent });
-    names.add(pulled);
+    names.add(pulled, layer);
     inOrder.end(layer.diffId);
     return pulled;
   });

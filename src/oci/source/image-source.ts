@@ -46,9 +46,13 @@ function layerSource({ open, ...layer }: LayerPart): LayerSource {
 }
 
 /** A blob of an image or artifact. */
-export function blobSource(descriptor: Descriptor, openBlob: NonNullable<SourceParts['openBlob']>): BlobSource {
+export function blobSource(
+  descriptor: Descriptor,
+  openBlob: NonNullable<SourceParts['openBlob']>,
+  landed?: () => void,
+): BlobSource {
   const { digest, size } = descriptor;
-  return { digest, size, open: ({ signal = never() } = {}) => openBlob(descriptor, signal) };
+  return { digest, size, open: ({ signal = never() } = {}) => openBlob(descriptor, signal), landed };
 }
 
 function never(): AbortSignal {

@@ -61,8 +61,8 @@ export class RegistryBlob implements ByteSource {
     await this.#body?.[Symbol.asyncDispose]();
     const { part, signal } = this.#options;
     // A reader that stopped for another reason did not like the bytes: the next pull is to begin anew.
-    const keep = this.#done < this.#blob.size && (this.#lost || signal.aborted);
-    await (keep ? part?.keep() : part?.remove());
+    if (this.#done === this.#blob.size) await part?.keepWhole();
+    else await (this.#lost || signal.aborted ? part?.keep() : part?.remove());
   }
 
   #count(piece: Buffer, fetched: number): Buffer {

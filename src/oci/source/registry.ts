@@ -168,6 +168,10 @@ class RegistryBlobs implements ImageBlobs {
     });
   }
 
+  landed({ digest }: Descriptor): void {
+    this.#options.parts?.drop(digest);
+  }
+
   async find({ digest, size, urls, signal }: BlobQuery): Promise<FoundBlob> {
     const body = this.#source.blob(
       { digest, size, urls },

@@ -13,6 +13,8 @@ export interface LayerSource {
   open(options?: Abortable): Promise<LayerStream>;
   /** The blob that the manifest lists, where the source has it, and it is another one than the tar. */
   blob?: BlobSource | undefined;
+  /** The layer has its name: nothing has to be kept that would save reading it again. */
+  landed?: (() => void) | undefined;
 }
 
 /** One blob of an artifact, wherever it is. */
@@ -24,6 +26,8 @@ export interface BlobSource {
    * Starts reading. What comes need not be what the digest says; each piece is valid until the next one is asked for.
    */
   open(options?: Abortable): Promise<ByteSource>;
+  /** As for layers. */
+  landed?: (() => void) | undefined;
 }
 
 /** A blob that was asked for by its digest. The bytes are not verified. */

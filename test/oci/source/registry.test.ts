@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { compress } from 'zstd-napi';
 import type { Policy } from '../../../src/registry/policy/policy.js';
 import { openSource } from '../../../src/oci/source/open.js';
 import { openRegistryImage, type RegistryImageOptions } from '../../../src/oci/source/registry.js';
+import type { ImageSource, LayerSource } from '../../../src/oci/source/source.js';
+import { KeptParts } from '../../../src/repository/kept-parts.js';
 import { layerContentId } from '../../../src/repository/names.js';
 import { pullImage } from '../../../src/oci/pull/pull.js';
 import type { PullResult } from '../../../src/oci/pull/types.js';
@@ -68,6 +71,12 @@ const LAYERS: LayerOfImage[] = [
   { tar: tarOf({ b: '2' }), blob: Buffer.concat([SKIPPABLE, compress(tarOf({ b: '2' })), SKIPPABLE]) },
 ];
 
+function keptParts(repository: Repository): KeptParts {
+  const parts = KeptParts.open(repository.root, undefined, () => undefined);
+  assert.ok(parts);
+  return parts;
+}
+
 function facts({ manifestDigest, layers, images }: PullResult): unknown {
   return { manifestDigest, streams: layers.map(({ diffId, stream }) => [diffId, stream]), images: [...images] };
 }
@@ -105,6 +114,41 @@ test('a layer that is there is not fetched again', async (t) => {
     .filter((line) => line.includes('/blobs/'))
     .slice(before);
   assert.equal(again.length, 1, `the config alone: ${again.join()}`);
+});
+
+test('a whole blob is kept until its layer has a name', async (t) => {
+  const tar = tarOf({ large: randomBytes(9 << 20) });
+  const layout = newLayout(t);
+  const server = await serving(t, layout, layout.image([{ tar }]));
+  const { repository, path } = await newRepository(t);
+  const kept = (): string[] => (existsSync(join(path, '.partial')) ? readdirSync(join(path, '.partial')) : []);
+  const opened = async (parts: KeptParts): Promise<{ image: ImageSource; layer: LayerSource }> => {
+    const image = await open(server, { parts });
+    return { image, layer: image.layers[0] as LayerSource };
+  };
+  const read = async (layer: LayerSource): Promise<void> => {
+    await using stream = await layer.open();
+    for await (const _ of stream);
+  };
+  // A pull that is killed before the name is there leaves a file as this one does.
+  const killed = keptParts(repository);
+  await using first = (await opened(killed)).image;
+  await read(first.layers[0] as LayerSource);
+  assert.deepEqual(
+    kept().map((name) => statSync(join(path, '.partial', name)).size),
+    [tar.length],
+  );
+
+  server.sent = 0;
+  using parts = keptParts(repository);
+  const { image, layer } = await opened(parts);
+  await using _image = image;
+  await read(layer);
+  assert.ok(server.sent < 10_000, `${server.sent} bytes were fetched again`);
+  assert.equal(kept().length, 1);
+  layer.landed?.();
+  assert.deepEqual(kept(), []);
+  killed.close();
 });
 
 test('of an index the image for this machine is taken, and attestations are none', async (t) => {

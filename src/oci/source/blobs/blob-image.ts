@@ -56,10 +56,12 @@ function tarLayer(diffId: string, descriptor: Descriptor, blobs: ImageBlobs): La
       `layer ${digest} of the image has the type ${mediaType}, which is not that of a tar`,
     );
   const { size } = descriptor;
+  const landed = (): void => blobs.landed?.(descriptor);
   return {
     diffId,
     size: digest === diffId ? size : undefined,
     open: async (signal) => tarBlob(await blobs.open(descriptor, signal), digest),
-    blob: digest === diffId ? undefined : blobSource(descriptor, (...blob) => blobs.open(...blob)),
+    blob: digest === diffId ? undefined : blobSource(descriptor, (...blob) => blobs.open(...blob), landed),
+    landed,
   };
 }

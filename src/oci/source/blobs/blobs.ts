@@ -23,6 +23,8 @@ export interface ImageBlobs {
    *   FormatError
    */
   open(descriptor: Descriptor, signal: AbortSignal): Promise<ByteSource>;
+  /** What a blob was read for has its name: nothing has to be kept of it. */
+  landed?(descriptor: Descriptor): void;
   /**
    * Reads a manifest, index or config of up to 16 MiB and checks it.
    * @param what names it in messages
