@@ -22,7 +22,12 @@ const OTHERS: Readonly<Record<string, RegExp>> = {
   // commands
   'cli/commands/images.options.ts': /name: 'images'/,
   'cli/commands/oci/images.options.ts': /name: 'images'/,
+  'cli/commands/ostree/images.options.ts': /name: 'images'/,
   'cli/composefs-info/options.ts': /INFO_COMMANDS/,
+  // folders of OSTree's repositories
+  'ostree/http/pull-remote.ts': /refs\/heads/,
+  'ostree/http/source.ts': /`objects\//,
+  'ostree/local/repository.ts': /openIn\(root, 'objects'|refs\/heads/,
   // members of results
   'oci/pull/make-images.ts': /Pick<PullResult, 'images'|MadeImages\['images'\]/,
   'oci/source/splitfdstream.ts': /ListImagesResult\['images'\]/,
