@@ -1,0 +1,110 @@
+// Commits that the real ostree made, in repositories of each mode that it writes: this program and cfsctl make the same of
+// them, and each works on what the other has stored; ostree takes what is exported.
+import assert from 'node:assert/strict';
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { cfsbridge } from '../support/cli/run-cli.js';
+import { cfsctl, inTree, peers, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
+
+const skip =
+  whyNoPeers() ||
+  (existsSync(join(peers, 'sid/usr/bin/ostree')) ? false : 'ostree is not there; scripts/peers.sh installs it');
+const MODES = ['archive', 'bare', 'bare-user', 'bare-user-only'] as const;
+
+describe('ostree', { skip }, () => {
+  const shared = new SharedFolder();
+  after(() => shared[Symbol.dispose]());
+  const ostree = (repository: string, ...words: string[]): string =>
+    inTree('ostree', `--repo=${shared.inside}/${repository}`, ...words);
+  let made = 0;
+  const repository = (algorithm: string, version: string): string => {
+    const path = join(shared.path, `composefs-${made++}`);
+    succeed(cfsctl, ['--repo', path, 'init', '--insecure', '--algorithm', algorithm, '--erofs-version', version]);
+    return path;
+  };
+
+  const commit = (): void => {
+    const tree = join(shared.path, 'tree');
+    mkdirSync(join(tree, 'usr/bin'), { recursive: true });
+    for (const [name, size] of [
+      ['none', 0],
+      ['few', 60],
+      ['some', 100],
+      ['more', 5000],
+      ['much', 3_000_000],
+    ] as const)
+      writeFileSync(join(tree, `usr/${name}`), Buffer.alloc(size, `${name} `));
+    writeFileSync(join(tree, 'usr/bin/tool'), 'tool '.repeat(50));
+    chmodSync(join(tree, 'usr/bin/tool'), 0o755);
+    symlinkSync('usr/bin', join(tree, 'bin'));
+    chownSync(join(tree, 'usr/some'), 7, 8);
+    for (const mode of MODES) {
+      ostree(mode, 'init', `--mode=${mode}`);
+      const options = mode === 'bare-user-only' ? ['--canonical-permissions'] : [];
+      ostree(mode, 'commit', '-b', 'a/b', '-s', mode, '--timestamp=@1000', ...options, `${shared.inside}/tree`);
+    }
+    rmSync(tree, { recursive: true });
+  };
+
+  const pulled = (program: string, path: string, mode: string): string[] =>
+    succeed(program, ['--repo', path, 'ostree', 'pull-local', join(shared.path, mode), 'a/b'])
+      .split('\n')
+      .filter((line) => !line.startsWith('verity'));
+
+  for (const mode of MODES)
+    test(`${mode}: the same commit stream and image, and each works on what the other stored`, () => {
+      if (!existsSync(join(shared.path, mode))) commit();
+      for (const [algorithm, version] of [
+        ['fsverity-sha256-12', '1'],
+        ['fsverity-sha512-12', '2'],
+      ] as const) {
+        const [ours, theirs] = [repository(algorithm, version), repository(algorithm, version)];
+        const lines = pulled(cfsbridge, ours, mode);
+        assert.deepEqual(lines, pulled(cfsctl, theirs, mode));
+        const id = lines[0]!.split(/ +/)[1]!;
+        for (const words of [
+          ['cat', `ostree-commit-${id}`],
+          ['ostree', 'dump', 'a/b'],
+          ['ostree', 'inspect', 'a/b'],
+          ['ostree', 'compute-id', 'a/b'],
+          ['ostree', 'images'],
+          ['fsck'],
+        ]) {
+          const answers = [ours, theirs].flatMap((path) =>
+            [cfsbridge, cfsctl].map((program) => run(program, ['--repo', path, ...words])),
+          );
+          const [first, ...others] = answers.map(({ status, stdout }) => ({
+            status,
+            stdout: stdout.replace(/^objects: .*$/m, ''),
+          }));
+          for (const other of others) assert.deepEqual(other, first, words.join(' '));
+          assert.equal(first!.status, 0, answers[0]!.stderr);
+        }
+        for (const [program, other, path] of [
+          [cfsctl, cfsbridge, ours],
+          [cfsbridge, cfsctl, theirs],
+        ] as const) {
+          succeed(program, ['--repo', path, 'gc']);
+          assert.match(succeed(other, ['--repo', path, 'fsck']), /^status: ok$/m);
+          succeed(program, ['--repo', path, 'ostree', 'untag', 'a/b']);
+          succeed(other, ['--repo', path, 'gc']);
+          assert.doesNotMatch(succeed(program, ['--repo', path, 'fsck']), /^streams: [1-9]/m);
+        }
+      }
+    });
+
+  for (const mode of ['bare', 'bare-user', 'bare-user-only'])
+    test(`${mode}: ostree takes what is exported`, () => {
+      if (!existsSync(join(shared.path, mode))) commit();
+      const path = repository('fsverity-sha512-12', '1');
+      const source = mode === 'bare-user-only' ? mode : 'archive';
+      pulled(cfsbridge, path, source);
+      const target = `exported-${mode}`;
+      ostree(target, 'init', `--mode=${mode}`);
+      succeed(cfsbridge, ['--repo', path, 'ostree', 'export', 'a/b', join(shared.path, target), '--reference', 'c']);
+      ostree(target, 'fsck');
+      assert.equal(ostree(target, 'rev-parse', 'c'), ostree(source, 'rev-parse', 'a/b'));
+      assert.equal(ostree(target, 'ls', '-R', '-X', '-C', 'c'), ostree(source, 'ls', '-R', '-X', '-C', 'a/b'));
+    });
+});
