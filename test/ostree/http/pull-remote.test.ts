@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
@@ -13,6 +14,8 @@ import { publicKeysIn } from '../../../src/registry/policy/openpgp-keys.js';
 import { initRepository } from '../../../src/repository/init.js';
 import { Repository } from '../../../src/repository/repository.js';
 import { fastFolder } from '../../support/fast-folder.js';
+import { writeArchive } from '../../support/images/ostree-archive.js';
+import { cfsbridge } from '../../support/cli/run-cli.js';
 import { fixture, fixtureJson } from '../../support/fixtures.js';
 import { withoutLeak } from '../../support/open-fds.js';
 import { archiveServer } from '../../support/ostree/archive-server.js';
@@ -183,6 +186,38 @@ test('what arrived before a pull was ended is not fetched by the next one, which
     readdirSync(repository.path).filter((name) => name.startsWith('.partial')),
     [],
   );
+});
+
+test('of a pull that is killed in its middle hardly a file is fetched twice', async (t) => {
+  const source = mkdtempSync(join(scratch, 'many-'));
+  const files = Object.fromEntries(Array.from({ length: 1200 }, (_, i) => [`f${i}`, `${i}`.repeat(100)]));
+  const [commit] = writeArchive(source, { many: files });
+  const repository = mkdtempSync(join(scratch, 'repository-'));
+  initRepository(repository, { insecure: true });
+  const served: string[] = [];
+  let child: ChildProcess | undefined;
+  let mayLive = false;
+  const server = await archiveServer(t, [source], (request) => {
+    if (!(request.url ?? '').endsWith('.filez')) return;
+    served.push(request.url!);
+    if (served.length === 600 && !mayLive) child?.kill('SIGKILL');
+  });
+  const pullOnce = async (): Promise<number | null> => {
+    child = spawn(cfsbridge, ['--repo', repository, 'ostree', 'pull', server.url, 'many'], { stdio: 'ignore' });
+    await once(child, 'exit');
+    return child.exitCode;
+  };
+  assert.equal(await pullOnce(), null);
+  const before = new Set(served.splice(0));
+  assert.ok(before.size >= 600 && before.size < 700, `${before.size}`);
+  mayLive = true;
+  assert.equal(await pullOnce(), 0);
+  const twice = served.filter((url) => before.has(url));
+  // Of those that were on their way nobody knows.
+  assert.ok(twice.length < 60, `${twice.length} of ${before.size}`);
+  assert.equal(served.length + before.size - twice.length, 1200);
+  using opened = await Repository.open(repository);
+  assert.equal((await readCommit(opened, commit!)).objects.count, 1203);
 });
 
 const FAULTS: readonly [what: string, path: RegExp, status: number, body: string | undefined, code: string][] = [
