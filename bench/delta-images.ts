@@ -39,10 +39,12 @@ export async function makeDeltaImages(folder: string): Promise<void> {
 function addFiles(tars: { old: Buffer[]; new: Buffer[] }, layer: number): void {
   const random = new Random(layer + 1);
   let folder = { old: '', new: '' };
+  for (const name of ['usr/', `usr/layer-${layer}/`])
+    for (const tar of Object.values(tars)) tar.push(header({ name, type: '5', mode: 0o755 }));
   for (let bytes = 0, count = 0; bytes < LAYER_BYTES; count++) {
     if (count % FILES_PER_FOLDER === 0) {
       const number = count / FILES_PER_FOLDER;
-      const old = `layer-${layer}/folder-${number}`;
+      const old = `usr/layer-${layer}/folder-${number}`;
       folder = { old, new: number % RENAMED === RENAMED - 1 ? `${old}-again` : old };
       for (const name of ['old', 'new'] as const)
         tars[name].push(header({ name: `${folder[name]}/`, type: '5', mode: 0o755 }));
@@ -78,8 +80,10 @@ function contentOf(name: string, size: number): Buffer {
   return content.subarray(0, size);
 }
 
-/** What is put in moves the rest; in half of them there are other addresses, too. */
-function updated(content: Buffer, random: Random): Buffer {
+/** A fifth is new. What is put in moves the rest; in half of them there are other addresses, too. */
+function updated(old: Buffer, random: Random): Buffer {
+  const content = Buffer.from(old);
+  contentOf(`${random.upTo(1e9)}`, Math.ceil(old.length / 5)).copy(content, random.upTo(old.length));
   const parts: Buffer[] = [];
   const step = Math.ceil(content.length / (1 + random.upTo(8)));
   for (let at = 0; at < content.length; at += step)

@@ -37,7 +37,7 @@ export async function* applyDeltas(bench: Bench, place: Place): AsyncGenerator<R
   yield await images.compare('registry', created, `${name}@${manifest_digest}`, whole, server.environment);
 }
 
-/** The same two images as a delta of ours, and of the Go program that the format comes from, layer by layer. */
+/** The same two images as deltas of ours, and of the Go program that the format comes from, which is run for each layer. */
 export async function* createDeltas(bench: Bench, place: Place): AsyncGenerator<Row, void> {
   const peer = buildTarDiff(bench.peers);
   if ('missing' in peer) throw new Unavailable(peer.missing);
@@ -47,24 +47,25 @@ export async function* createDeltas(bench: Bench, place: Place): AsyncGenerator<
   const script = 'diff=$0; while [ $# -gt 1 ]; do shift; "$diff" -apply-whiteouts $OLD "$1" "$2" || exit; shift; done';
   const theirs = ['sh', '-c', script, peer.diff, '', ...now.flatMap((layer, index) => [layer, patches[index] ?? ''])];
   const tarDiff = new Program('tar-diff', theirs, bench.measure);
-  for (const format of FORMATS) {
-    const delta = join(place.folder, 'delta');
-    let size = 0;
-    const series = await inTurns(bench, [bench.ours, tarDiff], `delta-create ${format}`, async (program) => {
-      rmSync(delta, { recursive: true, force: true });
-      settle(place.folder);
-      if (program === tarDiff) return bench.measure.run(program.command, { OLD: old.join(' ') });
-      const run = await images.ours('create-delta', '--json', '--format', format, 'old', 'new', `oci:${delta}`);
-      size = (JSON.parse(run.stdout) as Created).size;
+  const formats = FORMATS.map((format) => new Program(`format ${format}`, bench.ours.command, bench.measure));
+  const sizes = new Map<Program, number>();
+  const delta = join(place.folder, 'delta');
+  const series = await inTurns(bench, [...formats, tarDiff], 'delta-create', async (program) => {
+    rmSync(delta, { recursive: true, force: true });
+    settle(place.folder);
+    const format = FORMATS[formats.indexOf(program)];
+    if (format === undefined) {
+      const run = await bench.measure.run(program.command, { OLD: old.join(' ') });
+      const size = patches.reduce((sum, path) => sum + statSync(path).size, 0);
+      sizes.set(program, size);
       return run;
-    });
-    const theirSize = patches.reduce((sum, path) => sum + statSync(path).size, 0);
-    yield {
-      case: 'delta-create',
-      subject: `format ${format}: ${megabytes(size)}, tar-diff's ${megabytes(theirSize)}`,
-      series,
-    };
-  }
+    }
+    const run = await images.ours('create-delta', '--json', '--format', format, 'old', 'new', `oci:${delta}`);
+    sizes.set(program, (JSON.parse(run.stdout) as Created).size);
+    return run;
+  });
+  const subject = [...sizes].map(([{ name }, size]) => `${name} ${megabytes(size)}`).join(', ');
+  yield { case: 'delta-create', subject, series };
 }
 
 /** The two images in a layout, and a repository that has both, or the old one. */
@@ -187,5 +188,5 @@ function plain(series: Series[]): Series[] {
 }
 
 function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${(bytes / 1e6).toFixed(2)} MB`;
 }

@@ -13,7 +13,7 @@ export interface BlobToPush {
   digest: string | (() => string);
   /** in bytes, when it is known */
   size?: number | undefined;
-  /** Its bytes from an offset on. They are the same each time. */
+  /** Its bytes from an offset on. They are the same each time. A piece is valid until the next one is asked for. */
   open(from: number): AsyncIterable<Uint8Array>;
 }
 
@@ -39,6 +39,8 @@ export type PushedBlob = 'present' | 'mounted' | 'sent';
 
 /** Up to this size a blob is sent in one piece with the request that ends the upload. */
 const SMALL = 1 << 20;
+/** A piece of so many bytes, more than a socket buffers in any version of Node, is sent before the next one is read. */
+const BUFFERED = 128 << 10;
 const RETRY_MS = 2000;
 /** So many failures in a row are enough; one that brought the upload forward does not count. */
 const MOST_FAILURES = 5;
@@ -320,7 +322,8 @@ class Counted implements AsyncIterable<Uint8Array> {
         this.at += piece.length;
         if (this.#size !== undefined && this.at > this.#size)
           throw new Error(`a blob has more than its ${this.#size} bytes`);
-        yield piece;
+        // A small one waits in the connection's buffer while the next one comes, perhaps in the same memory.
+        yield piece.length < BUFFERED ? Buffer.from(piece) : piece;
         this.#onProgress?.(this.at);
       }
       if (this.#size !== undefined && this.at < this.#size)
@@ -348,13 +351,14 @@ function storedBytes(response: HttpResponse): number | undefined {
 }
 
 async function collect(pieces: AsyncIterable<Uint8Array>, size: number): Promise<Buffer> {
-  const all: Uint8Array[] = [];
+  const all = Buffer.allocUnsafe(size);
   let length = 0;
   for await (const piece of pieces) {
+    if (length + piece.length > size) throw new Error(`a blob has more than its ${size} bytes`);
+    // The next piece may come in the same memory.
+    all.set(piece, length);
     length += piece.length;
-    if (length > size) throw new Error(`a blob has more than its ${size} bytes`);
-    all.push(piece);
   }
   if (length < size) throw new Error(`a blob has ${length} instead of ${size} bytes`);
-  return Buffer.concat(all, length);
+  return all;
 }

@@ -50,6 +50,25 @@ test('a small blob goes with the request that ends the upload', async (t) => {
   );
 });
 
+for (const [bytes, length] of [
+  [LARGE.subarray(0, 500_000), 200_000],
+  [LARGE, 1000],
+  [LARGE, 200_000],
+] as const)
+  test(`${bytes.length} bytes may come in pieces of ${length} in the same memory`, async (t) => {
+    const server = await scriptedRegistry(t);
+    const blob = {
+      ...blobOf(bytes),
+      async *open(from: number) {
+        const piece = Buffer.alloc(length);
+        for (let at = from; at < bytes.length; at += piece.length)
+          yield piece.subarray(0, bytes.copy(piece, 0, at, at + piece.length));
+      },
+    };
+    assert.equal(await pushBlob(destinationOf(t, server), blob), 'sent');
+    assert.ok(server.blobs.get(sha256(bytes))?.equals(bytes));
+  });
+
 test('a large blob is streamed, with progress', async (t) => {
   const server = await scriptedRegistry(t);
   const progress: number[] = [];
