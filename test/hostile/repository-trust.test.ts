@@ -47,6 +47,7 @@ const summaries = createServer((request, response) => {
   else response.writeHead(404).end();
 });
 summaries.listen(0, '127.0.0.1');
+await once(summaries, 'listening');
 after(() => summaries.close());
 
 /** A delta of no parts to a commit that is there. */
