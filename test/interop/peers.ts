@@ -77,9 +77,14 @@ export function runInPeers(...command: string[]): Answer {
   return run(program!, args);
 }
 
-/** The command line for that. @param tree one of those that `scripts/peers.sh` makes */
+/**
+ * The command line for that. The folder that both sides see is in the tree by its own path, too.
+ * @param tree one of those that `scripts/peers.sh` makes
+ */
 export function peerCommand(tree: string, command: readonly string[]): string[] {
-  const script = 'tree=$1; shift; mount --rbind "$tree" "$tree"; exec "$@"';
+  const script =
+    'tree=$1; share=$2; shift 2; mount --rbind "$tree" "$tree"; ' +
+    'mkdir -p "$tree$share"; mount --bind "$share" "$tree$share"; exec "$@"';
   return [
     'env',
     `CFSBRIDGE_PEERS=${peers}`,
@@ -93,6 +98,7 @@ export function peerCommand(tree: string, command: readonly string[]): string[] 
     script,
     'sh',
     join(peers, tree),
+    join(peers, 'share'),
     inPeers,
     ...command,
   ];

@@ -1,18 +1,15 @@
 // What our image proxy answers, packet by packet, beside what skopeo answers to the same requests.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Fd } from '../../src/fd/fd-passing.js';
-import { cfsbridge } from '../support/cli/run-cli.js';
 import { Layout, sha256, tarOf } from '../support/images/source-layout.js';
-import { unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { hostPlatform } from '../../src/spec/platform.js';
 import { readAll, StartedProxy, type ProxyAnswer } from '../support/servers/started-proxy.js';
-import { startRegistry, type Server } from './docker-registry.js';
-import { inTree, peerCommand, SharedFolder, whyNoPeers } from './peers.js';
+import { whyNoPeers } from './peers.js';
+import { ProxiedImages } from './proxied-images.js';
 
 const UNKNOWN = `sha256:${'0'.repeat(64)}`;
 const TAR = tarOf({ a: Buffer.alloc(3_000_000, 'some content '), b: 'small' });
@@ -50,40 +47,20 @@ interface Document {
 }
 
 describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
-  let folder: SharedFolder;
-  let store: SmallStore;
-  let registry: Server;
-
-  /** The two programs, and where they see the folder. */
-  const sides = [
-    { command: () => peerCommand('sid', ['skopeo', 'experimental-image-proxy', ...OPTIONS]), at: () => folder.inside },
-    { command: () => [cfsbridge, 'experimental-image-proxy', ...OPTIONS], at: () => folder.path },
-  ];
+  let images: ProxiedImages;
+  let at: string;
+  const stored = (image: string): string => images.stored(image);
 
   before(async () => {
-    folder = new SharedFolder();
-    store = unpackSmallStore(folder.path);
-    registry = await startRegistry(folder, 'registry');
-    const from = (image: string): string => stored(image)(folder.inside);
-    const copy = (...args: string[]): string => inTree('skopeo', '--insecure-policy', 'copy', '-q', ...args);
-    copy('--format', 'oci', from('localhost/alpha:v3'), `oci:${folder.inside}/layout:alpha`);
-    copy(
-      '--dest-tls-verify=false',
-      '--format',
-      'oci',
-      from('localhost/alpha:v3'),
-      `docker://${registry.host}/alpha:oci`,
-    );
-    copy(
-      '--dest-tls-verify=false',
-      '--format',
-      'v2s2',
-      from('localhost/alpha:v3'),
-      `docker://${registry.host}/alpha:docker`,
-    );
-    copy('--format', 'v2s2', from('localhost/alpha:v3'), `dir:${folder.inside}/docker`);
-    copy('--format', 'oci', from('localhost/alpha:v3'), `oci-archive:${folder.inside}/archive.tar:alpha`);
-    const layout = new Layout(join(folder.path, 'made'));
+    images = await ProxiedImages.make();
+    at = images.folder.path;
+    const { host } = images.registry;
+    images.copy('localhost/alpha:v3', `oci:${at}/layout:alpha`, '--format', 'oci');
+    images.copy('localhost/alpha:v3', `docker://${host}/alpha:oci`, '--format', 'oci');
+    images.copy('localhost/alpha:v3', `docker://${host}/alpha:docker`, '--format', 'v2s2');
+    images.copy('localhost/alpha:v3', `dir:${at}/docker`, '--format', 'v2s2');
+    images.copy('localhost/alpha:v3', `oci-archive:${at}/archive.tar:alpha`, '--format', 'oci');
+    const layout = new Layout(join(at, 'made'));
     const image = layout.image([{ tar: TAR }]);
     const foreign = layout.image([{ tar: tarOf({ c: 'other' }) }], { architecture: 'none' });
     const { os, architecture } = hostPlatform();
@@ -94,33 +71,22 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
     const odd = layout.putJson({ schemaVersion: 2, mediaType: 'text/plain', layers: [] }, 'text/plain');
     const old = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
     const legacy = layout.putJson({ schemaVersion: 1, name: 'a', tag: 'b', fsLayers: [], history: [] }, old);
-    mkdirSync(join(folder.path, 'legacy'));
-    writeFileSync(join(folder.path, 'legacy/version'), 'Directory Transport Version: 1.1\n');
-    writeFileSync(join(folder.path, 'legacy/manifest.json'), JSON.stringify(SCHEMA_1));
+    mkdirSync(join(at, 'legacy'));
+    writeFileSync(join(at, 'legacy/version'), 'Directory Transport Version: 1.1\n');
+    writeFileSync(join(at, 'legacy/manifest.json'), JSON.stringify(SCHEMA_1));
     const damaged = tarOf({ d: 'damaged' });
     layout.publish({ image, index, odd, legacy, damaged: layout.image([{ tar: damaged }]) });
     writeFileSync(layout.fileOf(sha256(damaged)), Buffer.alloc(damaged.length));
   });
-  after(async () => {
-    const { child } = registry;
-    child.kill();
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
-    store.remove();
-    folder[Symbol.dispose]();
-  });
-
-  const stored =
-    (image: string) =>
-    (at: string): string =>
-      `containers-storage:[overlay@${store.graphroot.replace(folder.path, at)}+${at}/run]${image}`;
+  after(() => images[Symbol.asyncDispose]());
 
   /** Holds a conversation with both. @returns skopeo's side of it and ours */
-  async function both(talk: (client: Recorder, at: string) => Promise<void>): Promise<[Transcript, Transcript]> {
+  async function both(talk: (client: Recorder) => Promise<void>): Promise<[Transcript, Transcript]> {
     const transcripts: Transcript[] = [];
-    for (const { command, at } of sides) {
-      await using proxy = new StartedProxy(command());
-      const client = new Recorder(proxy, at());
-      await talk(client, at());
+    for (const { program } of images.sides) {
+      await using proxy = new StartedProxy([program, 'experimental-image-proxy', ...OPTIONS]);
+      const client = new Recorder(proxy);
+      await talk(client);
       proxy.connection.close();
       transcripts.push({ lines: client.lines, status: (await proxy.ended).status });
     }
@@ -157,42 +123,42 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
     await client.ask('GetLayerInfo', 2);
   }
 
-  const images: [what: string, reference: (at: string) => string][] = [
-    ['a registry', () => `docker://${registry.host}/alpha:oci`],
-    ['a registry, in the form of docker', () => `docker://${registry.host}/alpha:docker`],
-    ['a layout', (at) => `oci:${at}/layout:alpha`],
-    ['a folder, in the form of docker', (at) => `dir:${at}/docker`],
-    ['a store', (at) => stored('localhost/alpha:v3')(at)],
-    ['a store, in the form of docker', (at) => stored('localhost/beta:docker')(at)],
+  const references: [what: string, reference: () => string][] = [
+    ['a registry', () => `docker://${images.registry.host}/alpha:oci`],
+    ['a registry, in the form of docker', () => `docker://${images.registry.host}/alpha:docker`],
+    ['a layout', () => `oci:${at}/layout:alpha`],
+    ['a folder, in the form of docker', () => `dir:${at}/docker`],
+    ['a store', () => stored('localhost/alpha:v3')],
+    ['a store, in the form of docker', () => stored('localhost/beta:docker')],
   ];
-  for (const [what, reference] of images)
+  for (const [what, reference] of references)
     test(`an image of ${what} is answered with the same packets, descriptors and bytes`, async () => {
-      const [theirs, ours] = await both((client, at) => everything(client, reference(at)));
+      const [theirs, ours] = await both((client) => everything(client, reference()));
       assert.ok(theirs.lines.filter(({ success }) => success).length > 8);
       assert.deepEqual(ours, theirs);
     });
 
   test('an image of an index is answered with the same packets, and is the one for this platform', async () => {
-    const [theirs, ours] = await both((client, at) => everything(client, `oci:${at}/made:index`));
+    const [theirs, ours] = await both((client) => everything(client, `oci:${at}/made:index`));
     assert.deepEqual(ours, theirs);
   });
 
   test('images that are not there are so with the same words, or 0', async () => {
-    const missing: ((at: string) => string)[] = [
-      () => `docker://${registry.host}/alpha:none`,
-      () => `docker://${registry.host}/alpha@${UNKNOWN}`,
-      (at) => `oci:${at}/layout:none`,
-      (at) => `oci-archive:${at}/archive.tar:none`,
-      (at) => stored('localhost/none:1')(at),
+    const missing: (() => string)[] = [
+      () => `docker://${images.registry.host}/alpha:none`,
+      () => `docker://${images.registry.host}/alpha@${UNKNOWN}`,
+      () => `oci:${at}/layout:none`,
+      () => `oci-archive:${at}/archive.tar:none`,
+      () => stored('localhost/none:1'),
     ];
-    const [theirs, ours] = await both(async (client, at) => {
+    const [theirs, ours] = await both(async (client) => {
       await client.ask('Initialize');
       // By its id an image is asked for by somebody who has seen it: skopeo does not say 0.
-      await client.ask('OpenImageOptional', stored(`@${'0'.repeat(64)}`)(at));
-      await client.ask('OpenImage', stored(`@${'0'.repeat(64)}`)(at));
+      await client.ask('OpenImageOptional', stored(`@${'0'.repeat(64)}`));
+      await client.ask('OpenImage', stored(`@${'0'.repeat(64)}`));
       for (const reference of missing) {
-        await client.ask('OpenImageOptional', reference(at));
-        await client.ask('OpenImage', reference(at));
+        await client.ask('OpenImageOptional', reference());
+        await client.ask('OpenImage', reference());
       }
     });
     assert.deepEqual(ours, theirs);
@@ -201,7 +167,7 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
 
   test('what is asked for wrongly, too early, twice or too late is refused with the same words', async () => {
     const layer = sha256(TAR);
-    const [theirs, ours] = await both(async (client, at) => {
+    const [theirs, ours] = await both(async (client) => {
       await client.ask('OpenImage', `oci:${at}/made:image`);
       await client.ask('FinishPipe', 1);
       await client.ask('Initialize', 1);
@@ -278,7 +244,7 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
   });
 
   test('manifests of other kinds are refused with the same words', async () => {
-    const [theirs, ours] = await both(async (client, at) => {
+    const [theirs, ours] = await both(async (client) => {
       await client.ask('Initialize');
       for (const name of ['odd', 'legacy'])
         for (const method of ['OpenImage', 'OpenImageOptional']) await client.ask(method, `oci:${at}/made:${name}`);
@@ -288,7 +254,7 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
   });
 
   test('a manifest of the first version of docker’s is refused with the same words, by OpenImage already', async () => {
-    const [theirs, ours] = await both(async (client, at) => {
+    const [theirs, ours] = await both(async (client) => {
       await client.ask('Initialize');
       await client.ask('OpenImage', `dir:${at}/legacy`);
       await client.ask('GetManifest', 1);
@@ -302,7 +268,7 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
 
   test('blobs of another size or with other content, pipes closed early and finished twice end the same way', async () => {
     const layer = sha256(TAR);
-    const [theirs, ours] = await both(async (client, at) => {
+    const [theirs, ours] = await both(async (client) => {
       await client.ask('Initialize');
       await client.ask('OpenImage', `oci:${at}/made:image`);
       await client.ask('OpenImage', `oci:${at}/made:damaged`);
@@ -321,12 +287,12 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
   });
 
   test('for what the network or the file system says, and for packets that are no requests, the code is the same', async () => {
-    const [theirs, ours] = await both(async (client, at) => {
+    const [theirs, ours] = await both(async (client) => {
       await client.ask('Initialize');
       await client.ask('OpenImage', `oci:${at}/made:image`);
       for (const reference of [
         'docker://127.0.0.1:1/a:b',
-        `docker://${registry.host}/none:1`,
+        `docker://${images.registry.host}/none:1`,
         'docker://',
         'docker:a',
         'docker://UPPER/case',
@@ -354,7 +320,7 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
   });
 
   test('the end is 0, after Shutdown and at any point without it', async () => {
-    const steps = (at: string): [string, ...unknown[]][] => [
+    const steps = (): [string, ...unknown[]][] => [
       ['Initialize'],
       ['OpenImage', `oci:${at}/made:image`],
       ['GetManifest', 1],
@@ -362,8 +328,8 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
     ];
     for (let count = 0; count <= 4; count++)
       for (const shutdown of [true, false]) {
-        const [theirs, ours] = await both(async (client, at) => {
-          for (const step of steps(at).slice(0, count)) await client.ask(...step);
+        const [theirs, ours] = await both(async (client) => {
+          for (const step of steps().slice(0, count)) await client.ask(...step);
           if (shutdown) await client.say('Shutdown');
         });
         assert.deepEqual(ours, theirs);
@@ -376,14 +342,11 @@ describe('packets of the image proxy', { skip: whyNoPeers() }, () => {
 class Recorder {
   readonly lines: Line[] = [];
 
-  constructor(
-    private readonly proxy: StartedProxy,
-    private readonly at: string,
-  ) {}
+  constructor(private readonly proxy: StartedProxy) {}
 
   /** @returns what came through the first pipe */
   async ask(method: string, ...args: unknown[]): Promise<Buffer | undefined> {
-    const request = this.#shown(JSON.stringify([method, ...args]));
+    const request = JSON.stringify([method, ...args]);
     await this.proxy.send(method, ...args);
     const { line, reply, fds } = await this.#reply(request);
     this.lines.push(line);
@@ -451,13 +414,9 @@ class Recorder {
       value: shown,
       hasPipe: pipeid > 0,
       code,
-      error: this.#shown(error),
+      error: error,
       pipes: [],
     };
     return { line, reply, fds };
-  }
-
-  #shown(text: string): string {
-    return text.replaceAll(this.at, 'FOLDER');
   }
 }

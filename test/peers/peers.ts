@@ -13,6 +13,7 @@ export type PeerName =
   | 'containers-storage'
   | 'registry-go'
   | 'varlink-rust'
+  | 'image-proxy-client'
   | 'example-go'
   | 'example-rust';
 
@@ -43,6 +44,7 @@ const recipes: Record<PeerName, Recipe> = {
   ),
   'registry-go': goProgram('test/peers/registry-go', 'registry-go', [], { CGO_ENABLED: '0' }),
   'varlink-rust': rustProgram('test/peers/varlink-rust', 'varlink-rust'),
+  'image-proxy-client': rustProgram('test/peers/image-proxy-client', 'image-proxy-client'),
   'example-go': goProgram('examples/go', 'pull-layer-go'),
   'example-rust': rustProgram('examples/rust', 'pull-layer'),
 };
@@ -59,8 +61,9 @@ function goProgram(folder: string, name: string, options: string[] = [], env: No
   };
 }
 
+/** All in one place, so that a library which several of them use in the same way is compiled once. */
 function rustProgram(folder: string, name: string): Recipe {
-  const target = join(cache, name);
+  const target = join(cache, 'rust');
   return {
     folder,
     tool: 'cargo',
