@@ -59,4 +59,9 @@ if [ ! -x "$dir/bookworm/usr/bin/skopeo" ]; then
   debootstrap --variant=minbase --include=skopeo,netavark,ca-certificates bookworm "$dir/bookworm" \
     "$("$here/debian-mirror.sh")" >"$dir/bookworm.log" 2>&1
 fi
+# A program of the tests is linked with libostree; without it the test is skipped.
+if ! pkg-config --exists ostree-1 libzstd openssl 2>/dev/null; then
+  have pkg-config pkg-config && have /nonexistent libostree-dev libzstd-dev libssl-dev ||
+    echo "peers: there is no libostree-dev here"
+fi
 echo "peers: ready in $dir"

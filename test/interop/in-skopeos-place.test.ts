@@ -3,18 +3,19 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { buildPeer } from '../peers/peers.js';
 import { runCli } from '../support/cli/run-cli.js';
 import { smallIndex, smallResults } from '../support/images/small-store.js';
-import { cfsctl, run, whyNoPeers, type Answer } from './peers.js';
+import { cfsctl, inTree, run, succeed, whyNoPeers, type Answer } from './peers.js';
 import { ProxiedImages, type ProxySide } from './proxied-images.js';
 import { fixedNamesOf, makeRepository, pullReport } from './repositories.js';
 
-const client =
-  whyNoPeers() === false ? buildPeer('image-proxy-client') : { missing: 'the real programs are not there' };
+const missing = { missing: 'the real programs are not there' };
+const client = whyNoPeers() === false ? buildPeer('image-proxy-client') : missing;
+const ostree = whyNoPeers() === false ? buildPeer('ostree-ext-client') : missing;
 
 describe('in the place of skopeo', { skip: whyNoPeers() }, () => {
   let images: ProxiedImages;
@@ -119,6 +120,35 @@ describe('in the place of skopeo', { skip: whyNoPeers() }, () => {
       const { answer } = pulled(side, reference, pulls.length);
       assert.equal(answer.status, 1, side.name);
       assert.match(answer.stderr, /Failed to import layer sha256:[0-9a-f]+\n.*Invalid gzip header/, side.name);
+    }
+  });
+
+  const noOstree = 'missing' in ostree && ostree.missing;
+  test('ostree-ext imports the commit that it put into an image through either', { skip: noOstree }, () => {
+    const { path, inside } = images.folder;
+    const { program } = ostree as { program: string };
+    mkdirSync(join(path, 'tree/usr/bin'), { recursive: true });
+    writeFileSync(join(path, 'tree/usr/bin/one'), 'content');
+    writeFileSync(join(path, 'tree/usr/bin/large'), Buffer.alloc(3_000_000, 'some content '));
+    symlinkSync('one', join(path, 'tree/usr/bin/link'));
+    const inOstree = (repository: string, ...args: string[]): string =>
+      inTree('ostree', `--repo=${inside}/${repository}`, ...args).trim();
+    inOstree('from', 'init', '--mode=archive');
+    const owner = ['--owner-uid=0', '--owner-gid=0'];
+    const commit = inOstree('from', 'commit', '-b', 'os', `--tree=dir=${inside}/tree`, ...owner);
+    const [theirs] = images.sides;
+    const pathOf = ({ name }: ProxySide): string => `${paths.get(name)!.path}:${process.env['PATH']}`;
+    const from = ['container', 'encapsulate', '--repo', join(path, 'from'), 'os', `oci:${path}/os`];
+    succeed(program, from, { PATH: pathOf(theirs) });
+    for (const side of images.sides) {
+      const to = `${side.name}-ostree`;
+      inOstree(to, 'init', '--mode=bare-user');
+      const args = ['container', 'unencapsulate', '--repo', join(path, to), `ostree-unverified-image:oci:${path}/os`];
+      const said = succeed(program, args, { PATH: pathOf(side) });
+      assert.match(said, new RegExp(`^Imported: ${commit}$`, 'm'), side.name);
+      assert.match(readFileSync(paths.get(side.name)!.log, 'utf8'), /^experimental-image-proxy/m, side.name);
+      inOstree(to, 'fsck');
+      assert.equal(inOstree(to, 'ls', '-R', '-C', commit), inOstree('from', 'ls', '-R', '-C', commit), side.name);
     }
   });
 

@@ -14,6 +14,7 @@ export type PeerName =
   | 'registry-go'
   | 'varlink-rust'
   | 'image-proxy-client'
+  | 'ostree-ext-client'
   | 'example-go'
   | 'example-rust';
 
@@ -28,6 +29,8 @@ interface Recipe {
   build: string[];
   env?: NodeJS.ProcessEnv;
   program: string;
+  /** what pkg-config has to know, and Debian's packages for it */
+  libraries?: { names: string[]; packages: string };
 }
 
 const cache = join(root, '.cache/peers');
@@ -45,6 +48,10 @@ const recipes: Record<PeerName, Recipe> = {
   'registry-go': goProgram('test/peers/registry-go', 'registry-go', [], { CGO_ENABLED: '0' }),
   'varlink-rust': rustProgram('test/peers/varlink-rust', 'varlink-rust'),
   'image-proxy-client': rustProgram('test/peers/image-proxy-client', 'image-proxy-client'),
+  'ostree-ext-client': {
+    ...rustProgram('test/peers/ostree-ext-client', 'ostree-ext-client'),
+    libraries: { names: ['ostree-1', 'libzstd', 'openssl'], packages: 'libostree-dev, libzstd-dev and libssl-dev' },
+  },
   'example-go': goProgram('examples/go', 'pull-layer-go'),
   'example-rust': rustProgram('examples/rust', 'pull-layer'),
 };
@@ -79,7 +86,9 @@ function rustProgram(folder: string, name: string): Recipe {
  * @throws Error with the compiler's messages; when a library is not the one that was recorded
  */
 export function buildPeer(name: PeerName): Peer {
-  const { folder, tool, fetch, build, env, program } = recipes[name];
+  const { folder, tool, fetch, build, env, program, libraries } = recipes[name];
+  if (libraries !== undefined && spawnSync('pkg-config', ['--exists', ...libraries.names]).status !== 0)
+    return { missing: `${name} is linked with what Debian has in ${libraries.packages}` };
   const run = (args: string[]) =>
     spawnSync(tool, args, { cwd: join(root, folder), env: { ...process.env, ...env }, encoding: 'utf8' });
   const fetched = run(fetch);
