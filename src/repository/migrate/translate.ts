@@ -5,11 +5,13 @@ import { readErofs } from '../../erofs/read/reader.js';
 import { writeErofs } from '../../erofs/write/writer.js';
 import type { Fd } from '../../fd/fd.js';
 import { verityDigestOfFd } from '../../fsverity/digest.js';
+import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
 import { Regular, type Content, type Directory } from '../../tree/tree.js';
 import { pathOfObject } from '../names.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import type { Repository } from '../repository.js';
 import { kindOf, readImage, refsInOrder } from '../object-graph/object-graph.js';
+import { CONTENT_TYPES } from '../splitstream/format.js';
 import { SplitstreamReader } from '../splitstream/reader.js';
 import { SplitstreamWriter } from '../splitstream/writer.js';
 import { storeImage } from '../store-image.js';
@@ -74,7 +76,9 @@ export class Translation {
     const writer = new SplitstreamWriter(reader.contentType, this.#to.algorithm);
     for (const [name, ref] of refsInOrder(reader)) writer.addNamedRef(name, await this.translate(ref));
 
-    await this.#contents.translate(objectsOf(reader), this.#signal);
+    const objects = [...objectsOf(reader)];
+    await this.#contents.translate(objects, this.#signal);
+    if (reader.contentType === CONTENT_TYPES.ostreeCommit) return await this.#commit(reader, objects, writer);
     for await (const pieces of reader.batches(this.#signal)) {
       for (const piece of pieces) {
         if (piece.kind === 'inline') {
@@ -85,6 +89,30 @@ export class Translation {
         }
       }
     }
+    return await this.#to.objects.put(await writer.finish());
+  }
+
+  /**
+   * The stream of an ostree commit names objects by their place in its table, and nowhere else. Its one chunk is not
+   * cut.
+   */
+  async #commit(reader: SplitstreamReader, objects: readonly ObjectId[], writer: SplitstreamWriter): Promise<ObjectId> {
+    if (new Set(objects).size < objects.length)
+      throw new FormatError('OSTREE_STREAM', 'a commit stream has an object twice in its table');
+    if (reader.streamSize > OSTREE_CHUNK_LIMIT)
+      throw new FormatError(
+        'OSTREE_STREAM',
+        `a commit stream of ${reader.streamSize} bytes, at most ${OSTREE_CHUNK_LIMIT} are read`,
+      );
+    for (const id of objects) writer.refer(this.#contents.get(id).id);
+    const parts: Buffer[] = [];
+    for await (const pieces of reader.batches(this.#signal))
+      for (const piece of pieces) {
+        if (piece.kind === 'object')
+          throw new FormatError('OSTREE_STREAM', 'a commit stream has an object in its middle');
+        parts.push(Buffer.from(piece.bytes));
+      }
+    await writer.chunk(parts);
     return await this.#to.objects.put(await writer.finish());
   }
 
