@@ -156,8 +156,6 @@ export class KeptParts implements Disposable {
   }
 }
 
-type PartEnd = 'kept' | 'whole' | 'removed';
-
 /**
  * The beginning of one blob, which grows. Nothing is synced: the blob's digest shows what a crash of the machine did to
  * it.
@@ -166,7 +164,7 @@ export class KeptPart {
   /** how many bytes there were at first */
   readonly length: number;
   readonly #fd: Fd;
-  readonly #close: (end: PartEnd) => void;
+  readonly #close: (end: 'kept' | 'whole' | 'removed') => void;
   /** One is filled while what is in the other is written. */
   #gathered: Buffer | undefined;
   #spare: Buffer | undefined;
@@ -175,7 +173,7 @@ export class KeptPart {
   #pending: Promise<unknown> = Promise.resolve();
   #failed = false;
 
-  constructor(fd: Fd, length: number, close: (end: PartEnd) => void) {
+  constructor(fd: Fd, length: number, close: (end: 'kept' | 'whole' | 'removed') => void) {
     this.#fd = fd;
     this.length = length;
     this.#written = length;
@@ -247,7 +245,7 @@ export class KeptPart {
     );
   }
 
-  async #end(end: PartEnd): Promise<void> {
+  async #end(end: 'kept' | 'whole' | 'removed'): Promise<void> {
     // A descriptor number that is closed under a running write may already mean another file.
     await this.#pending.catch(() => undefined);
     this.#close(this.#failed ? 'removed' : end);
