@@ -2,14 +2,14 @@
 import type { ByteString } from '../bytes.js';
 import { BridgeError, FormatError } from '../errors.js';
 import type { FsckOptions } from '../repository/fsck/fsck.js';
-import { commitOf } from '../repository/names.js';
+import { commitOf, variantOf } from '../repository/names.js';
 import type { Repository } from '../repository/repository.js';
 import { fileChecksum } from './file-checksum.js';
 import { commitTree } from './image/tree.js';
 import { sha256, type Checksum } from './object/checksum.js';
 import { encodeHeader } from './object/file-header.js';
 import type { CommitObjects } from './stream/commit-objects.js';
-import { readCommit } from './stream/read-commit.js';
+import { readStored } from './stream/read-commit.js';
 
 /**
  * Checks the stream of a commit: its structure, the digest, form and place of each commit, dirtree and dirmeta that the
@@ -22,11 +22,11 @@ async function checkCommitStream(
   name: ByteString,
   { metadataOnly = false, signal }: { metadataOnly?: boolean; signal?: AbortSignal },
 ): Promise<string | undefined> {
-  const id = commitOf(name);
+  const id = commitOf(name) ?? variantOf(name);
   if (id === undefined) return undefined;
   try {
-    const { objects } = await readCommit(repository, id, signal);
-    commitTree(objects);
+    const { objects, form } = await readStored(repository, name, signal);
+    commitTree(objects, form);
     for (const file of filesOf(objects)) {
       signal?.throwIfAborted();
       await checkFile(repository, objects, file, metadataOnly);

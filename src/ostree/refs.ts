@@ -1,7 +1,16 @@
-// Names of commits in a repository: refs below streams/refs/ostree/, one file name each.
+// Names of commits in a repository: refs below streams/refs/ostree/, one file name each, and below
+// streams/refs/ostree-variants/ for commits that are not kept as cfsctl keeps them.
 import { bytesOf, printable, showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError, NotFoundError } from '../errors.js';
-import { commitContentId, commitOf, OSTREE_REFS, STREAMS } from '../repository/names.js';
+import {
+  commitContentId,
+  commitOf,
+  isCommitStream,
+  OSTREE_REFS,
+  OSTREE_VARIANT_REFS,
+  STREAMS,
+  variantOf,
+} from '../repository/names.js';
 import { decodeRefName, encodeRefName } from '../repository/ref-name.js';
 import type { Repository } from '../repository/repository.js';
 import { isChecksum, type Checksum } from './object/checksum.js';
@@ -14,8 +23,8 @@ export interface CommitRef {
 }
 
 /** The path of a ref below the refs of streams. @throws BridgeError `INVALID_NAME` */
-function pathOfCommitRef(name: string): ByteString {
-  return `${OSTREE_REFS}/${encodeRefName(name)}`;
+function pathOfCommitRef(name: string, folder = OSTREE_REFS): ByteString {
+  return `${folder}/${encodeRefName(name)}`;
 }
 
 /** @throws BridgeError `INVALID_NAME` for what can be no name of a commit */
@@ -23,20 +32,46 @@ export function checkCommitRef(name: string): void {
   pathOfCommitRef(name);
 }
 
-/** All names of commits, sorted as bytes of their file names. Refs to anything else are left out. */
+/**
+ * All names of commits, sorted as bytes of their file names; those of commits that are kept otherwise than cfsctl does
+ * come last. Refs to anything else are left out.
+ */
 export function listCommitRefs(repository: Repository): CommitRef[] {
-  return repository.listRefs(STREAMS, OSTREE_REFS).flatMap((path) => {
-    const target = repository.readRef(STREAMS, `${OSTREE_REFS}/${path}`);
-    const commit = target === undefined ? undefined : commitOf(target);
-    return commit === undefined ? [] : [{ name: decodeRefName(path), commit }];
-  });
+  const list = (folder: string, idOf: (contentId: ByteString) => Checksum | undefined): CommitRef[] =>
+    repository.listRefs(STREAMS, folder).flatMap((path) => {
+      const target = repository.readRef(STREAMS, `${folder}/${path}`);
+      const commit = target === undefined ? undefined : idOf(target);
+      return commit === undefined ? [] : [{ name: decodeRefName(path), commit }];
+    });
+  return [...list(OSTREE_REFS, commitOf), ...list(OSTREE_VARIANT_REFS, variantOf)];
 }
 
 /** The commit a name stands for, or undefined. @throws FormatError when the ref points at something else */
 export function readCommitRef(repository: Repository, name: string): Checksum | undefined {
+  return readRefIn(repository, OSTREE_REFS, name, commitOf);
+}
+
+/**
+ * The stream of the commit that a name stands for, however it is kept, or undefined.
+ * @throws FormatError when the ref points at something else
+ */
+export function readStoredRef(repository: Repository, name: string): ByteString | undefined {
+  const commit = readCommitRef(repository, name);
+  if (commit !== undefined) return commitContentId(commit);
+  return readRefIn(repository, OSTREE_VARIANT_REFS, name, (target) =>
+    variantOf(target) === undefined ? undefined : target,
+  );
+}
+
+function readRefIn(
+  repository: Repository,
+  folder: string,
+  name: string,
+  meant: (target: ByteString) => ByteString | undefined,
+): ByteString | undefined {
   let path: ByteString;
   try {
-    path = pathOfCommitRef(name);
+    path = pathOfCommitRef(name, folder);
   } catch (error) {
     // What can be no name stands for nothing.
     if (error instanceof BridgeError && error.code === 'INVALID_NAME') return undefined;
@@ -44,10 +79,10 @@ export function readCommitRef(repository: Repository, name: string): Checksum | 
   }
   const target = repository.readRef(STREAMS, path);
   if (target === undefined) return undefined;
-  const commit = commitOf(target);
-  if (commit === undefined)
+  const found = meant(target);
+  if (found === undefined)
     throw new FormatError('TAG_TARGET', `ref '${printable(name)}' points to missing stream '${showBytes(target)}'`);
-  return commit;
+  return found;
 }
 
 /**
@@ -56,12 +91,34 @@ export function readCommitRef(repository: Repository, name: string): Checksum | 
  * @throws NotFoundError when the repository has no such commit; BridgeError `INVALID_NAME`
  */
 export function writeCommitRef(repository: Repository, name: string, commit: Checksum): boolean {
-  return repository.writeRef(STREAMS, pathOfCommitRef(name), commitContentId(commit));
+  return writeStoredRef(repository, name, commitContentId(commit));
+}
+
+/** The same, however the commit is kept. @param contentId the name of its stream */
+export function writeStoredRef(repository: Repository, name: string, contentId: ByteString): boolean {
+  const [folder, other] =
+    variantOf(contentId) === undefined ? [OSTREE_REFS, OSTREE_VARIANT_REFS] : [OSTREE_VARIANT_REFS, OSTREE_REFS];
+  const written = repository.writeRef(STREAMS, pathOfCommitRef(name, folder), contentId);
+  return repository.removeRef(STREAMS, pathOfCommitRef(name, other)) || written;
 }
 
 /** Takes a name away. @returns false when there was none */
 export function removeCommitRef(repository: Repository, name: string): boolean {
-  return repository.removeRef(STREAMS, pathOfCommitRef(name));
+  const [whole, variant] = [OSTREE_REFS, OSTREE_VARIANT_REFS].map((folder) =>
+    repository.removeRef(STREAMS, pathOfCommitRef(name, folder)),
+  );
+  return whole! || variant!;
+}
+
+/**
+ * The stream of the commit that a person means, however it is kept: by a name, or as for `resolveCommit`.
+ * @throws as `resolveCommit`
+ */
+export function resolveStored(repository: Repository, source: string): ByteString {
+  const named = readStoredRef(repository, source);
+  return named !== undefined && variantOf(named) !== undefined
+    ? named
+    : commitContentId(resolveCommit(repository, source));
 }
 
 /**
@@ -89,7 +146,12 @@ export function resolveCommit(repository: Repository, source: string): Checksum 
   return found;
 }
 
+/** The names of the streams of all commits, however they are kept, sorted. */
+export function listStored(repository: Repository): ByteString[] {
+  return repository.listStreams().filter(isCommitStream);
+}
+
 /** The ids of all commits, sorted. */
-export function listCommits(repository: Repository): Checksum[] {
+function listCommits(repository: Repository): Checksum[] {
   return repository.listStreams().flatMap((name) => commitOf(name) ?? []);
 }

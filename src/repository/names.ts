@@ -33,6 +33,11 @@ const REFS = 'refs';
 export const TAGS = 'oci';
 /** The refs of streams that are names of ostree commits: their file names are below it. */
 export const OSTREE_REFS = 'ostree';
+/**
+ * The same for those that are not kept as cfsctl keeps them. They are apart: to names among the others cfsctl would add
+ * the image that it makes.
+ */
+export const OSTREE_VARIANT_REFS = 'ostree-variants';
 /** The refs of streams that keep one manifest as long as another: `<subject's digest>/<digest>` are below it. */
 const REFERRERS = 'oci-referrers';
 
@@ -86,6 +91,7 @@ const CONFIG = 'oci-config-';
 const LAYER = 'oci-layer-';
 const REPLACED = 'replaced-';
 const OSTREE_COMMIT = 'ostree-commit-';
+const OSTREE_VARIANT = 'ostree-variant-';
 
 /** The stream of an image's manifest. */
 export function manifestContentId(digest: string): ByteString {
@@ -111,6 +117,26 @@ export function commitContentId(id: string): ByteString {
 export function commitOf(contentId: ByteString): string | undefined {
   const id = contentId.startsWith(OSTREE_COMMIT) ? contentId.slice(OSTREE_COMMIT.length) : '';
   return /^[0-9a-f]{64}$/.test(id) ? id : undefined;
+}
+
+/**
+ * The stream of an ostree commit that is not kept as cfsctl keeps it.
+ * @param id 64 hex digits
+ * @param key 32 hex digits, which say how it is kept
+ */
+export function variantContentId(id: string, key: string): ByteString {
+  return `${OSTREE_VARIANT}${id}-${key}`;
+}
+
+/** Whether this is the name of a stream of an ostree commit, however it is kept. */
+export function isCommitStream(contentId: ByteString): boolean {
+  return commitOf(contentId) !== undefined || variantOf(contentId) !== undefined;
+}
+
+/** The id of the ostree commit, where it is not kept as cfsctl keeps it; undefined for the name of another stream. */
+export function variantOf(contentId: ByteString): string | undefined {
+  const name = contentId.startsWith(OSTREE_VARIANT) ? contentId.slice(OSTREE_VARIANT.length) : '';
+  return /^([0-9a-f]{64})-[0-9a-f]{32}$/.exec(name)?.[1];
 }
 
 /** How the stream of an ostree commit calls its EROFS image, whatever version that has. */

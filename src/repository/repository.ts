@@ -19,7 +19,7 @@ import {
   writeLink,
 } from './links.js';
 import {
-  commitOf,
+  isCommitStream,
   IMAGES,
   isName,
   OBJECTS,
@@ -215,7 +215,7 @@ export class Repository implements Disposable {
     await this.sync();
     for (const [contentId, id] of changed) {
       const old = this.streamObject(contentId);
-      if (old !== undefined && commitOf(contentId) === undefined && this.objects.has(old))
+      if (old !== undefined && !isCommitStream(contentId) && this.objects.has(old))
         writeLink(this.root, pathOfName(STREAMS, replacedContentId(old)), objectTarget(old));
       writeLink(this.root, pathOfName(STREAMS, contentId), objectTarget(id));
     }

@@ -4,6 +4,9 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { bytesOf } from '../../src/bytes.js';
+import { openPath } from '../../src/fd/fd.js';
+import { setXattr } from '../../src/fd/xattrs.js';
 import { cfsbridge } from '../support/cli/run-cli.js';
 import { cfsctl, inTree, peers, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
 
@@ -47,8 +50,8 @@ describe('ostree', { skip }, () => {
     rmSync(tree, { recursive: true });
   };
 
-  const pulled = (program: string, path: string, mode: string): string[] =>
-    succeed(program, ['--repo', path, 'ostree', 'pull-local', join(shared.path, mode), 'a/b'])
+  const pulled = (program: string, path: string, mode: string, ...options: string[]): string[] =>
+    succeed(program, ['--repo', path, 'ostree', 'pull-local', join(shared.path, mode), 'a/b', ...options])
       .split('\n')
       .filter((line) => !line.startsWith('verity'));
 
@@ -107,4 +110,48 @@ describe('ostree', { skip }, () => {
       assert.equal(ostree(target, 'rev-parse', 'c'), ostree(source, 'rev-parse', 'a/b'));
       assert.equal(ostree(target, 'ls', '-R', '-X', '-C', 'c'), ostree(source, 'ls', '-R', '-X', '-C', 'a/b'));
     });
+
+  test('xattrs that work: an image of its own, which cfsctl leaves alone as long as it has a name', () => {
+    const tree = join(shared.path, 'labelled');
+    mkdirSync(tree);
+    writeFileSync(join(tree, 'file'), 'much text '.repeat(1000));
+    {
+      using file = openPath(bytesOf(join(tree, 'file')));
+      setXattr(file, 'user.colour', Buffer.from('blue'));
+    }
+    ostree('labels', 'init', '--mode=archive');
+    ostree('labels', 'commit', '-b', 'a/b', '-s', 'labels', '--timestamp=@1000', `${shared.inside}/labelled`);
+    const path = repository('fsverity-sha256-12', '1');
+    const theirs = pulled(cfsctl, repository('fsverity-sha256-12', '1'), 'labels');
+    assert.deepEqual(pulled(cfsbridge, path, 'labels'), theirs);
+    const fixed = pulled(cfsbridge, path, 'labels', '--fix-xattrs');
+    const [line, image = ''] = fixed.find((each) => each.startsWith('image'))!.split(/ +/);
+    assert.ok(!theirs.includes(`${line}   ${image}`));
+    const answers = (name: string): string[] =>
+      ['dump', 'compute-id'].map((verb) => succeed(cfsbridge, ['--repo', path, 'ostree', verb, name]));
+    const name = fixed.find((each) => each.startsWith('tagged'))!.replace(/^tagged +/, '');
+    const before = answers(name);
+    assert.match(before[0]!, /^\/file .* user\.colour=blue$/m);
+    assert.equal(before[1], `${image}\n`);
+    for (const left of [['a/b', name], [name]]) {
+      for (const program of [cfsctl, cfsbridge]) {
+        succeed(program, ['--repo', path, 'gc']);
+        for (const judge of [cfsctl, cfsbridge])
+          assert.match(succeed(judge, ['--repo', path, 'fsck']), /^status: ok$/m);
+      }
+      const names = succeed(cfsctl, ['--repo', path, 'ostree', 'images']);
+      assert.deepEqual([names.includes('a/b'), names.includes(name)], [left.includes('a/b'), false]);
+      assert.deepEqual(answers(name), before);
+      if (left.includes('a/b')) succeed(cfsctl, ['--repo', path, 'ostree', 'untag', 'a/b']);
+    }
+    const mountpoint = join(shared.path, 'mountpoint');
+    mkdirSync(mountpoint);
+    const python = 'import os, sys; sys.stdout.write(os.getxattr(sys.argv[1], "user.colour").decode())';
+    const script = '"$1" --repo "$2" ostree mount "$3" "$4" && python3 -c "$5" "$4/file"';
+    const shown = ['--mount', 'sh', '-c', script, 'sh', cfsbridge, path, name, mountpoint, python];
+    assert.equal(succeed('unshare', shown), 'blue');
+    succeed(cfsbridge, ['--repo', path, 'ostree', 'untag', name]);
+    succeed(cfsctl, ['--repo', path, 'gc']);
+    assert.match(succeed(cfsbridge, ['--repo', path, 'fsck']), /^streams: 0\/0 ok$/m);
+  });
 });

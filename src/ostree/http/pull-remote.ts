@@ -60,7 +60,7 @@ export async function pullRemoteCommit(
   const source = checkedSource(remoteSource(remote), check, asked, async (stop) =>
     remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, stop),
   );
-  if (await checkPresent(repository, commit, source, signal))
+  if (await checkPresent(repository, commit, source, signal, options.form))
     return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
   const offered = options.deltas === false ? undefined : await findDelta(repository, remote, summary, commit, signal);
   const superblock = offered && (await fetchSuperblock(remote, offered, signal));

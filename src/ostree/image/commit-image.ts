@@ -1,8 +1,8 @@
 import type { ErofsVersion } from '../../erofs/format/options.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
-import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { storeImage } from '../../repository/store-image.js';
+import { contentIdOf, WHOLE } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { CommitObjects } from '../stream/commit-objects.js';
 import type { CommitChunk } from '../stream/commit-stream-builder.js';
@@ -26,10 +26,11 @@ export async function publishCommit(
   repository: Repository,
   chunk: CommitChunk,
   version: ErofsVersion,
+  form = WHOLE,
 ): Promise<PublishedCommit> {
   const objects = new CommitObjects(Buffer.concat(chunk.parts, chunk.size), chunk.objects);
-  const image = await storeImage(repository.objects, commitTree(objects), { version });
-  return publishWithImage(repository, objects.commit, chunk, image);
+  const image = await storeImage(repository.objects, commitTree(objects, form), { version });
+  return publishWithImage(repository, objects.commit, chunk, image, form);
 }
 
 /** The same with an image that is in the repository. */
@@ -38,9 +39,10 @@ export async function publishWithImage(
   commit: Checksum,
   chunk: CommitChunk,
   image: ObjectId,
+  form = WHOLE,
 ): Promise<PublishedCommit> {
-  const stream = await storeCommitStream(repository, chunk, image);
+  const stream = await storeCommitStream(repository, chunk, image, form);
   await repository.linkImage(image);
-  await repository.linkStream(commitContentId(commit), stream);
+  await repository.linkStream(contentIdOf(commit, form), stream);
   return { stream, image };
 }

@@ -9,12 +9,12 @@ import { publishCommit, type PublishedCommit } from './commit-image.js';
  */
 export async function ensureImage(
   repository: Repository,
-  { stream, image, objects }: StoredCommit,
+  { stream, image, objects, form }: StoredCommit,
   version: ErofsVersion,
 ): Promise<PublishedCommit> {
   if (image !== undefined && repository.objects.has(image)) {
     await repository.linkImage(image);
     return { stream, image };
   }
-  return publishCommit(repository, objects.whole, version);
+  return publishCommit(repository, objects.whole, version, form);
 }

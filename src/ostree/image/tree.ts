@@ -11,31 +11,35 @@ import {
   type Leaf,
   type Metadata,
 } from '../../tree/tree.js';
+import { WHOLE, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseCommit } from '../object/commit.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
 import { isSymlink } from '../object/file-header.js';
+import { withoutNul } from '../object/xattrs.js';
 import type { CommitObjects, StoredFileEntry } from '../stream/commit-objects.js';
 
 /**
  * The file tree of a commit, as its image has it: nothing has a time, and files of one id are one inode. The names of
- * xattrs keep the NUL at their end.
+ * xattrs keep the NUL at their end, unless the form says otherwise.
  * @throws FormatError when an object is missing, damaged, or of a kind that its place does not allow;
  *   DigestMismatchError for a commit, dirtree or dirmeta with another id
  */
-export function commitTree(objects: CommitObjects): Directory {
-  return new TreeBuilder(objects).build();
+export function commitTree(objects: CommitObjects, form = WHOLE): Directory {
+  return new TreeBuilder(objects, form).build();
 }
 
 class TreeBuilder {
   readonly #objects: CommitObjects;
+  readonly #form: CommitForm;
   readonly #leaves = new Map<Checksum, Leaf>();
   readonly #metadata = new Map<Checksum, Metadata>();
   #entries = 0;
 
-  constructor(objects: CommitObjects) {
+  constructor(objects: CommitObjects, form: CommitForm) {
     this.#objects = objects;
+    this.#form = form;
   }
 
   build(): Directory {
@@ -72,7 +76,7 @@ class TreeBuilder {
   #folderMetadata(id: Checksum): Metadata {
     const known = this.#metadata.get(id);
     if (known !== undefined) return known;
-    const metadata = metadataOf(parseDirMeta(this.#objects.metadata('dirmeta', id)));
+    const metadata = this.#metadataOf(parseDirMeta(this.#objects.metadata('dirmeta', id)));
     this.#metadata.set(id, metadata);
     return metadata;
   }
@@ -88,7 +92,7 @@ class TreeBuilder {
   #read(id: Checksum, path: ByteString): Leaf {
     try {
       const file = this.#objects.file(id);
-      const metadata = metadataOf(file.header);
+      const metadata = this.#metadataOf(file.header);
       return isSymlink(file.header)
         ? new Symlink(metadata, file.header.target)
         : new Regular(metadata, contentOf(file));
@@ -97,10 +101,11 @@ class TreeBuilder {
       throw new FormatError(error.code, error.message, { cause: error, place: { entry: showBytes(path) } });
     }
   }
-}
 
-function metadataOf({ mode, uid, gid, xattrs }: Pick<Metadata, 'mode' | 'uid' | 'gid' | 'xattrs'>): Metadata {
-  return { mode: mode & 0o7777, uid, gid, xattrs, mtimeSec: 0n, mtimeNsec: 0 };
+  #metadataOf({ mode, uid, gid, xattrs }: Pick<Metadata, 'mode' | 'uid' | 'gid' | 'xattrs'>): Metadata {
+    const names = this.#form.fixXattrs ? withoutNul(xattrs) : xattrs;
+    return { mode: mode & 0o7777, uid, gid, xattrs: names, mtimeSec: 0n, mtimeNsec: 0 };
+  }
 }
 
 function contentOf({ object, inline, size }: StoredFileEntry): Content {

@@ -37,6 +37,11 @@ export function readXattrs(bytes: Buffer): Xattrs {
   return parseXattrs(Variant.from(TYPE, bytes));
 }
 
+/** As the kernel has the names. */
+export function withoutNul(xattrs: Xattrs): Xattrs {
+  return xattrs.size === 0 ? NO_XATTRS : new Map([...xattrs].map(([name, value]) => [name.replace(/\0$/, ''), value]));
+}
+
 /** Writes xattrs, sorted; of none there are no bytes. @param xattrs names as they are stored */
 export function encodeXattrs(xattrs: Xattrs): Buffer {
   if (xattrs.size === 0) return NONE;

@@ -2,10 +2,11 @@ import type { ObjectId } from '../../fsverity/object-id.js';
 import { BridgeError } from '../../errors.js';
 import { OSTREE_BASES_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
+import type { ByteString } from '../../bytes.js';
 import type { Checksum } from '../object/checksum.js';
-import { listCommits } from '../refs.js';
+import { listStored } from '../refs.js';
 import type { CommitObjects, StoredEntry } from '../stream/commit-objects.js';
-import { findCommit } from '../stream/read-commit.js';
+import { findStored } from '../stream/read-commit.js';
 import type { MetadataKind } from './source.js';
 
 /** Commits of the repository whose objects need not be fetched. */
@@ -13,8 +14,8 @@ export class Bases {
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
   /** Those that the pull is based on, which come first. */
-  readonly #named = new Map<Checksum, CommitObjects>();
-  readonly #others = new Map<Checksum, CommitObjects>();
+  readonly #named = new Map<ByteString, CommitObjects>();
+  readonly #others = new Map<ByteString, CommitObjects>();
   #size = 0;
 
   constructor(repository: Repository, signal: AbortSignal | undefined) {
@@ -22,20 +23,20 @@ export class Bases {
     this.#signal = signal;
   }
 
-  /** Adds a commit. One that the repository does not have, or that is damaged, is left out. */
-  async add(id: Checksum | undefined): Promise<void> {
-    if (id === undefined || this.#named.has(id)) return;
-    const objects = this.#others.get(id) ?? (await this.#read(id));
-    if (objects !== undefined) this.#named.set(id, objects);
+  /** Adds a commit. One that the repository does not have, or that is damaged, is left out. @param stream its name */
+  async add(stream: ByteString | undefined): Promise<void> {
+    if (stream === undefined || this.#named.has(stream)) return;
+    const objects = this.#others.get(stream) ?? (await this.#read(stream));
+    if (objects !== undefined) this.#named.set(stream, objects);
   }
 
   /** Adds all other commits, as many as may be in memory. */
   async addOthers(): Promise<void> {
-    for (const id of listCommits(this.#repository)) {
+    for (const stream of listStored(this.#repository)) {
       if (this.#size > OSTREE_BASES_LIMIT) return;
-      if (this.#named.has(id)) continue;
-      const objects = await this.#read(id);
-      if (objects !== undefined) this.#others.set(id, objects);
+      if (this.#named.has(stream)) continue;
+      const objects = await this.#read(stream);
+      if (objects !== undefined) this.#others.set(stream, objects);
     }
   }
 
@@ -72,9 +73,9 @@ export class Bases {
     if (object !== undefined) this.#repository.objects.open(object).close();
   }
 
-  async #read(id: Checksum): Promise<CommitObjects | undefined> {
+  async #read(stream: ByteString): Promise<CommitObjects | undefined> {
     try {
-      const objects = (await findCommit(this.#repository, id, this.#signal))?.objects;
+      const objects = (await findStored(this.#repository, stream, this.#signal))?.objects;
       this.#size += objects?.size ?? 0;
       return objects;
     } catch (error) {

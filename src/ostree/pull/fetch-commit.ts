@@ -1,4 +1,5 @@
 import { FormatError } from '../../errors.js';
+import { commitContentId } from '../../repository/names.js';
 import { parseCommit } from '../object/commit.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseDirMeta } from '../object/dirmeta.js';
@@ -142,7 +143,7 @@ class Walk {
       if (kind === 'dirmeta') return void parseDirMeta(bytes);
       if (kind === 'dirtree') return this.#openTree(bytes);
       const { tree, meta, parent } = parseCommit(bytes);
-      await this.#bases.add(parent);
+      await this.#bases.add(parent === undefined ? undefined : commitContentId(parent));
       this.#queue('dirmeta', meta);
       this.#queue('dirtree', tree);
     } catch (error) {

@@ -2,13 +2,15 @@ import type { Abortable } from '../../abortable.js';
 import type { ErofsVersion } from '../../erofs/format/options.js';
 import { DigestMismatchError, NotFoundError } from '../../errors.js';
 import { erofsVersions } from '../../repository/meta.js';
-import { printable } from '../../bytes.js';
+import { commitContentId } from '../../repository/names.js';
+import { printable, type ByteString } from '../../bytes.js';
 import type { Repository } from '../../repository/repository.js';
+import { contentIdOf, nameOf, WHOLE, type CommitForm } from '../form.js';
 import { publishCommit, type PublishedCommit } from '../image/commit-image.js';
 import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
-import { checkCommitRef, readCommitRef, writeCommitRef } from '../refs.js';
-import { findCommit } from '../stream/read-commit.js';
+import { checkCommitRef, readStoredRef, writeStoredRef } from '../refs.js';
+import { findStored } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
 import { CommitImporter } from './importer.js';
@@ -16,10 +18,12 @@ import { PullJournal } from './journal.js';
 import type { ObjectSource } from './source.js';
 
 export interface PullCommitOptions extends Abortable {
-  /** the name that the commit gets */
+  /** the name that the commit gets; with a form of its own there is more behind it */
   ref?: string | undefined;
   /** a name in the repository whose commit has objects that need not be fetched */
   base?: string | undefined;
+  /** how it is kept; default: as cfsctl does */
+  form?: CommitForm | undefined;
   /** a commit of the repository that the new one was made of */
   from?: Checksum | undefined;
   /** of the image; default: what the repository says */
@@ -50,18 +54,22 @@ export async function pullCommit(
   commit: Checksum,
   options: PullCommitOptions = {},
 ): Promise<PulledCommit> {
-  const { ref, base, signal, onProgress, erofsVersion: version = erofsVersions(repository.meta)[0] ?? 1 } = options;
+  const { base, from, form = WHOLE, signal, onProgress } = options;
+  const { erofsVersion: version = erofsVersions(repository.meta)[0] ?? 1 } = options;
+  const ref = options.ref === undefined ? undefined : nameOf(options.ref, form);
   if (ref !== undefined) checkCommitRef(ref);
-  const previous = ref === undefined ? undefined : readCommitRef(repository, ref);
-  const present = await findCommit(repository, commit, signal);
+  const stored = contentIdOf(commit, form);
+  const previous = ref === undefined ? undefined : readStoredRef(repository, ref);
+  const present = await findStored(repository, stored, signal);
   if (present !== undefined) {
     const published = await ensureImage(repository, present, version);
-    await name(repository, ref, commit);
+    await name(repository, ref, stored);
     return { commit, ref, ...published, metadata: 0, files: 0, reused: 0 };
   }
   const bases = new Bases(repository, signal);
   await bases.add(base === undefined ? undefined : baseCommit(repository, base));
-  await bases.add(options.from);
+  await bases.add(from === undefined ? undefined : commitContentId(from));
+  await bases.add(commitContentId(commit));
   await bases.add(previous);
   await bases.addOthers();
   using journal = options.resumable === true ? PullJournal.open(repository, commit) : undefined;
@@ -72,8 +80,8 @@ export async function pullCommit(
       signal,
       onProgress,
     });
-    const published = await publishCommit(repository, importer.finish(commit), version);
-    await name(repository, ref, commit);
+    const published = await publishCommit(repository, importer.finish(commit), version, form);
+    await name(repository, ref, stored);
     journal?.remove();
     return { commit, ref, ...published, ...counts };
   } catch (error) {
@@ -83,12 +91,12 @@ export async function pullCommit(
   }
 }
 
-function baseCommit(repository: Repository, base: string): Checksum {
-  const commit = readCommitRef(repository, base);
+function baseCommit(repository: Repository, base: string): ByteString {
+  const commit = readStoredRef(repository, base);
   if (commit === undefined) throw new NotFoundError(`base commit ${printable(base)} not found in repository`);
   return commit;
 }
 
-async function name(repository: Repository, ref: string | undefined, commit: Checksum): Promise<void> {
-  if (ref !== undefined && writeCommitRef(repository, ref, commit)) await repository.sync();
+async function name(repository: Repository, ref: string | undefined, stored: ByteString): Promise<void> {
+  if (ref !== undefined && writeStoredRef(repository, ref, stored)) await repository.sync();
 }

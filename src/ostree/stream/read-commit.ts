@@ -1,16 +1,19 @@
+import { showBytes, type ByteString } from '../../bytes.js';
 import { FormatError, NotFoundError } from '../../errors.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
-import { COMMIT_IMAGE_REF, commitContentId } from '../../repository/names.js';
+import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import type { SplitstreamReader } from '../../repository/splitstream/reader.js';
+import { contentIdOf, formOf, imageRefOf, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { CommitObjects } from './commit-objects.js';
 
 /** A commit in a repository. */
 export interface StoredCommit {
   readonly id: Checksum;
+  readonly form: CommitForm;
   /** the commit stream */
   readonly stream: ObjectId;
   /** the EROFS image, once there is one */
@@ -27,13 +30,35 @@ export async function findCommit(
   id: Checksum,
   signal?: AbortSignal,
 ): Promise<StoredCommit | undefined> {
-  const stream = repository.streamObject(commitContentId(id));
+  return await findStored(repository, commitContentId(id), signal);
+}
+
+/** The same, however the commit is kept. @param contentId the name of its stream */
+export async function findStored(
+  repository: Repository,
+  contentId: ByteString,
+  signal?: AbortSignal,
+): Promise<StoredCommit | undefined> {
+  const stream = repository.streamObject(contentId);
   if (stream === undefined) return undefined;
   using reader = repository.openStream(stream);
   const objects = await readCommitStream(reader, signal);
-  if (objects.commit !== id)
-    throw new FormatError('OSTREE_STREAM', `the stream of commit ${id} has commit ${objects.commit}; fsck tells more`);
-  return { id, stream, image: reader.namedRefs.get(COMMIT_IMAGE_REF), objects };
+  const id = objects.commit;
+  const form = formOf(reader.namedRefs.keys());
+  if (contentIdOf(id, form) !== contentId)
+    throw new FormatError('OSTREE_STREAM', `stream ${showBytes(contentId)} has commit ${id}; fsck tells more`);
+  return { id, form, stream, image: reader.namedRefs.get(imageRefOf(form)), objects };
+}
+
+/** @throws NotFoundError when there is no such stream, and as `findCommit` */
+export async function readStored(
+  repository: Repository,
+  contentId: ByteString,
+  signal?: AbortSignal,
+): Promise<StoredCommit> {
+  const commit = await findStored(repository, contentId, signal);
+  if (commit === undefined) throw new NotFoundError(`stream ${showBytes(contentId)} not found in repository`);
+  return commit;
 }
 
 /** @throws NotFoundError when the repository does not have the commit, and as `findCommit` */

@@ -1,8 +1,8 @@
 import type { ObjectId } from '../../fsverity/object-id.js';
-import { COMMIT_IMAGE_REF } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import { SplitstreamWriter } from '../../repository/splitstream/writer.js';
+import { imageRefOf, WHOLE } from '../form.js';
 import type { CommitChunk } from './commit-stream-builder.js';
 
 /**
@@ -13,10 +13,11 @@ export async function storeCommitStream(
   repository: Repository,
   chunk: CommitChunk,
   image?: ObjectId,
+  form = WHOLE,
 ): Promise<ObjectId> {
   const writer = new SplitstreamWriter(CONTENT_TYPES.ostreeCommit, repository.algorithm);
   for (const object of chunk.objects) writer.refer(object);
   await writer.chunk(chunk.parts);
-  if (image !== undefined) writer.addNamedRef(COMMIT_IMAGE_REF, image);
+  if (image !== undefined) writer.addNamedRef(imageRefOf(form), image);
   return repository.objects.put(await writer.finish());
 }

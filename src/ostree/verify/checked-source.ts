@@ -1,8 +1,8 @@
-import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
+import { contentIdOf, WHOLE, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import type { ObjectSource } from '../pull/source.js';
-import { readCommit } from '../stream/read-commit.js';
+import { findCommit, findStored } from '../stream/read-commit.js';
 import type { CommitCheck } from './commit-check.js';
 
 export interface Asked {
@@ -39,15 +39,17 @@ export function checkedSource(
   };
 }
 
-/** Checks a commit that is in the repository. @returns false when it is not there @throws as `CommitCheck.commit` */
+/** Checks a commit that is in the repository, whole or in the form that is wanted. @returns false when it is not there @throws as `CommitCheck.commit` */
 export async function checkPresent(
   repository: Repository,
   commit: Checksum,
   source: CheckedSource,
   signal: AbortSignal,
+  form: CommitForm = WHOLE,
 ): Promise<boolean> {
-  if (repository.streamObject(commitContentId(commit)) === undefined) return false;
-  const { objects } = await readCommit(repository, commit, signal);
-  await source.check(objects.metadata('commit', commit), signal);
+  const stored =
+    (await findStored(repository, contentIdOf(commit, form), signal)) ?? (await findCommit(repository, commit, signal));
+  if (stored === undefined) return false;
+  await source.check(stored.objects.metadata('commit', commit), signal);
   return true;
 }

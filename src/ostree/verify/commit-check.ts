@@ -2,8 +2,9 @@ import type { Abortable } from '../../abortable.js';
 import type { Repository } from '../../repository/repository.js';
 import { verifyChecksum, type Checksum } from '../object/checksum.js';
 import { parseCommit } from '../object/commit.js';
-import { readCommitRef } from '../refs.js';
-import { findCommit } from '../stream/read-commit.js';
+import { nameOf, WHOLE, type CommitForm } from '../form.js';
+import { readStoredRef } from '../refs.js';
+import { findStored } from '../stream/read-commit.js';
 import { checkBinding, SignatureCheck, type ReadSignatures, type SignatureKeys } from './signature-check.js';
 
 export interface CommitCheckOptions {
@@ -13,6 +14,8 @@ export interface CommitCheckOptions {
   collection?: string | undefined;
   /** with keys: a commit may be older than the one that has the name */
   allowDowngrade?: boolean | undefined;
+  /** in which the commit is wanted: others have other names here; default: as cfsctl keeps it */
+  form?: CommitForm | undefined;
   /** whose PATH counts for gpgv; default: this process's */
   env?: NodeJS.ProcessEnv | undefined;
 }
@@ -52,9 +55,10 @@ export class CommitCheck {
 
   /** Of the commit that has the name. */
   async #timeOf(ref: string | undefined, id: Checksum): Promise<bigint | undefined> {
-    const previous = ref === undefined ? undefined : readCommitRef(this.#repository, ref);
-    if (previous === undefined || previous === id) return undefined;
-    const commit = await findCommit(this.#repository, previous, this.#options.signal);
-    return commit && parseCommit(commit.objects.metadata('commit', previous)).timestamp;
+    const { form = WHOLE, signal } = this.#options;
+    const previous = ref === undefined ? undefined : readStoredRef(this.#repository, nameOf(ref, form));
+    const commit = previous && (await findStored(this.#repository, previous, signal));
+    if (!commit || commit.id === id) return undefined;
+    return parseCommit(commit.objects.metadata('commit', commit.id)).timestamp;
   }
 }

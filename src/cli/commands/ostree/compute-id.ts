@@ -1,6 +1,6 @@
 import { ensureImage } from '../../../ostree/image/ensure-image.js';
-import { resolveCommit } from '../../../ostree/refs.js';
-import { readCommit } from '../../../ostree/stream/read-commit.js';
+import { resolveStored } from '../../../ostree/refs.js';
+import { readStored } from '../../../ostree/stream/read-commit.js';
 import { erofsVersions } from '../../../repository/meta.js';
 import { openRepository } from '../../open-repository.js';
 import type { GlobalOptions, Session } from '../../session.js';
@@ -14,13 +14,13 @@ export async function run(session: Session, [source]: [string], options: GlobalO
 /** Without a need to write. */
 async function storedImage(session: Session, source: string, options: GlobalOptions): Promise<string | undefined> {
   using repository = await openRepository(session, options, 'read');
-  const { image } = await readCommit(repository, resolveCommit(repository, source), session.signal);
+  const { image } = await readStored(repository, resolveStored(repository, source), session.signal);
   return image !== undefined && repository.objects.has(image) ? image : undefined;
 }
 
 async function madeImage(session: Session, source: string, options: GlobalOptions): Promise<string> {
   using repository = await openRepository(session, options, 'write');
-  const commit = await readCommit(repository, resolveCommit(repository, source), session.signal);
+  const commit = await readStored(repository, resolveStored(repository, source), session.signal);
   const version = options.erofsVersion ?? erofsVersions(repository.meta)[0] ?? 1;
   return (await ensureImage(repository, commit, version)).image;
 }

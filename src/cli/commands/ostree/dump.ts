@@ -1,13 +1,13 @@
 import { printDump } from '../../../erofs/dumpfile/print.js';
 import { commitTree } from '../../../ostree/image/tree.js';
-import { resolveCommit } from '../../../ostree/refs.js';
-import { readCommit } from '../../../ostree/stream/read-commit.js';
+import { resolveStored } from '../../../ostree/refs.js';
+import { readStored } from '../../../ostree/stream/read-commit.js';
 import { openRepository } from '../../open-repository.js';
 import type { GlobalOptions, Session } from '../../session.js';
 
 /** `ostree dump`: prints the file tree of a commit. */
 export async function run(session: Session, [source]: [string], options: GlobalOptions): Promise<void> {
   using repository = await openRepository(session, options, 'read');
-  const { objects } = await readCommit(repository, resolveCommit(repository, source), session.signal);
-  await session.out.pipe(printDump(commitTree(objects)));
+  const { objects, form } = await readStored(repository, resolveStored(repository, source), session.signal);
+  await session.out.pipe(printDump(commitTree(objects, form)));
 }

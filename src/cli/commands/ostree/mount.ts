@@ -1,10 +1,12 @@
 import { printable } from '../../../bytes.js';
 import { NotFoundError } from '../../../errors.js';
-import { resolveCommit } from '../../../ostree/refs.js';
-import { readCommit } from '../../../ostree/stream/read-commit.js';
+import { hasDeadXattrs } from '../../../ostree/image/dead-xattrs.js';
+import { resolveStored } from '../../../ostree/refs.js';
+import { readStored } from '../../../ostree/stream/read-commit.js';
 import { checkMountOptions, mountInto, type MountCommandOptions } from '../../mount-into.js';
 import { openRepository } from '../../open-repository.js';
 import type { Session } from '../../session.js';
+import { talk } from '../../talk.js';
 
 /** `ostree mount`: mounts the image of a commit. */
 export async function run(
@@ -14,8 +16,11 @@ export async function run(
 ): Promise<void> {
   checkMountOptions(options);
   using repository = await openRepository(session, options, 'read');
-  const { image } = await readCommit(repository, resolveCommit(repository, source), session.signal);
+  const commit = await readStored(repository, resolveStored(repository, source), session.signal);
+  const { image } = commit;
   if (image === undefined)
     throw new NotFoundError(`no composefs image linked to '${printable(source)}' — try re-pulling, or compute-id`);
+  if (hasDeadXattrs(commit))
+    talk('The xattrs of this image do not work, SELinux labels included: pull it with --fix-xattrs to have them\n');
   mountInto(repository, image, mountpoint, options);
 }

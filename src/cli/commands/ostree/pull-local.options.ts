@@ -1,10 +1,11 @@
 import type { LocalFetch } from '../../../repository/local-fetch.js';
 import { localFetch, path } from '../../option-values.js';
+import { formOptions, type FormCommandOptions } from '../../ostree/form-options.js';
 import { verifyOptions, type VerifyCommandOptions } from '../../ostree/verify-options.js';
 import type { CommandDefinition, GlobalOptions } from '../../session.js';
 import { Argument } from 'commander';
 
-export interface PullLocalOptions extends GlobalOptions, VerifyCommandOptions {
+export interface PullLocalOptions extends GlobalOptions, VerifyCommandOptions, FormCommandOptions {
   localFetch: LocalFetch;
   baseName?: string;
   json?: true;
@@ -13,7 +14,7 @@ export interface PullLocalOptions extends GlobalOptions, VerifyCommandOptions {
 export const ostreePullLocal: CommandDefinition = {
   name: 'pull-local',
   define: (command) =>
-    verifyOptions(command)
+    formOptions(verifyOptions(command))
       .description('Bring a commit of an ostree repository on this machine into the repository, and make its image')
       .addArgument(new Argument('<ostree-repository>', 'Its folder').argParser(path))
       .argument('<ref>', 'A ref, or the whole id of a commit, which gets no name then')

@@ -3,6 +3,7 @@ import { pullRemoteCommit } from '../../../ostree/http/pull-remote.js';
 import { OstreeRemote } from '../../../ostree/http/remote.js';
 import { openRepository } from '../../open-repository.js';
 import { CommitProgress } from '../../ostree/commit-progress.js';
+import { commitForm } from '../../ostree/form-options.js';
 import { printPulled } from '../../ostree/print-pulled.js';
 import { remoteChoice } from '../../ostree/remote-options.js';
 import { commitChecks } from '../../ostree/verify-options.js';
@@ -22,6 +23,7 @@ export async function run(session: Session, [url, ref]: [string, string], option
   using progress = new CommitProgress(process.stderr);
   const pulled = await pullRemoteCommit(repository, remote, ref, {
     ...checks,
+    form: commitForm(options),
     base: options.baseName,
     deltas: options.delta,
     erofsVersion: options.erofsVersion,

@@ -1,10 +1,10 @@
-import { resolveCommit, writeCommitRef } from '../../../ostree/refs.js';
+import { resolveStored, writeStoredRef } from '../../../ostree/refs.js';
 import { openRepository } from '../../open-repository.js';
 import type { GlobalOptions, Session } from '../../session.js';
 
 /** `ostree tag`: names a commit. */
 export async function run(session: Session, [source, name]: [string, string], options: GlobalOptions): Promise<void> {
   using repository = await openRepository(session, options, 'write');
-  if (writeCommitRef(repository, name, resolveCommit(repository, source))) await repository.sync();
+  if (writeStoredRef(repository, name, resolveStored(repository, source))) await repository.sync();
   await session.out.line(`Tagged ${source} as ${name}`);
 }
