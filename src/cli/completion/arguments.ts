@@ -27,6 +27,15 @@ export const ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>> = {
   'oci tag': ['manifest'],
   'oci untag': ['tag'],
   'oci fsck': ['tag'],
+  'ostree pull-local': ['folder'],
+  'ostree inspect': ['commit'],
+  'ostree dump': ['commit'],
+  'ostree compute-id': ['commit'],
+  'ostree mount': ['commit', 'folder'],
+  'ostree tag': ['commit'],
+  'ostree untag': ['commit-name'],
+  'ostree export': ['commit', 'folder'],
+  'ostree commit': ['image-name'],
 };
 
 /** The commands whose names are those of the repository that this option names. */

@@ -11,7 +11,18 @@ import { optionsOf, readWords, splitOption, type Typed } from './words.js';
 const HELP: Word = { name: '--help', description: 'Print help' };
 
 /** Options of which the value is not a path, and has no choices. */
-const NO_PATH = new Set(['--expected-digest', '--name', '--entry-id', '--cmdline', '--image', '--algorithm']);
+const NO_PATH = new Set([
+  '--expected-digest',
+  '--name',
+  '--entry-id',
+  '--cmdline',
+  '--image',
+  '--algorithm',
+  '--reference',
+  '--subject',
+  '--timestamp',
+  '--base-name',
+]);
 
 /**
  * What may stand in place of the word that is being typed, which all of them begin with.

@@ -2,13 +2,26 @@ import { constants } from 'node:fs';
 import { bytesOf, type ByteString } from '../../bytes.js';
 import { openPath, type Fd } from '../../fd/fd.js';
 import { listDirectory, readLink, walkLinks } from '../../repository/links.js';
-import { IMAGES, manifestOf, pathOfRef, refsOf, shownRef, STREAMS, TAGS, type Area } from '../../repository/names.js';
+import {
+  commitOf,
+  IMAGES,
+  manifestOf,
+  OSTREE_REFS,
+  OSTREE_VARIANT_REFS,
+  pathOfRef,
+  refsOf,
+  shownRef,
+  STREAMS,
+  TAGS,
+  type Area,
+} from '../../repository/names.js';
 import { decodeRefName } from '../../repository/ref-name.js';
 
 /** What an argument names in a repository. */
-export type NameKind = 'image' | 'tag' | 'manifest' | 'image-name' | 'stream';
+export type NameKind = 'image' | 'tag' | 'manifest' | 'image-name' | 'stream' | 'commit' | 'commit-name';
 
 const TAGS_FOLDER = pathOfRef(STREAMS, TAGS);
+const COMMITS_FOLDERS = [OSTREE_REFS, OSTREE_VARIANT_REFS].map((folder) => pathOfRef(STREAMS, folder));
 
 /**
  * The names of a kind that a repository has. It is only looked at: a completion neither waits for locks nor upgrades
@@ -32,10 +45,19 @@ const NAMES: Readonly<Record<NameKind, (root: Fd, begun: string) => string[]>> =
     ...refs(root, STREAMS).map(shownRef),
     ...(begun === '' ? [] : listDirectory(root, STREAMS).map(textOf)),
   ],
+  commit: (root, begun) => [
+    ...commitNames(root),
+    ...(begun === '' ? [] : listDirectory(root, STREAMS).flatMap((name) => commitOf(name) ?? [])),
+  ],
+  'commit-name': commitNames,
 };
 
 function tags(root: Fd): string[] {
   return listDirectory(root, TAGS_FOLDER).map(decodeRefName);
+}
+
+function commitNames(root: Fd): string[] {
+  return COMMITS_FOLDERS.flatMap((folder) => listDirectory(root, folder).map(decodeRefName));
 }
 
 function manifests(root: Fd): string[] {

@@ -9,6 +9,7 @@ import { ARGUMENTS, ELSEWHERE } from '../../../src/cli/completion/arguments.js';
 import { createProgram } from '../../../src/cli/program.js';
 import type { Session } from '../../../src/cli/session.js';
 import { fastFolder } from '../../support/fast-folder.js';
+import { writeArchive } from '../../support/images/ostree-archive.js';
 import { writeLayout } from '../../support/images/oci-layout.js';
 import { systemTar } from '../../support/layers/system-tar.js';
 import { cfsbridge, runCli } from '../../support/cli/run-cli.js';
@@ -19,6 +20,7 @@ const LONGEST = '30';
 
 let folder: string;
 let manifests: string[];
+let commit: string;
 const at = (name: string): string => join(folder, name);
 
 before(() => {
@@ -39,6 +41,9 @@ before(() => {
   mkdirSync(at('files'));
   writeFileSync(at('files/a'), 'a');
   run('create-image', '--no-propagate-usr-to-root', at('files'), 'web/img');
+  [commit] = writeArchive(at('files/ostree'), { 'a/b': { motd: 'hi' } }) as [string];
+  run('ostree', 'pull-local', at('files/ostree'), 'a/b');
+  run('ostree', 'tag', 'a/b', 'tested');
   manifests = (JSON.parse(run('oci', 'images', '--json')) as { images: { manifest_digest: string }[] }).images.map(
     ({ manifest_digest }) => manifest_digest,
   );
@@ -77,7 +82,14 @@ describe('the protocol', () => {
     [['mount', ''], () => ['refs/web/img', 'web/img']],
     [['mount', 'web/img', ''], () => ['files/', 'one/', 'repo/', 'two/']],
     [['mount', 'web/img', 'repo/s'], () => ['repo/streams/']],
-    [['cat', ''], () => ['refs/oci/first', 'refs/oci/quay.io%2Fns%2Fsecond:1']],
+    [['ostree', 'inspect', ''], () => ['a/b', 'tested']],
+    [['ostree', 'export', 't'], () => ['tested']],
+    [['ostree', 'untag', ''], () => ['a/b', 'tested']],
+    [['ostree', 'export', 'tested', 'tw'], () => ['two/']],
+    [
+      ['cat', ''],
+      () => ['refs/oci/first', 'refs/oci/quay.io%2Fns%2Fsecond:1', 'refs/ostree/a%2Fb', 'refs/ostree/tested'],
+    ],
     [['cat', 'oci-manifest-'], () => manifests.map((digest) => `oci-manifest-${digest}`)],
     [['oci', 'ins'], () => ['inspect']],
     [['completion', ''], () => ['bash', 'fish', 'zsh']],
@@ -89,6 +101,11 @@ describe('the protocol', () => {
     test(`offers for "${words.join(' ')}|"`, () => {
       assert.deepEqual(names(...words), expected().sort());
     });
+
+  test('ids of commits wait for their first digits, and are no names to take away', () => {
+    assert.deepEqual(names('ostree', 'mount', commit.slice(0, 3)), [commit]);
+    assert.deepEqual(names('ostree', 'untag', commit.slice(0, 3)), []);
+  });
 
   test('offers options, and values behind =', () => {
     assert.deepEqual(ask(['--ha']), ['--hash']);
@@ -104,6 +121,10 @@ describe('the protocol', () => {
         ['oci', 'inspect'],
       ],
       [['cat', 'refs/'], ['cat']],
+      [
+        ['ostree', 'dump', ''],
+        ['ostree', 'dump'],
+      ],
       [['image-objects', ''], ['image-objects']],
     ] as const)
       for (const name of names(...words)) {
