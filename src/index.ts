@@ -92,6 +92,21 @@ export type { CreateDeltaOptions, CreateDeltaResult, DeltaEvent, DeltaLayerRepor
 export type { LayerParts } from './oci/delta/pack-layer.js';
 export type { TarDiffVersion } from './layer/tar-diff-format.js';
 
+// Commits of ostree
+export { openOstreeRepository, pullCommit, type OstreeRepository, type PullOstreeOptions } from './ostree/open.js';
+export type { RemoteOptions as OstreeRemoteOptions } from './ostree/http/remote.js';
+export type { PullLocalOptions as PullOstreeFolderOptions } from './ostree/local/pull-local.js';
+export type { PulledCommit } from './ostree/pull/pull.js';
+export type { FetchProgress as CommitProgress, ObjectCounts } from './ostree/pull/fetch-commit.js';
+export type { PublishedCommit } from './ostree/image/commit-image.js';
+export type { CommitCheckOptions } from './ostree/verify/commit-check.js';
+export type { CommitForm } from './ostree/form.js';
+export type { SignatureKeys } from './ostree/verify/signature-check.js';
+export type { Checksum } from './ostree/object/checksum.js';
+export { inspectCommit, type CommitDetails } from './ostree/details.js';
+export { listCommitRefs, removeCommitRef, resolveCommit, writeCommitRef, type CommitRef } from './ostree/refs.js';
+export { exportCommitTo, type ExportCommitOptions } from './ostree/export/export-to.js';
+
 // Mounting
 export { attachMount, type MountOptions, type UpperLayer } from './mount/mount.js';
 export { mountStored } from './mount/mount-stored.js';

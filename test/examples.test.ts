@@ -14,9 +14,11 @@ import {
   initRepository,
   listen,
   listSplitfdstreamImages,
+  openOstreeRepository,
   openSource,
   openStorageImage,
   parseDump,
+  pullCommit,
   pullImage,
   RemoteRepository,
   Repository,
@@ -28,6 +30,7 @@ import {
 import { compileExamples, pageExamples, promisedOutput, sourceExamples, type Example } from './support/examples.js';
 import { fixture } from './support/fixtures.js';
 import { makeStore } from './support/images/made-store.js';
+import { writeArchive } from './support/images/ostree-archive.js';
 import { writeLayout } from './support/images/oci-layout.js';
 import { END, header, padded } from './support/layers/make-tar.js';
 import { scriptedRegistry } from './support/servers/scripted-registry.js';
@@ -94,6 +97,19 @@ async function makeWorld(folder: string): Promise<void> {
       await pullImage(repository, source, { name });
     }
   }
+  await makeCommits(folder);
+}
+
+/** A repository of ostree with two refs, a repository with the commit of one of them, and an empty one of ostree. */
+async function makeCommits(folder: string): Promise<void> {
+  const [archive, path] = [join(folder, 'srv/ostree'), join(folder, 'var/lib/commits')];
+  writeArchive(archive, { 'web/stable': { motd: 'hi\n' }, 'web/testing': { motd: 'hello\n' } });
+  for (const name of ['objects', 'tmp', 'refs/heads']) mkdirSync(join(folder, 'srv/bare', name), { recursive: true });
+  writeFileSync(join(folder, 'srv/bare/config'), '[core]\nrepo_version=1\nmode=bare-user-only\n');
+  initRepository(path, { insecure: true });
+  using repository = await Repository.open(path, { write: true });
+  await using from = openOstreeRepository(archive);
+  await pullCommit(repository, from, 'web/stable');
 }
 
 /** A recorded delta, and in a repository the image that it changes. */

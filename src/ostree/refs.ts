@@ -35,6 +35,13 @@ export function checkCommitRef(name: string): void {
 /**
  * All names of commits, sorted as bytes of their file names; those of commits that are kept otherwise than cfsctl does
  * come last. Refs to anything else are left out.
+ * @example
+ * ```ts
+ * import { listCommitRefs, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits');
+ * console.log(listCommitRefs(repository).map(({ name }) => name)); // [ 'web/stable' ]
+ * ```
  */
 export function listCommitRefs(repository: Repository): CommitRef[] {
   const list = (folder: string, idOf: (contentId: ByteString) => Checksum | undefined): CommitRef[] =>
@@ -89,6 +96,13 @@ function readRefIn(
  * Gives a commit a name, in one step.
  * @returns false when it had it already
  * @throws NotFoundError when the repository has no such commit; BridgeError `INVALID_NAME`
+ * @example
+ * ```ts
+ * import { Repository, resolveCommit, writeCommitRef } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits', { write: true });
+ * console.log(writeCommitRef(repository, 'tested', resolveCommit(repository, 'web/stable'))); // true
+ * ```
  */
 export function writeCommitRef(repository: Repository, name: string, commit: Checksum): boolean {
   return writeStoredRef(repository, name, commitContentId(commit));
@@ -102,7 +116,17 @@ export function writeStoredRef(repository: Repository, name: string, contentId: 
   return repository.removeRef(STREAMS, pathOfCommitRef(name, other)) || written;
 }
 
-/** Takes a name away. @returns false when there was none */
+/**
+ * Takes a name away. A commit without one goes with the next collection of garbage.
+ * @returns false when there was none
+ * @example
+ * ```ts
+ * import { removeCommitRef, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits', { write: true });
+ * console.log(removeCommitRef(repository, 'web/stable'), removeCommitRef(repository, 'web/stable')); // true false
+ * ```
+ */
 export function removeCommitRef(repository: Repository, name: string): boolean {
   const [whole, variant] = [OSTREE_REFS, OSTREE_VARIANT_REFS].map((folder) =>
     repository.removeRef(STREAMS, pathOfCommitRef(name, folder)),
@@ -124,6 +148,14 @@ export function resolveStored(repository: Repository, source: string): ByteStrin
 /**
  * The commit that a person means: by the name of a ref, a whole id, or the first digits of one, in this order.
  * @throws NotFoundError when it is none of them; BridgeError `AMBIGUOUS_COMMIT` for digits that several begin with
+ * @example
+ * ```ts
+ * import { Repository, resolveCommit } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits');
+ * const commit = resolveCommit(repository, 'web/stable');
+ * console.log(resolveCommit(repository, commit.slice(0, 12)) === commit); // true
+ * ```
  */
 export function resolveCommit(repository: Repository, source: string): Checksum {
   const named = readCommitRef(repository, source);

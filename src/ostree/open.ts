@@ -1,0 +1,98 @@
+// Repositories of ostree wherever they are, for programs.
+import { fileURLToPath } from 'node:url';
+import type { Repository } from '../repository/repository.js';
+import { pullRemoteCommit } from './http/pull-remote.js';
+import { OstreeRemote, type RemoteOptions } from './http/remote.js';
+import { pullLocalCommit, type PullLocalOptions } from './local/pull-local.js';
+import { OstreeFolder } from './local/repository.js';
+import type { PulledCommit } from './pull/pull.js';
+
+export interface PullOstreeOptions extends PullLocalOptions {
+  /** false: objects are fetched one by one, whatever static deltas a server has */
+  deltas?: boolean | undefined;
+  /** is told what users should know */
+  onWarning?: ((text: string) => void) | undefined;
+}
+
+/** A repository of ostree, on this machine or at a server. Disposing ends all connections. */
+export interface OstreeRepository extends AsyncDisposable {
+  /** its folder, or its URL without a password */
+  readonly place: string;
+  /** As `pullCommit`. */
+  pull(repository: Repository, ref: string, options?: PullOstreeOptions): Promise<PulledCommit>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a repository of ostree. Of one at a server nothing is asked yet.
+ * @param place a folder, of any mode that ostree has; or a URL, `http://`, `https://` or `file://`, of an archive
+ * @param options who to be at a server, and whom to believe
+ * @throws NotFoundError when the folder is none or not there, FormatError when its config is none; BridgeError
+ *   `BAD_URL`
+ * @example
+ * ```ts
+ * import { openOstreeRepository, pullCommit, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits', { write: true });
+ * await using from = openOstreeRepository('/srv/ostree');
+ * const { ref, metadata, files } = await pullCommit(repository, from, 'web/testing');
+ * console.log(ref, metadata, files); // web/testing 3 1
+ * ```
+ */
+export function openOstreeRepository(place: string, options: RemoteOptions = {}): OstreeRepository {
+  if (/^file:\/\//i.test(place)) return inFolder(fileURLToPath(place));
+  return /^[a-z][a-z0-9+.-]*:\/\/|^(?:mirrorlist|contenturl)=/i.test(place)
+    ? atServer(place, options)
+    : inFolder(place);
+}
+
+/**
+ * Brings a commit into the repository and makes its image. Every object is checked against its id; nothing that is here
+ * is fetched.
+ * @param from stays open
+ * @param ref a ref, which becomes the commit's name, or the id of a commit, which gets none
+ * @returns what it is called here, and how many objects it took beside those of the commits that it is based on
+ * @throws NotFoundError for a ref, object or base that is not there; DigestMismatchError and FormatError for what is
+ *   damaged, and nothing gets a name then; HttpError; BridgeError `INVALID_NAME`, `OSTREE_STATUS`, and with keys
+ *   `OSTREE_SIGNATURE`, `OSTREE_BINDING`, `OSTREE_DOWNGRADE`
+ * @example
+ * ```ts
+ * import { openOstreeRepository, pullCommit, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits', { write: true });
+ * await using from = openOstreeRepository('/srv/ostree');
+ * const { metadata, files } = await pullCommit(repository, from, 'web/stable', { localFetch: 'disabled' });
+ * console.log(metadata, files); // 0 0
+ * ```
+ */
+export async function pullCommit(
+  repository: Repository,
+  from: OstreeRepository,
+  ref: string,
+  options: PullOstreeOptions = {},
+): Promise<PulledCommit> {
+  return await from.pull(repository, ref, options);
+}
+
+function inFolder(path: string): OstreeRepository {
+  const folder = OstreeFolder.open(path);
+  const close = async (): Promise<void> => folder[Symbol.dispose]();
+  return {
+    place: path,
+    pull: (repository, ref, options) => pullLocalCommit(repository, folder, ref, options),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function atServer(url: string, options: RemoteOptions): OstreeRepository {
+  const remote = new OstreeRemote(url, options);
+  const close = async (): Promise<void> => remote[Symbol.asyncDispose]();
+  return {
+    place: remote.url.href,
+    pull: (repository, ref, { localFetch: _, onProgress, ...rest } = {}) =>
+      pullRemoteCommit(repository, remote, ref, { ...rest, ...(onProgress && { onProgress }) }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
