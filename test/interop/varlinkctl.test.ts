@@ -113,6 +113,7 @@ describe('varlinkctl', { skip }, () => {
     for (const name of [
       'org.composefs.Repository',
       'org.composefs.Oci',
+      'org.composefs.bridge.Ostree',
       'org.varlink.service',
       'io.cncf.composefs.OciTransfer',
       'containers-storage/org.composefs.Oci',
@@ -128,10 +129,12 @@ describe('varlinkctl', { skip }, () => {
     const info = varlinkctl('info', address('cfsbridge'));
     assert.match(info.stdout, /Vendor: composefs-bridge\n.*Product: cfsbridge\n/s);
     assert.deepEqual(
-      ...(SERVERS.map((server) => varlinkctl('list-methods', address(server)).stdout.split('\n').sort()) as [
-        string[],
-        string[],
-      ]),
+      ...(SERVERS.map((server) =>
+        varlinkctl('list-methods', address(server))
+          .stdout.split('\n')
+          .filter((line) => !line.startsWith('org.composefs.bridge.'))
+          .sort(),
+      ) as [string[], string[]]),
     );
   });
 

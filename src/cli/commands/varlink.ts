@@ -8,7 +8,7 @@ import type { Session } from '../session.js';
 import { talk } from '../talk.js';
 import type { VarlinkCommandOptions } from './varlink.options.js';
 
-/** `varlink`: serves repositories as org.composefs.Repository and org.composefs.Oci until it is stopped. */
+/** `varlink`: serves repositories as org.composefs.Repository, org.composefs.Oci and org.composefs.bridge.Ostree until it is stopped. */
 export async function run({ signal }: Session, _: [], { address }: VarlinkCommandOptions): Promise<void> {
   const inherited = inheritedSocket(process.env, { signal });
   const onRemark = (remark: string): void => talk(`${remark}\n`);

@@ -2,11 +2,13 @@ import { BridgeError } from '../../errors.js';
 import { VarlinkMethodError } from '../../rpc/varlink/varlink-error.js';
 import { UnknownHandleError } from './handles.js';
 import { ociInterface } from '../../rpc/contracts/oci.js';
+import { ostreeInterface } from '../../rpc/contracts/ostree.js';
 import { repositoryInterface } from '../../rpc/contracts/repository.js';
 
-/** The reply of either interface to an error that its method did not foresee. */
+/** The reply of any of the interfaces to an error that its method did not foresee. */
 export function internalError(error: unknown, method: string): VarlinkMethodError {
-  const owner = method.startsWith(`${repositoryInterface.name}.`) ? repositoryInterface : ociInterface;
+  const owner =
+    [repositoryInterface, ostreeInterface].find(({ name }) => method.startsWith(`${name}.`)) ?? ociInterface;
   const meant = causesOf(error).find((cause) => cause instanceof VarlinkMethodError);
   if (meant !== undefined) return meant;
   if (error instanceof UnknownHandleError) return owner.error('InvalidHandle', { handle: error.handle });

@@ -36,13 +36,15 @@ export function mountHandlers(repositories: ConnectionRepositories): [string, Va
   ];
 }
 
-const DESCRIPTORS = 'a mount with an overlay takes two descriptors: of the upper and of the work directory';
+/** What is said where they are missing. */
+export const DESCRIPTORS = 'a mount with an overlay takes two descriptors: of the upper and of the work directory';
 
-function lacksDescriptors({ overlay }: MountChoice, { fds }: VarlinkCall): boolean {
+export function lacksDescriptors({ overlay }: MountChoice, { fds }: VarlinkCall): boolean {
   return overlay === true && fds.length !== 2;
 }
 
-function mount(
+/** The reply that brings a mount; closed when it cannot be sent. */
+export function mount(
   repository: Repository,
   id: ObjectId,
   { overlay, read_write: readWrite }: MountChoice,

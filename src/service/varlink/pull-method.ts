@@ -23,6 +23,11 @@ const LOCAL_FETCH: Readonly<Record<string, LocalFetch>> = {
   'zero-copy': 'zerocopy',
 };
 
+/** What a word that a client gives means. */
+export function localFetchOf(word: string): LocalFetch {
+  return (Object.hasOwn(LOCAL_FETCH, word) && LOCAL_FETCH[word]) || 'disabled';
+}
+
 /** Pull: brings an image into the repository and tells about it as it goes on. */
 export function pullHandlers(repositories: ConnectionRepositories): [string, VarlinkHandler][] {
   return [implement(ociMethods.Pull, (parameters, call) => pull(repositories, parameters, call))];
@@ -41,8 +46,7 @@ async function* pull(
   const frames = new Frames();
   const options: PullOptions = {
     name: parameters.name ?? undefined,
-    localFetch:
-      (Object.hasOwn(LOCAL_FETCH, parameters.local_fetch) && LOCAL_FETCH[parameters.local_fetch]) || 'disabled',
+    localFetch: localFetchOf(parameters.local_fetch),
     bootable: wish.kind === 'made' && wish.xattrs === 'allowlist-only',
     signal,
     ...(call.more && { onEvent: (event: PullEvent) => frames.add(event) }),

@@ -13,6 +13,9 @@ import { layerHandlers } from './layer-methods.js';
 import { maintenanceHandlers } from './maintenance-methods.js';
 import { mountHandlers } from './mount-methods.js';
 import { ociInterface, ociMethods } from '../../rpc/contracts/oci.js';
+import { ostreeInterface } from '../../rpc/contracts/ostree.js';
+import { ostreeHandlers } from './ostree-methods.js';
+import { pullCommitHandlers } from './pull-commit-method.js';
 import { pullHandlers } from './pull-method.js';
 import { repositoryInterface } from '../../rpc/contracts/repository.js';
 import { openingHandlers } from './repository-methods.js';
@@ -26,8 +29,8 @@ const LONG_STRINGS = new Map([
 ]);
 
 /**
- * Serves composefs repositories to one connection, as `org.composefs.Repository` and `org.composefs.Oci`, until the
- * client closes it. Takes ownership of `connection`.
+ * Serves composefs repositories to one connection, as `org.composefs.Repository`, `org.composefs.Oci` and
+ * `org.composefs.bridge.Ostree`, until the client closes it. Takes ownership of `connection`.
  * @param handles shared by all connections of a service
  * @param share what the client may take, which this disposes
  * @param onRemark is told what replies have no place for
@@ -43,7 +46,7 @@ export async function serveRepositories(
   using ended = share;
   using repositories = new ConnectionRepositories(handles, ended);
   await using leases = new Leases(share);
-  const interfaces = [repositoryInterface, ociInterface];
+  const interfaces = [repositoryInterface, ociInterface, ostreeInterface];
   const handlers = new Map([
     ...serviceHandlers(ABOUT, interfaces),
     ...openingHandlers(repositories),
@@ -51,6 +54,8 @@ export async function serveRepositories(
     ...imageHandlers(repositories, onRemark),
     ...pullHandlers(repositories),
     ...mountHandlers(repositories),
+    ...ostreeHandlers(repositories),
+    ...pullCommitHandlers(repositories),
     ...layerHandlers(repositories, leases, signal),
     ...finalizeHandlers(repositories, onRemark),
   ]);

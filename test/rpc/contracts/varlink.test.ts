@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { storeInterface, storeMethods } from '../../../src/rpc/contracts/containers-storage.js';
 import { transferMethods } from '../../../src/rpc/contracts/oci-transfer.js';
 import { ociInterface, ociMethods } from '../../../src/rpc/contracts/oci.js';
+import { ostreeInterface, ostreeMethods } from '../../../src/rpc/contracts/ostree.js';
 import { repositoryInterface, repositoryMethods } from '../../../src/rpc/contracts/repository.js';
 import type { IdlType } from '../../../src/rpc/varlink/idl.js';
 import { VarlinkInterface, type VarlinkMethod } from '../../../src/rpc/varlink/interface.js';
@@ -13,6 +14,7 @@ const TRANSFER = 'io.cncf.composefs.OciTransfer';
 const cases: [definition: VarlinkInterface, methods: object, complete: boolean][] = [
   [repositoryInterface, repositoryMethods, true],
   [ociInterface, ociMethods, true],
+  [ostreeInterface, ostreeMethods, true],
   [ociInterface, transferMethods([ociInterface.name]) ?? {}, false],
   [VarlinkInterface.fromProto(`${TRANSFER}.varlink`), transferMethods([TRANSFER]) ?? {}, true],
   [storeInterface, storeMethods, true],

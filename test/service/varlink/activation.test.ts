@@ -27,10 +27,16 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
+const OF_REPOSITORIES = [
+  'org.composefs.Repository',
+  'org.composefs.Oci',
+  'org.composefs.bridge.Ostree',
+  'org.varlink.service',
+];
 const commands: [name: string, args: () => string[], interfaces: string[]][] = [
-  ['the program without words', () => [], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
-  ['varlink', () => ['varlink'], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
-  ['oci varlink', () => ['oci', 'varlink'], ['org.composefs.Repository', 'org.composefs.Oci', 'org.varlink.service']],
+  ['the program without words', () => [], OF_REPOSITORIES],
+  ['varlink', () => ['varlink'], OF_REPOSITORIES],
+  ['oci varlink', () => ['oci', 'varlink'], OF_REPOSITORIES],
   ['serve', () => ['serve', '--root', graphroot], ['org.composefs.Oci', 'org.varlink.service']],
 ];
 

@@ -1,0 +1,195 @@
+// Commits of ostree over varlink: what each method does, by a client of the same package.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { listCommitRefs } from '../../../src/ostree/refs.js';
+import { readCommit } from '../../../src/ostree/stream/read-commit.js';
+import { Repository } from '../../../src/repository/repository.js';
+import { ostreeMethods, type PullCommitFrame } from '../../../src/rpc/contracts/ostree.js';
+import { repositoryMethods } from '../../../src/rpc/contracts/repository.js';
+import type { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
+import { serviceMethods } from '../../../src/rpc/varlink/service-interface.js';
+import { VarlinkRemoteError } from '../../../src/rpc/varlink/varlink-error.js';
+import { fixture } from '../../support/fixtures.js';
+import { writeArchive } from '../../support/images/ostree-archive.js';
+import { withoutLeak } from '../../support/open-fds.js';
+import { archiveServer } from '../../support/ostree/archive-server.js';
+import { recordedRepositories } from '../../support/ostree/recorded-repositories.js';
+import { openHandle, RepositoryServer } from '../../support/servers/repository-server.js';
+
+const NAME = 'org.composefs.bridge.Ostree';
+
+let server: RepositoryServer;
+let client: VarlinkConnection;
+let archive: string;
+let web: string;
+let other: string;
+
+before(async () => {
+  server = await RepositoryServer.start();
+  client = await server.client();
+  archive = join(server.folder, 'archive');
+  [web, other] = writeArchive(archive, {
+    web: { motd: 'hi', large: Buffer.alloc(100_000, 'large ') },
+    'other/one': { motd: 'hello', large: Buffer.alloc(100_000, 'large ') },
+  }) as [string, string];
+});
+
+after(async () => {
+  client.close();
+  await server[Symbol.asyncDispose]();
+});
+
+const fails = async (call: Promise<unknown>, error: string, parameters?: object): Promise<void> => {
+  await assert.rejects(call, (thrown) => {
+    assert.ok(thrown instanceof VarlinkRemoteError, String(thrown));
+    assert.equal(thrown.error, `${NAME}.${error}`);
+    if (parameters) assert.deepEqual(thrown.parameters, parameters);
+    return true;
+  });
+};
+
+async function filled(name: string): Promise<{ path: string; handle: number }> {
+  const path = server.repository(name);
+  const handle = await openHandle(client, path);
+  await client.call(ostreeMethods.Pull, { handle, place: archive, ref: 'web' });
+  return { path, handle };
+}
+
+test('the interface is announced, and described by its definition', async () => {
+  assert.ok((await client.call(serviceMethods.GetInfo, {})).parameters.interfaces.includes(NAME));
+  const { description } = (await client.call(serviceMethods.GetInterfaceDescription, { interface: NAME })).parameters;
+  const proto = new URL(`../../../../proto/${NAME}.varlink`, import.meta.url);
+  assert.equal(description, readFileSync(proto, 'utf8'));
+});
+
+test('a pull tells how far it is, and what it made', async () => {
+  const path = server.repository('pulled');
+  const handle = await openHandle(client, path);
+  const frames: PullCommitFrame[] = [];
+  const pull = { handle, place: archive, ref: 'web', local_fetch: 'disabled' };
+  for await (const { parameters } of client.callMore(ostreeMethods.Pull, pull)) frames.push(parameters);
+  assert.ok(frames.every((frame) => Object.keys(frame).length === 1));
+  assert.ok(frames.slice(0, -1).every(({ progress }) => progress != null && progress.files <= 2));
+  const { completed } = frames.at(-1)!;
+  using repository = await Repository.open(path);
+  const { stream, image } = await readCommit(repository, web);
+  assert.deepEqual(completed, { commit: web, verity: stream, image, name: 'web', metadata: 3, files: 2, reused: 0 });
+  assert.deepEqual(listCommitRefs(repository), [{ name: 'web', commit: web }]);
+  // Again, by its id: nothing is brought, and it gets no name.
+  const again = await client.call(ostreeMethods.Pull, { ...pull, ref: web });
+  assert.deepEqual(again.parameters, { completed: { ...completed, name: null, metadata: 0, files: 0 } });
+});
+
+test('over HTTP as well, and refs of a server', async (t) => {
+  const folder = recordedRepositories(t, 'http');
+  const { url } = await archiveServer(t, [`${folder}/s/plain`, `${folder}/archive`]);
+  const path = server.repository('fetched');
+  const handle = await openHandle(client, path);
+  const { refs } = (await client.call(ostreeMethods.ListRefs, { handle, url })).parameters;
+  assert.ok(refs.length > 0);
+  const [{ name, commit }] = refs as [{ name: string; commit: string }];
+  const { completed } = (await client.call(ostreeMethods.Pull, { handle, place: url, ref: name })).parameters;
+  assert.deepEqual([completed?.commit, completed?.name], [commit, name]);
+  await fails(client.call(ostreeMethods.Pull, { handle, place: url, ref: 'none' }), 'InternalError');
+  await fails(client.call(ostreeMethods.Pull, { handle, place: 'ftp://x/y', ref: 'none' }), 'InternalError');
+});
+
+test('commits by name, id and digits', async () => {
+  const { path, handle } = await filled('shown');
+  await client.call(ostreeMethods.Pull, { handle, place: `file://${archive}`, ref: 'other/one', base_name: 'web' });
+  assert.deepEqual((await client.call(ostreeMethods.ListCommits, { handle })).parameters.commits, [
+    { name: 'other/one', commit: other },
+    { name: 'web', commit: web },
+  ]);
+  using repository = await Repository.open(path);
+  const { stream, image, objects } = await readCommit(repository, web);
+  for (const commit of ['web', web, web.slice(0, 10)])
+    assert.deepEqual((await client.call(ostreeMethods.Inspect, { handle, commit })).parameters, {
+      commit: web,
+      verity: stream,
+      image,
+      parent: null,
+      subject: 'web',
+      body: '',
+      timestamp: 1000,
+      objects: objects.count,
+    });
+  assert.deepEqual((await client.call(ostreeMethods.ComputeId, { handle, commit: 'web' })).parameters, {
+    image_id: image,
+  });
+  // The same commit, kept otherwise.
+  const fixed = await client.call(ostreeMethods.Pull, { handle, place: archive, ref: 'web', fix_xattrs: true });
+  const { name, verity } = fixed.parameters.completed!;
+  assert.deepEqual([name, verity === stream], ['web:fixed-xattrs', false]);
+  const kept = (await client.call(ostreeMethods.Inspect, { handle, commit: name! })).parameters;
+  assert.deepEqual([kept.commit, kept.verity], [web, verity]);
+  for (const commit of ['none', 'f'.repeat(64), '']) {
+    await fails(client.call(ostreeMethods.Inspect, { handle, commit }), 'NoSuchCommit', { commit });
+    await fails(client.call(ostreeMethods.Tag, { handle, commit, name: 'x' }), 'NoSuchCommit', { commit });
+  }
+  await fails(client.call(ostreeMethods.ListCommits, { handle: 999 }), 'InvalidHandle', { handle: 999 });
+});
+
+test('a commit without a name goes with garbage', async () => {
+  const { handle } = await filled('collected');
+  await client.call(ostreeMethods.Tag, { handle, commit: 'web', name: 'tested' });
+  await client.call(ostreeMethods.Untag, { handle, name: 'web' });
+  await fails(client.call(ostreeMethods.Untag, { handle, name: 'web' }), 'NoSuchCommit', { commit: 'web' });
+  const collect = async (): Promise<number> =>
+    (await client.call(repositoryMethods.Gc, { handle, dry_run: false, roots: [] })).parameters.result.streams_pruned;
+  assert.equal(await collect(), 0);
+  await client.call(ostreeMethods.Untag, { handle, name: 'tested' });
+  assert.equal(await collect(), 1);
+  await fails(client.call(ostreeMethods.Inspect, { handle, commit: web }), 'NoSuchCommit', { commit: web });
+});
+
+test('a commit is exported, with the name that is asked for', async () => {
+  const { handle } = await filled('exported');
+  const bare = join(server.folder, 'bare');
+  for (const name of ['objects', 'tmp', 'refs/heads']) mkdirSync(join(bare, name), { recursive: true });
+  writeFileSync(join(bare, 'config'), '[core]\nrepo_version=1\nmode=bare-user-only\n');
+  const call = { handle, commit: 'web', path: bare, reference: 'stable' };
+  assert.deepEqual((await client.call(ostreeMethods.Export, call)).parameters, { commit: web });
+  assert.equal(readFileSync(join(bare, 'refs/heads/stable'), 'utf8'), `${web}\n`);
+  assert.equal(readFileSync(join(bare, 'objects', web.slice(0, 2), `${web.slice(2)}.commit`)).length > 0, true);
+  await fails(client.call(ostreeMethods.Export, { ...call, path: archive }), 'InternalError');
+});
+
+test('a delta in files is applied', async (t) => {
+  const deltas = recordedRepositories(t, 'deltas');
+  const superblock = readdirSync(join(deltas, 'd/scratch-b'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('/superblock'))
+    .map((name) => join(deltas, 'd/scratch-b', name))[0]!;
+  const path = server.repository('updated');
+  const handle = await openHandle(client, path);
+  await fails(client.call(ostreeMethods.ApplyDelta, { handle, path: '/nothing' }), 'InternalError');
+  const { commit } = (await client.call(ostreeMethods.ApplyDelta, { handle, path: superblock })).parameters;
+  using repository = await Repository.open(path);
+  const { objects } = await readCommit(repository, commit);
+  assert.deepEqual(
+    Buffer.concat(objects.whole.parts),
+    fixture(`ostree/deltas/chunk.sha256.${commit.slice(0, 12)}.bin`),
+  );
+});
+
+test('a mount needs the descriptors of its overlay', async () => {
+  const { handle } = await filled('mounted');
+  const options = { overlay: true };
+  await fails(client.call(ostreeMethods.Mount, { handle, commit: 'web', options }), 'InvalidRequest');
+  await fails(client.call(ostreeMethods.Mount, { handle, commit: 'none', options: {} }), 'NoSuchCommit', {
+    commit: 'none',
+  });
+});
+
+test('a client that goes away ends its pull, and nothing stays open', async () => {
+  const { handle } = await filled('left');
+  await withoutLeak(async () => {
+    const leaving = await server.client();
+    for await (const _ of leaving.callMore(ostreeMethods.Pull, { handle, place: archive, ref: 'other/one' })) break;
+    leaving.close();
+    // The next call of another connection is answered when the one before is over.
+    await client.call(ostreeMethods.ListCommits, { handle });
+  });
+});
