@@ -1,35 +1,49 @@
 // How a commit is kept here: as cfsctl keeps it, or otherwise. What is kept otherwise has a stream of another name,
 // whose named reference to the image says how, and names of its own: to cfsctl it is a stream that it does not know.
 import { createHash } from 'node:crypto';
+import { printable, type ByteString } from '../bytes.js';
+import { BridgeError } from '../errors.js';
 import { COMMIT_IMAGE_REF, commitContentId, variantContentId } from '../repository/names.js';
-import type { ByteString } from '../bytes.js';
 import type { Checksum } from './object/checksum.js';
 
 /** What of a commit is kept, and how its image is made. */
 export interface CommitForm {
   /** names of xattrs are without the NUL in the image, so that the kernel finds them */
   readonly fixXattrs: boolean;
+  /** only these paths, as `subpathsOf` gives them; none: all there is */
+  readonly subpaths: readonly string[];
 }
 
 /** As cfsctl keeps commits. */
-export const WHOLE: CommitForm = { fixXattrs: false };
+export const WHOLE: CommitForm = { fixXattrs: false, subpaths: [] };
 
 const PREFIX = 'ostree.image';
 const FIXED = 'fixed-xattrs';
+const IMAGE_REF = new RegExp(`^${PREFIX.replace('.', '\\.')}(\\.${FIXED})?((?::[^:]+)*)$`);
 
 /** Whether cfsctl keeps it like this. */
-function isWhole({ fixXattrs }: CommitForm): boolean {
-  return !fixXattrs;
+export function isWhole({ fixXattrs, subpaths }: CommitForm): boolean {
+  return !fixXattrs && subpaths.length === 0;
 }
 
 /** How the stream calls its image. */
 export function imageRefOf(form: CommitForm): string {
-  return isWhole(form) ? COMMIT_IMAGE_REF : `${PREFIX}.${FIXED}`;
+  if (isWhole(form)) return COMMIT_IMAGE_REF;
+  const paths = form.subpaths.map((path) => `:${path.replace(/%/g, '%25').replace(/:/g, '%3A')}`);
+  return `${PREFIX}${form.fixXattrs ? `.${FIXED}` : ''}${paths.join('')}`;
 }
 
 /** The form that a stream with these named references has. */
 export function formOf(names: Iterable<string>): CommitForm {
-  for (const name of names) if (name === `${PREFIX}.${FIXED}`) return { fixXattrs: true };
+  for (const name of names) {
+    const [, fixed, paths] = IMAGE_REF.exec(name) ?? [];
+    if (paths === undefined) continue;
+    const escaped = paths.split(':').slice(1);
+    return {
+      fixXattrs: fixed !== undefined,
+      subpaths: escaped.map((path) => path.replace(/%3A|%25/g, (escape) => (escape === '%25' ? '%' : ':'))),
+    };
+  }
   return WHOLE;
 }
 
@@ -40,6 +54,20 @@ export function contentIdOf(commit: Checksum, form: CommitForm): ByteString {
 }
 
 /** What a commit is called that is pulled by this ref. ostree has no colons in refs. */
-export function nameOf(ref: string, form: CommitForm): string {
-  return isWhole(form) ? ref : `${ref}:${FIXED}`;
+export function nameOf(ref: string, { fixXattrs, subpaths }: CommitForm): string {
+  return [ref, ...(fixXattrs ? [FIXED] : []), ...subpaths].join(':');
+}
+
+/**
+ * Paths in a commit in the form in which they are kept: from the root, sorted, none twice or below another.
+ * @throws BridgeError `INVALID_NAME` for the root, and for `.` and `..`
+ */
+export function subpathsOf(paths: readonly string[]): string[] {
+  const clean = paths.map((path) => {
+    const parts = path.split('/').filter((part) => part !== '');
+    if (parts.length === 0 || path.includes('\0') || parts.some((part) => part === '.' || part === '..'))
+      throw new BridgeError('INVALID_NAME', `"${printable(path)}" is no path of a part of a commit`);
+    return `/${parts.join('/')}`;
+  });
+  return [...new Set(clean)].sort().filter((path) => !clean.some((other) => path.startsWith(`${other}/`)));
 }

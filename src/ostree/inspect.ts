@@ -5,6 +5,8 @@ import { parseDirMeta } from './object/dirmeta.js';
 import { parseDirTree } from './object/dirtree.js';
 import type { FileHeader } from './object/file-header.js';
 import type { Variant } from './gvariant/variant.js';
+import { isWhole, type CommitForm } from './form.js';
+import { selected, selectionOf } from './selection.js';
 import type { CommitObjects } from './stream/commit-objects.js';
 import type { StoredCommit } from './stream/read-commit.js';
 
@@ -28,7 +30,7 @@ export function metadataText({ metadata }: Commit): string {
 }
 
 /** All that a commit stream has. */
-export function commitJson({ id, stream, image, objects }: StoredCommit): unknown {
+export function commitJson({ id, stream, image, objects, form }: StoredCommit): unknown {
   const commit = parseCommit(objects.metadata('commit', id));
   return {
     commit: id,
@@ -42,7 +44,8 @@ export function commitJson({ id, stream, image, objects }: StoredCommit): unknow
     tree: commit.tree,
     dirmeta: commit.meta,
     metadata: commit.metadata.map(([key, value]) => ({ key, type: value.type.signature, value: showValue(value) })),
-    objects: [...kindsOf(objects, commit)]
+    ...(isWhole(form) ? {} : form),
+    objects: [...kindsOf(objects, commit, form)]
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([object, kind]) => describe(objects, object, kind)),
   };
@@ -52,20 +55,23 @@ export function commitJson({ id, stream, image, objects }: StoredCommit): unknow
 function kindsOf(
   objects: CommitObjects,
   { tree, meta }: Commit,
+  form: CommitForm,
 ): Map<Checksum, 'commit' | 'dirtree' | 'dirmeta' | 'file'> {
   const kinds = new Map<Checksum, 'commit' | 'dirtree' | 'dirmeta' | 'file'>([
     [objects.commit, 'commit'],
     [meta, 'dirmeta'],
   ]);
-  const pending = [tree];
+  const pending = [{ tree, selection: selectionOf(form) }];
+  const whole = new Set<Checksum>();
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    if (kinds.has(at)) continue;
-    kinds.set(at, 'dirtree');
-    const { files, folders } = parseDirTree(objects.metadata('dirtree', at));
+    if (whole.has(at.tree)) continue;
+    if (at.selection === 'all') whole.add(at.tree);
+    kinds.set(at.tree, 'dirtree');
+    const { files, folders } = selected(parseDirTree(objects.metadata('dirtree', at.tree)), at.selection, '');
     for (const { id } of files) kinds.set(id, 'file');
     for (const folder of folders) {
       kinds.set(folder.meta, 'dirmeta');
-      pending.push(folder.tree);
+      pending.push(folder);
     }
   }
   return kinds;

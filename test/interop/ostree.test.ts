@@ -154,4 +154,31 @@ describe('ostree', { skip }, () => {
     succeed(cfsctl, ['--repo', path, 'gc']);
     assert.match(succeed(cfsbridge, ['--repo', path, 'fsck']), /^streams: 0\/0 ok$/m);
   });
+
+  test('a part of a commit: cfsctl leaves it alone as long as it has a name', () => {
+    if (!existsSync(join(shared.path, 'archive'))) commit();
+    const path = repository('fsverity-sha512-12', '2');
+    const lines = pulled(cfsbridge, path, 'archive', '--subpath', '/usr/bin', '--subpath', 'usr/more');
+    const name = lines.find((line) => line.startsWith('tagged'))!.replace(/^tagged +/, '');
+    const dump = (): string => succeed(cfsbridge, ['--repo', path, 'ostree', 'dump', name]);
+    const before = dump();
+    assert.deepEqual(
+      before.split('\n').flatMap((line) => /^\S+/.exec(line) ?? []),
+      ['/', '/usr', '/usr/bin', '/usr/bin/tool', '/usr/more'],
+    );
+    for (const program of [cfsctl, cfsbridge]) {
+      succeed(program, ['--repo', path, 'gc']);
+      for (const judge of [cfsctl, cfsbridge]) assert.match(succeed(judge, ['--repo', path, 'fsck']), /^status: ok$/m);
+    }
+    assert.equal(dump(), before);
+    const whole = pulled(cfsctl, path, 'archive');
+    assert.deepEqual(
+      whole.slice(0, 3),
+      pulled(cfsbridge, repository('fsverity-sha512-12', '2'), 'archive').slice(0, 3),
+    );
+    assert.equal(dump(), before);
+    for (const each of [name, 'a/b']) succeed(cfsbridge, ['--repo', path, 'ostree', 'untag', each]);
+    succeed(cfsctl, ['--repo', path, 'gc']);
+    assert.match(succeed(cfsbridge, ['--repo', path, 'fsck']), /^streams: 0\/0 ok$/m);
+  });
 });

@@ -1,13 +1,18 @@
-// Commits that are not kept as cfsctl keeps them: with xattrs that work.
+// Commits that are not kept as cfsctl keeps them: with xattrs that work, and parts.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { readErofs } from '../../src/erofs/read/reader.js';
 import { readAt } from '../../src/fd/read-file.js';
+import { exportCommit } from '../../src/ostree/export/export.js';
+import { formOf, imageRefOf, subpathsOf, type CommitForm } from '../../src/ostree/form.js';
 import { commitCheck } from '../../src/ostree/fsck.js';
 import { hasDeadXattrs } from '../../src/ostree/image/dead-xattrs.js';
 import { commitTree } from '../../src/ostree/image/tree.js';
+import { commitJson } from '../../src/ostree/inspect.js';
 import { OstreeFolder } from '../../src/ostree/local/repository.js';
 import { folderSource } from '../../src/ostree/local/source.js';
 import { pullCommit, type PullCommitOptions, type PulledCommit } from '../../src/ostree/pull/pull.js';
@@ -19,12 +24,13 @@ import { collectGarbage } from '../../src/repository/gc/gc.js';
 import { initRepository } from '../../src/repository/init.js';
 import { Repository } from '../../src/repository/repository.js';
 import type { Directory } from '../../src/tree/tree.js';
-import { runCli } from '../support/cli/run-cli.js';
+import { cfsbridge, runCli } from '../support/cli/run-cli.js';
 import { writeArchive } from '../support/images/ostree-archive.js';
+import { archiveServer } from '../support/ostree/archive-server.js';
 import { scratch } from '../support/scratch.js';
 
 const POLICY = { take: 'copy', trusted: true } as const;
-const FIXED = { fixXattrs: true };
+const FIXED = { fixXattrs: true, subpaths: [] };
 const FILES = {
   'usr/bin/tool': 'tool '.repeat(100),
   'usr/share/doc/tool': 'how to use the tool',
@@ -177,4 +183,90 @@ test('a mount says that xattrs do not work, unless they are fixed', async (t) =>
     assert.notEqual(mounted.status, 0);
     assert.equal(/xattrs of this image do not work.*--fix-xattrs/.test(mounted.stderr), warned, mounted.stderr);
   }
+});
+
+const part = (...subpaths: string[]): { form: CommitForm } => ({ form: { fixXattrs: false, subpaths } });
+
+test('of a part of a commit only that is fetched, with the folders on the way', async (t) => {
+  const archive = scratch(t);
+  writeArchive(archive, { 'a/b': FILES });
+  const { repository } = await emptyRepository(t);
+  const options = part('/etc/tool.conf', '/usr/share/locale');
+  const { pulled, asked } = await pull(repository, archive, 'a/b', options);
+  assert.ok(pulled.ref !== undefined);
+  const count = (kind: string): number => asked.filter((each) => each === kind).length;
+  // The trees of the root, etc, usr, share and locale; all folders have the same metadata.
+  assert.deepEqual(['commit', 'dirtree', 'dirmeta', 'file'].map(count), [1, 5, 1, 3]);
+  assert.equal(pulled.ref, 'a/b:/etc/tool.conf:/usr/share/locale');
+  const { objects, form, image = '' } = await stored(repository, pulled.ref);
+  const files = listed(commitTree(objects, form)).filter((line) => !line.includes(' '));
+  assert.deepEqual(files, ['/etc/tool.conf', '/usr/share/locale/de', '/usr/share/locale/fr']);
+  const found = imageTree(repository, image).entries.get('usr');
+  assert.ok(found?.kind === 'directory');
+  assert.deepEqual([...found.entries.keys()], ['share']);
+  assert.deepEqual(form, options.form);
+  assert.deepEqual(await problemsOf(repository), []);
+  const text = JSON.stringify(commitJson(await stored(repository, pulled.ref)));
+  assert.equal(text.split('"kind":"file"').length - 1, 3);
+  using target = OstreeFolder.open(archive);
+  await assert.rejects(exportCommit(repository, await stored(repository, pulled.ref), target), { code: 'UNSUPPORTED' });
+});
+
+test('the rest of a commit comes without the part that is there, and another part is in the whole', async (t) => {
+  const archive = scratch(t);
+  writeArchive(archive, { 'a/b': FILES }, XATTRS);
+  const { repository } = await emptyRepository(t);
+  await pull(repository, archive, 'a/b', part('/usr/share/locale'));
+  const { pulled, asked } = await pull(repository, archive, 'a/b');
+  assert.equal(asked.filter((kind) => kind === 'file').length, Object.keys(FILES).length - 2);
+  const { repository: other } = await emptyRepository(t);
+  assert.equal(pulled.image, (await pull(other, archive, 'a/b')).pulled.image);
+  assert.deepEqual((await pull(repository, archive, 'a/b', part('/usr/bin'))).asked, []);
+});
+
+test('a path that the commit does not have is an error, and nothing gets a name', async (t) => {
+  const archive = scratch(t);
+  writeArchive(archive, { 'a/b': FILES }, XATTRS);
+  const { repository } = await emptyRepository(t);
+  for (const path of ['/usr/games', '/usr/bin/tool/x', '/usr/share/locale/es'])
+    await assert.rejects(pull(repository, archive, 'a/b', part(path)), {
+      code: 'NOT_FOUND',
+      message: new RegExp(`"${path.replace('/x', '')}"`),
+    });
+  assert.deepEqual([repository.listStreams(), repository.listImages(), listCommitRefs(repository)], [[], [], []]);
+});
+
+test('of equal folders different parts are taken', async (t) => {
+  const archive = scratch(t);
+  writeArchive(archive, { equal: { 'a/x/1': 'one', 'a/y/2': 'two', 'b/x/1': 'one', 'b/y/2': 'two' } });
+  const { repository } = await emptyRepository(t);
+  const { pulled } = await pull(repository, archive, 'equal', part('/a/x', '/b/y'));
+  assert.deepEqual(listed(imageTree(repository, pulled.image)), ['/a/x/1', '/b/y/2']);
+});
+
+test('paths are the same however they are written', () => {
+  assert.deepEqual(subpathsOf(['usr/share/', '//usr//share/doc', '/etc', 'etc', '/usr/share2']), [
+    '/etc',
+    '/usr/share',
+    '/usr/share2',
+  ]);
+  for (const path of ['', '/', '/usr/../etc', './usr', '/a\0b'])
+    assert.throws(() => subpathsOf([path]), { code: 'INVALID_NAME' });
+  for (const subpaths of [['/a:b', '/c%3Ad'], ['/a', '/b'], []])
+    for (const fixXattrs of [true, false])
+      assert.deepEqual(formOf([imageRefOf({ fixXattrs, subpaths })]), { fixXattrs, subpaths });
+});
+
+test('over HTTP no more than the part is asked for', async (t) => {
+  const archive = scratch(t);
+  writeArchive(archive, { 'a/b': FILES }, XATTRS);
+  const server = await archiveServer(t, [archive]);
+  const { path, repository } = await emptyRepository(t);
+  repository.close();
+  const options = ['--subpath', 'usr/share/locale/', '--fix-xattrs', '--json'];
+  const words = ['--repo', path, 'ostree', 'pull', server.url, 'a/b', ...options];
+  const { stdout } = await promisify(execFile)(cfsbridge, words);
+  assert.equal((JSON.parse(stdout) as { tag: string }).tag, 'a/b:fixed-xattrs:/usr/share/locale');
+  const asked = (what: string): number => server.lines().filter((line) => line.includes(what)).length;
+  assert.deepEqual(['.filez', '.dirtree', '.dirmeta', '/deltas'].map(asked), [2, 4, 3, 0]);
 });

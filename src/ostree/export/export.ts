@@ -18,14 +18,17 @@ import { ObjectFolder } from './object-folder.js';
  * Writes a commit into a repository of ostree on this machine. What refers to something is written after it, and the
  * ref last, when all is on the disk: an export that is interrupted leaves objects that nothing refers to.
  * @param ref the name it gets there
- * @throws BridgeError `UNSUPPORTED` for a mode that cannot have the commit; FormatError for a damaged commit
+ * @throws BridgeError `UNSUPPORTED` for a mode that cannot have the commit, and a part of a
+ *   commit; FormatError for a damaged commit
  */
 export async function exportCommit(
   repository: Repository,
-  { id, objects }: StoredCommit,
+  { id, objects, form }: StoredCommit,
   folder: OstreeFolder,
   { ref, signal }: { ref?: string | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
+  if (form.subpaths.length > 0)
+    throw new BridgeError('UNSUPPORTED', `only a part of commit ${id} is here: pull all of it`);
   const mode = exportMode(folder);
   const order = inOrder(objects);
   if (mode === 'bare-user-only') checkCanonical(objects, order);

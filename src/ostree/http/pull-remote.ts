@@ -62,7 +62,9 @@ export async function pullRemoteCommit(
   );
   if (await checkPresent(repository, commit, source, signal, options.form))
     return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
-  const offered = options.deltas === false ? undefined : await findDelta(repository, remote, summary, commit, signal);
+  // They bring all of a commit.
+  const deltas = options.deltas !== false && (options.form?.subpaths ?? []).length === 0;
+  const offered = !deltas ? undefined : await findDelta(repository, remote, summary, commit, signal);
   const superblock = offered && (await fetchSuperblock(remote, offered, signal));
   if (offered === undefined || superblock === undefined)
     return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };

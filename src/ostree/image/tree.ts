@@ -18,11 +18,12 @@ import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
 import { isSymlink } from '../object/file-header.js';
 import { withoutNul } from '../object/xattrs.js';
+import { selected, selectionOf } from '../selection.js';
 import type { CommitObjects, StoredFileEntry } from '../stream/commit-objects.js';
 
 /**
  * The file tree of a commit, as its image has it: nothing has a time, and files of one id are one inode. The names of
- * xattrs keep the NUL at their end, unless the form says otherwise.
+ * xattrs keep the NUL at their end, and all there is is in it, unless the form says otherwise.
  * @throws FormatError when an object is missing, damaged, or of a kind that its place does not allow;
  *   DigestMismatchError for a commit, dirtree or dirmeta with another id
  */
@@ -45,19 +46,20 @@ class TreeBuilder {
   build(): Directory {
     const { tree, meta } = parseCommit(this.#objects.metadata('commit', this.#objects.commit));
     const root = new Directory(this.#folderMetadata(meta));
-    const pending = [{ directory: root, tree, path: '', depth: 0 }];
+    const pending = [{ directory: root, tree, path: '', depth: 0, selection: selectionOf(this.#form) }];
     for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
       const { directory, path } = at;
-      const { files, folders } = parseDirTree(this.#objects.metadata('dirtree', at.tree));
+      const all = parseDirTree(this.#objects.metadata('dirtree', at.tree));
+      const { files, folders } = selected(all, at.selection, path);
       this.#count(files.length + folders.length, path);
       for (const { name, id } of files) directory.entries.set(name, this.#leaf(id, `${path}/${name}`));
       const depth = at.depth + 1;
       if (folders.length > 0 && depth > DEPTH_MAX)
         throw new FormatError('EROFS_DEPTH', `a commit has folders that are nested deeper than ${DEPTH_MAX}`);
-      for (const { name, tree: below, meta: of } of folders) {
+      for (const { name, tree: below, meta: of, selection } of folders) {
         const child = new Directory(this.#folderMetadata(of));
         directory.entries.set(name, child);
-        pending.push({ directory: child, tree: below, path: `${path}/${name}`, depth });
+        pending.push({ directory: child, tree: below, path: `${path}/${name}`, depth, selection });
       }
     }
     return root;

@@ -1,9 +1,11 @@
+import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { commitContentId } from '../../repository/names.js';
 import { parseCommit } from '../object/commit.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
+import { selected, type Selection } from '../selection.js';
 import type { Bases } from './bases.js';
 import type { CommitImporter } from './importer.js';
 import type { MetadataKind, ObjectSource } from './source.js';
@@ -24,13 +26,15 @@ export interface FetchProgress extends Readonly<ObjectCounts> {
 }
 
 interface FetchOptions {
+  /** what of the commit's tree is wanted */
+  selection: Selection;
   signal: AbortSignal | undefined;
   onProgress: ((progress: FetchProgress) => void) | undefined;
 }
 
 /**
- * Brings all objects of a commit into the importer: from the bases where these have them, else from the source. What
- * the importer has already is only walked. Metadata goes first, since it tells what else there is.
+ * Brings all objects of a commit that are wanted into the importer: from the bases where these have them, else from
+ * the source. What the importer has already is only walked. Metadata goes first, since it tells what else there is.
  * @throws what the source, the importer and the parsers of objects throw, when everything that was begun has ended
  */
 export async function fetchCommit(
@@ -38,9 +42,9 @@ export async function fetchCommit(
   commit: Checksum,
   source: ObjectSource,
   bases: Bases,
-  { signal, onProgress }: FetchOptions,
+  { selection, signal, onProgress }: FetchOptions,
 ): Promise<ObjectCounts> {
-  const walk = new Walk(importer, source, bases, signal);
+  const walk = new Walk(importer, source, bases, selection, signal);
   await walk.run(commit, onProgress);
   return walk.counts;
 }
@@ -48,6 +52,10 @@ export async function fetchCommit(
 interface Step {
   readonly kind: MetadataKind | 'file';
   readonly id: Checksum;
+  /** for a commit or dirtree */
+  readonly selection?: Selection;
+  /** of the folder, where only a part of it is wanted */
+  readonly path?: ByteString;
 }
 
 class Walk {
@@ -55,13 +63,21 @@ class Walk {
   readonly #importer: CommitImporter;
   readonly #source: ObjectSource;
   readonly #bases: Bases;
+  readonly #selection: Selection;
   readonly #metadata: Step[] = [];
   readonly #files: Checksum[] = [];
   readonly #queued = new Set<string>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
 
-  constructor(importer: CommitImporter, source: ObjectSource, bases: Bases, signal: AbortSignal | undefined) {
+  constructor(
+    importer: CommitImporter,
+    source: ObjectSource,
+    bases: Bases,
+    selection: Selection,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#selection = selection;
     this.#importer = importer;
     this.#source = source;
     this.#bases = bases;
@@ -103,9 +119,10 @@ class Walk {
     return id === undefined ? undefined : { kind: 'file', id };
   }
 
-  async #do({ kind, id }: Step): Promise<void> {
+  async #do(step: Step): Promise<void> {
+    const { kind, id } = step;
     if (kind === 'file') await this.#file(id);
-    else await this.#open(kind, id, await this.#bytes(kind, id));
+    else await this.#open(kind, step, await this.#bytes(kind, id));
   }
 
   async #file(id: Checksum): Promise<void> {
@@ -138,34 +155,35 @@ class Walk {
   }
 
   /** Adds what an object leads to. */
-  async #open(kind: MetadataKind, id: Checksum, bytes: Buffer): Promise<void> {
+  async #open(kind: MetadataKind, step: Step, bytes: Buffer): Promise<void> {
     try {
       if (kind === 'dirmeta') return void parseDirMeta(bytes);
-      if (kind === 'dirtree') return this.#openTree(bytes);
+      if (kind === 'dirtree') return this.#openTree(bytes, step);
       const { tree, meta, parent } = parseCommit(bytes);
       await this.#bases.add(parent === undefined ? undefined : commitContentId(parent));
-      this.#queue('dirmeta', meta);
-      this.#queue('dirtree', tree);
+      this.#queue({ kind: 'dirmeta', id: meta });
+      this.#queue({ kind: 'dirtree', id: tree, selection: this.#selection });
     } catch (error) {
-      throw named(error, kind, id);
+      throw named(error, kind, step.id);
     }
   }
 
-  #openTree(bytes: Buffer): void {
-    const { files, folders } = parseDirTree(bytes);
-    for (const { id } of files) if (this.#isNew('file', id)) this.#files.push(id);
-    for (const { tree, meta } of folders) {
-      this.#queue('dirmeta', meta);
-      this.#queue('dirtree', tree);
+  #openTree(bytes: Buffer, { selection = 'all', path = '' }: Step): void {
+    const { files, folders } = selected(parseDirTree(bytes), selection, path);
+    for (const { id } of files) if (this.#isNew(`file ${id}`)) this.#files.push(id);
+    for (const { name, tree, meta, selection: below } of folders) {
+      this.#queue({ kind: 'dirmeta', id: meta });
+      const part = below === 'all' ? {} : { path: `${path}/${name}` };
+      this.#queue({ kind: 'dirtree', id: tree, selection: below, ...part });
     }
   }
 
-  #queue(kind: MetadataKind, id: Checksum): void {
-    if (this.#isNew(kind, id)) this.#metadata.push({ kind, id });
+  /** Of equal folders, other parts may be wanted. */
+  #queue(step: Step): void {
+    if (this.#isNew([step.kind, step.id, step.path ?? ''].join(' '))) this.#metadata.push(step);
   }
 
-  #isNew(kind: string, id: Checksum): boolean {
-    const key = `${kind} ${id}`;
+  #isNew(key: string): boolean {
     if (this.#queued.has(key)) return false;
     this.#queued.add(key);
     return true;

@@ -10,6 +10,7 @@ import { publishCommit, type PublishedCommit } from '../image/commit-image.js';
 import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
 import { checkCommitRef, readStoredRef, writeStoredRef } from '../refs.js';
+import { selectionOf } from '../selection.js';
 import { findStored } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
@@ -41,8 +42,8 @@ export interface PulledCommit extends PublishedCommit, Readonly<ObjectCounts> {
 }
 
 /**
- * Brings a commit into the repository, with its image. Nothing of one that is there is fetched; it gets its name all
- * the same.
+ * Brings a commit, or a part of it, into the repository, with its image. Nothing of one that is there is fetched; it
+ * gets its name all the same.
  * @param source gives the objects that no base has: the commit of `base`, the parent, the commit that had the name
  *   before, and then any other of the repository
  * @throws NotFoundError for a base that is not there, or an object that the source does not have; DigestMismatchError
@@ -77,6 +78,7 @@ export async function pullCommit(
   const importer = options.importer ?? new CommitImporter(repository, source.policy, note);
   try {
     const counts = await fetchCommit(importer, commit, journal?.before(source) ?? source, bases, {
+      selection: selectionOf(form),
       signal,
       onProgress,
     });

@@ -39,7 +39,11 @@ export function checkedSource(
   };
 }
 
-/** Checks a commit that is in the repository, whole or in the form that is wanted. @returns false when it is not there @throws as `CommitCheck.commit` */
+/**
+ * Checks a commit that is in the repository, whole or in the form that is wanted.
+ * @returns false when it is not there
+ * @throws as `CommitCheck.commit`
+ */
 export async function checkPresent(
   repository: Repository,
   commit: Checksum,
