@@ -8,6 +8,8 @@ import { bytesOf } from '../../src/bytes.js';
 import { openPath } from '../../src/fd/fd.js';
 import { setXattr } from '../../src/fd/xattrs.js';
 import { cfsbridge } from '../support/cli/run-cli.js';
+import { writeLayout } from '../support/images/oci-layout.js';
+import { systemTar } from '../support/layers/system-tar.js';
 import { cfsctl, inTree, peers, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
 
 const skip =
@@ -180,5 +182,40 @@ describe('ostree', { skip }, () => {
     for (const each of [name, 'a/b']) succeed(cfsbridge, ['--repo', path, 'ostree', 'untag', each]);
     succeed(cfsctl, ['--repo', path, 'gc']);
     assert.match(succeed(cfsbridge, ['--repo', path, 'fsck']), /^streams: 0\/0 ok$/m);
+  });
+
+  test('ostree takes what is exported of a container image', () => {
+    const path = repository('fsverity-sha512-12', '1');
+    const layout = join(shared.path, 'layout');
+    writeLayout(layout, [systemTar({ 'usr/bin/tool': 'tool '.repeat(100), 'etc/tool': 'few', 'run/lock': 'none' })]);
+    succeed(cfsbridge, ['--repo', path, 'oci', 'pull', `oci:${layout}:image`, 'web']);
+    for (const mode of ['bare', 'bare-user']) {
+      const target = `container-${mode}`;
+      ostree(target, 'init', `--mode=${mode}`);
+      succeed(cfsbridge, [
+        '--repo',
+        path,
+        'ostree',
+        'export',
+        '--oci',
+        'web',
+        join(shared.path, target),
+        '--reference',
+        'c',
+      ]);
+      ostree(target, 'fsck');
+      const paths = ostree(target, 'ls', '-R', 'c').match(/\/\S*$/gm);
+      assert.deepEqual(paths, [
+        '/',
+        '/boot',
+        '/run',
+        '/sysroot',
+        '/usr',
+        '/usr/bin',
+        '/usr/bin/tool',
+        '/usr/etc',
+        '/usr/etc/tool',
+      ]);
+    }
   });
 });

@@ -14,6 +14,9 @@ import type { StoredCommit } from '../stream/read-commit.js';
 import { putFile, type ExportMode } from './put-file.js';
 import { ObjectFolder } from './object-folder.js';
 
+/** What of a commit is needed to export it. */
+export type ExportedCommit = Omit<StoredCommit, 'stream' | 'image'>;
+
 /**
  * Writes a commit into a repository of ostree on this machine. What refers to something is written after it, and the
  * ref last, when all is on the disk: an export that is interrupted leaves objects that nothing refers to.
@@ -23,7 +26,7 @@ import { ObjectFolder } from './object-folder.js';
  */
 export async function exportCommit(
   repository: Repository,
-  { id, objects, form }: StoredCommit,
+  { id, objects, form }: ExportedCommit,
   folder: OstreeFolder,
   { ref, signal }: { ref?: string | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {

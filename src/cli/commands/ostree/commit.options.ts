@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { timestampOption } from '../../ostree/commit-time.js';
 import type { CommandDefinition, GlobalOptions } from '../../session.js';
 
 export interface CommitOptions extends GlobalOptions {
@@ -17,20 +17,10 @@ export const ostreeCommit: CommandDefinition = {
       .argument('<image>', 'The digest of an EROFS image, refs/ and a name of one; or a folder, with / or ./ in front')
       .option('--reference <name>', 'A name for the commit, which its metadata has, too')
       .option('--subject <text>', 'What the commit is about')
-      .addOption(
-        new Option(
-          '--timestamp <seconds>',
-          'When it was made, in seconds since 1970; default: SOURCE_DATE_EPOCH of the environment, else now',
-        ).argParser(timestamp),
-      )
+      .addOption(timestampOption())
       .option('--json', 'Print the result as JSON')
       .addHelpText(
         'after',
         '\nExample:\n  $ cfsbridge ostree commit refs/web --reference web/stable --subject "Release 3"',
       ),
 };
-
-function timestamp(value: string): bigint {
-  if (!/^\d{1,18}$/.test(value)) throw new InvalidArgumentError('Expected seconds since 1970.');
-  return BigInt(value);
-}

@@ -14,9 +14,9 @@ import { erofsVersions } from '../../../repository/meta.js';
 import type { Repository } from '../../../repository/repository.js';
 import { scanFolder } from '../../../tree/scan-folder.js';
 import type { Directory } from '../../../tree/tree.js';
-import { UsageError } from '../../errors.js';
 import { readImage } from '../../image-file.js';
 import { openRepository } from '../../open-repository.js';
+import { defaultTimestamp } from '../../ostree/commit-time.js';
 import type { Session } from '../../session.js';
 import type { CommitOptions } from './commit.options.js';
 
@@ -27,7 +27,7 @@ const THREADS = 64;
 export async function run(session: Session, [source]: [string], options: CommitOptions): Promise<void> {
   const { reference: ref, subject = '' } = options;
   if (ref !== undefined) checkCommitRef(ref);
-  const timestamp = options.timestamp ?? epochOfSource() ?? BigInt(Math.floor(Date.now() / 1000));
+  const timestamp = options.timestamp ?? defaultTimestamp();
   using repository = await openRepository(session, options, 'write');
   const version = options.erofsVersion ?? erofsVersions(repository.meta)[0] ?? 1;
   const { root, image } = await imageOf(repository, source, version, session.signal);
@@ -66,13 +66,4 @@ async function folderTree(repository: Repository, path: string, signal: AbortSig
     threads: Math.min(availableParallelism(), THREADS),
     signal,
   });
-}
-
-/** Source: reproducible-builds.org/specs/source-date-epoch. */
-function epochOfSource(): bigint | undefined {
-  const value = process.env['SOURCE_DATE_EPOCH'];
-  if (value === undefined || value === '') return undefined;
-  if (!/^\d{1,18}$/.test(value))
-    throw new UsageError(`SOURCE_DATE_EPOCH is "${value.slice(0, 40)}", expected seconds since 1970`);
-  return BigInt(value);
 }
