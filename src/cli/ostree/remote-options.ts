@@ -3,13 +3,15 @@ import type { RemoteOptions } from '../../ostree/http/remote.js';
 import { boolean, credentials, registryChoice } from '../registry-options.js';
 import type { Credentials } from '../../registry/credentials.js';
 
+type Header = readonly [name: string, value: string];
+
 export interface RemoteCommandOptions {
   authfile?: string;
   /** false: `--no-creds` */
   creds?: Credentials | false;
   certDir?: string;
   tlsVerify?: boolean;
-  header?: Readonly<Record<string, string>>;
+  header: readonly Header[];
 }
 
 /** Adds what says who to be at a server, and whom to believe. */
@@ -20,21 +22,22 @@ export function remoteOptions(command: Command): Command {
     .option('--no-creds', 'Send no credentials, even if there are any')
     .option('--cert-dir <dir>', 'Certificates of authorities and of this client, instead of those in certs.d')
     .addOption(new Option('--tls-verify <bool>', 'false accepts any certificate').argParser(boolean))
-    .addOption(
-      new Option('--header <name:value>', 'Send this to the server of the URL with each request; repeatable').argParser(
-        addHeader,
-      ),
+    .option(
+      '--header <name:value>',
+      'Send this to the server of the URL with each request; repeatable',
+      (value: string, before: readonly Header[]) => [...before, parseHeader(value)],
+      [],
     );
 }
 
 /** What the options mean. */
 export function remoteChoice({ header, ...options }: RemoteCommandOptions): RemoteOptions {
   const { authFile, credentials: who, certDir, tlsVerify, onRetry } = registryChoice(options);
-  return { authFile, credentials: who, certDir, tlsVerify, onRetry, headers: header };
+  return { authFile, credentials: who, certDir, tlsVerify, onRetry, headers: Object.fromEntries(header) };
 }
 
-function addHeader(value: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+function parseHeader(value: string): Header {
   const [, name, text] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(value) ?? [];
   if (name === undefined || text === undefined) throw new InvalidArgumentError('Expected NAME:VALUE.');
-  return { ...before, [name.toLowerCase()]: text };
+  return [name.toLowerCase(), text];
 }
