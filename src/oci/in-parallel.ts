@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /**
  * Does some jobs at the same time, in their order.
  * @throws the first error, when all that had begun has ended; jobs get a signal that tells them to end
@@ -10,6 +12,8 @@ export async function inParallel<Item, Result>(
 ): Promise<Result[]> {
   const stop = new AbortController();
   const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+  // Each job listens.
+  setMaxListeners(0, both);
   const results: Result[] = [];
   let next = 0;
   const work = async (): Promise<void> => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { commitContentId } from '../../repository/names.js';
@@ -82,6 +83,8 @@ class Walk {
     this.#source = source;
     this.#bases = bases;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+    // Each object under way listens.
+    setMaxListeners(0, this.#signal);
   }
 
   /** Does as many steps at a time as the source takes; each may add others. */
