@@ -168,7 +168,7 @@ export type { Surroundings } from './storage/containers-config.js';
 export { parseImageReference, type ImageReference, type StoreChoice } from './storage/reference.js';
 
 // Layers and file trees
-export type { BytesChunk, Chunk, FdChunk, LayerStream, NamedChunk } from './layer/stream.js';
+export type { BytesChunk, Chunk, FdChunk, LayerStream, NamedChunk, PackedBlob } from './layer/stream.js';
 export type { EntryType, TarEntry } from './layer/entry.js';
 export type { FileContent } from './tree/entry-node.js';
 export { LayerTree, type LateMark, type MarkOrder } from './tree/oci-layers.js';

@@ -47,7 +47,7 @@ export function decompress(source: ByteSource, compression: Compression): ByteSo
  * The same for a source of which nobody has looked at the first bytes.
  * @param explain makes the error of a compression that cannot be read say what it is about
  */
-export function decompressAny(source: ByteSource, explain: (error: FormatError) => FormatError): ByteSource {
+export function decompressAny(source: ByteSource, explain: (error: FormatError) => FormatError): DetectedSource {
   return new DetectedSource(source, explain);
 }
 
@@ -55,10 +55,16 @@ class DetectedSource implements ByteSource {
   readonly #source: ByteSource;
   readonly #explain: (error: FormatError) => FormatError;
   #decompressed: ByteSource | undefined;
+  #compression: Compression | undefined;
 
   constructor(source: ByteSource, explain: (error: FormatError) => FormatError) {
     this.#source = source;
     this.#explain = explain;
+  }
+
+  /** How the source is compressed; undefined until its first bytes were read. */
+  get compression(): Compression | undefined {
+    return this.#compression;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
@@ -66,6 +72,7 @@ class DetectedSource implements ByteSource {
     try {
       const begin = await firstPieces(pieces);
       const compression = this.#detect(begin);
+      this.#compression = compression;
       const rest = {
         [Symbol.asyncIterator]: () => continued(begin, pieces),
         [Symbol.asyncDispose]: () => this.#source[Symbol.asyncDispose](),

@@ -1,4 +1,5 @@
 import type { ByteString } from '../bytes.js';
+import type { Compression } from '../compress/decompress.js';
 import type { Fd } from '../fd/fd.js';
 
 /** Tar bytes that travel as they are: headers, extension records, padding, and content nobody refers to. */
@@ -34,7 +35,22 @@ export type Chunk = BytesChunk | FdChunk | NamedChunk;
  * content in place (locks, directories, descriptors of chunks not yet handed out); consumers dispose as soon as the
  * content is safe, on every path. Bytes are valid until the next batch is asked for: their memory may be used again.
  */
-export interface LayerStream extends AsyncIterable<readonly Chunk[]>, AsyncDisposable {}
+export interface LayerStream extends AsyncIterable<readonly Chunk[]>, AsyncDisposable {
+  /**
+   * The blob that the tar came out of. There once the stream was read to its end and the blob was what its digest says;
+   * missing where the tar came out of none.
+   */
+  readonly blob?: PackedBlob | undefined;
+}
+
+/** A blob with a layer's tar, as it was found while it was decompressed: nothing of this is a claim. */
+export interface PackedBlob {
+  /** algorithm, colon and hex */
+  readonly digest: string;
+  /** in bytes */
+  readonly size: number;
+  readonly compression: Compression;
+}
 
 /** Closes what a chunk owns. For chunks that will not be consumed. */
 export function closeChunk(chunk: Chunk): void {

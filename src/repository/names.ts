@@ -108,6 +108,11 @@ export function layerContentId(digest: string): ByteString {
   return bytesOf(LAYER + digest);
 }
 
+/** Mark of a layer that was unpacked from a blob, with all that was found out about the blob; see `oci/pull/packed`. */
+export function packedMark(blob: { compression: string; size: number; digest: string }): ByteString {
+  return bytesOf(`oci-packed-${blob.compression}-${blob.size}-${blob.digest}`);
+}
+
 /** The stream of an ostree commit. @param id 64 hex digits */
 export function commitContentId(id: string): ByteString {
   return OSTREE_COMMIT + id;

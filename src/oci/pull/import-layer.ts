@@ -1,7 +1,7 @@
 import { debug } from '../../debug.js';
 import { DigestMismatchError } from '../../errors.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
-import type { LayerStream } from '../../layer/stream.js';
+import type { LayerStream, PackedBlob } from '../../layer/stream.js';
 import type { Repository } from '../../repository/repository.js';
 import { Staging } from '../../repository/staging.js';
 import type { LayerSource } from '../source/source.js';
@@ -17,6 +17,8 @@ export interface ImportedLayer {
   /** The splitstream as an object. It has no name in `streams/` yet. */
   stream: ObjectId;
   stats: LayerStats;
+  /** what it came out of, where that was a blob */
+  blob: PackedBlob | undefined;
 }
 
 export interface ImportOptions {
@@ -50,22 +52,22 @@ export async function importLayer(
     options.entries?.add(entries);
     options.onProgress?.(importer.size);
   });
-  const diffId = await readLayer(importer, layer, options);
+  const { diffId, blob } = await readLayer(importer, layer, options);
   await staging?.land();
   debug(
     () =>
       `layer ${diffId}: ${describeObjects(importer.stats)}; did not work: ` +
       `${objects.refusals().join(', ') || 'nothing'}`,
   );
-  return { diffId, stream: await importer.storeStream(repository.objects), stats: importer.stats };
+  return { diffId, stream: await importer.storeStream(repository.objects), stats: importer.stats, blob };
 }
 
-/** @returns the digest of the tar */
+/** @returns the digest of the tar, and what it came out of */
 async function readLayer(
   importer: LayerImporter,
   layer: LayerSource,
   { policy, signal, allowUnverified = false }: ImportOptions,
-): Promise<string> {
+): Promise<Pick<ImportedLayer, 'diffId' | 'blob'>> {
   const { pipeline } = importer;
   const stream = await openLayer(layer, signal);
   using _stopping = pipeline.stopOn(signal);
@@ -78,7 +80,7 @@ async function readLayer(
     }
     const diffId = await importer.end();
     if (!allowUnverified) checkDiffId(layer.diffId, diffId);
-    return diffId;
+    return { diffId, blob: stream.blob };
   } catch (error) {
     const ofPool = error === pipeline.failure;
     await pipeline.abandon();

@@ -7,6 +7,7 @@ import { importLayer } from './import-layer.js';
 import type { EntrySink } from './layers-in-order.js';
 import type { LayerPolicy } from '../../repository/local-fetch.js';
 import { StoredLayerReader } from '../image/stored-layer.js';
+import { markPacked } from './packed.js';
 import type { PulledLayer, PullEvent } from './types.js';
 import type { LayerSource } from '../source/source.js';
 import { isVerified, markVerified, verifyLayerStream } from './verified.js';
@@ -46,10 +47,11 @@ export async function obtainContent(
 }
 
 /** Gives a layer its name, once its content is on the disk; one that was there already has it. */
-export async function nameLayer(repository: Repository, { actual, stream, stats }: PulledLayer): Promise<void> {
+export async function nameLayer(repository: Repository, { actual, stream, stats, blob }: PulledLayer): Promise<void> {
   if (stats === undefined) return;
   await repository.linkStream(layerContentId(actual), stream);
   markVerified(repository, actual, stream);
+  if (blob !== undefined) markPacked(repository, blob, stream);
 }
 
 async function usePresent(
@@ -72,10 +74,10 @@ async function importNew(
 ): Promise<PulledLayer> {
   const { diffId } = layer;
   const onProgress = (done: number): void => onEvent?.({ kind: 'progress', diffId, done });
-  const { diffId: actual, stream, stats } = await importLayer(repository, layer, { ...options, onProgress });
+  const { diffId: actual, stream, stats, blob } = await importLayer(repository, layer, { ...options, onProgress });
   if (actual !== diffId) onEvent?.({ kind: 'unverified', diffId, actual });
   onEvent?.({ kind: 'imported', diffId, stats });
-  return { diffId, actual, stream, stats };
+  return { diffId, actual, stream, stats, blob };
 }
 
 async function isUsable(

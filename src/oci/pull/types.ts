@@ -2,6 +2,7 @@ import type { Abortable } from '../../abortable.js';
 import type { ByteString } from '../../bytes.js';
 import type { ErofsVersion } from '../../erofs/format/options.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
+import type { PackedBlob } from '../../layer/stream.js';
 import type { Platform } from '../../spec/platform.js';
 import type { LocalFetch } from '../../repository/local-fetch.js';
 import type { LayerStats } from './stats.js';
@@ -51,6 +52,8 @@ export interface PulledLayer {
   readonly stream: ObjectId;
   /** undefined when the layer was there already */
   readonly stats: Readonly<LayerStats> | undefined;
+  /** the blob that it was unpacked from by this pull, as it was found to be */
+  readonly blob?: PackedBlob | undefined;
 }
 
 export interface PullResult {

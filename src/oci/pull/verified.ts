@@ -1,6 +1,7 @@
 // Which layer streams are known to be what their name says. The reference trusts the name alone, and stores
 // under it what it never hashed; so a stream counts only when this program hashed it while importing, or here.
 import type { Abortable } from '../../abortable.js';
+import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { objectTarget, readLink } from '../../repository/links.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
@@ -17,9 +18,14 @@ import { TarHasher } from '../image/tar-hasher.js';
  */
 export function isVerified(repository: Repository, diffId: string, stream: ObjectId): boolean {
   const name = layerContentId(diffId);
+  return isMarked(repository, name, stream) && isOurs(repository, pathOfName(STREAMS, name)) !== false;
+}
+
+/** Whether a mark leads to this stream, and is to be believed. */
+export function isMarked(repository: Repository, name: ByteString, stream: ObjectId): boolean {
   const mark = pathOfName(VERIFIED, name);
   if (readLink(repository.root, mark) !== objectTarget(stream) || !hasOurFolders(repository)) return false;
-  return [mark, pathOfName(STREAMS, name), pathOfObject(stream)].every((path) => isOurs(repository, path) !== false);
+  return [mark, pathOfObject(stream)].every((path) => isOurs(repository, path) !== false);
 }
 
 /** Remembers that this stream is the layer; to be called only after its tar was hashed. */

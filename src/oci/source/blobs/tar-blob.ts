@@ -1,7 +1,7 @@
 import { FormatError } from '../../../errors.js';
 import type { ByteSource } from '../../../fd/byte-source.js';
 import { layerFrom } from '../../../layer/layer-pipe.js';
-import type { LayerStream } from '../../../layer/stream.js';
+import type { LayerStream, PackedBlob } from '../../../layer/stream.js';
 import { decompressAny } from '../../../compress/decompress.js';
 import { verifiedSource } from './verified-blob.js';
 
@@ -11,9 +11,22 @@ import { verifiedSource } from './verified-blob.js';
  * @param source of the blob's bytes; moves into the stream
  */
 export function tarBlob(source: ByteSource, digest: string): LayerStream {
+  const blob = verifiedSource(source, digest);
   const tar = decompressAny(
-    verifiedSource(source, digest),
+    blob,
     (error) => new FormatError(error.code, `blob ${digest}: ${error.message}`, { cause: error }),
   );
-  return layerFrom(tar, { push: (bytes: Buffer, out) => out.push({ kind: 'bytes', bytes }), end: () => undefined });
+  const stream = layerFrom(tar, {
+    push: (bytes: Buffer, out) => out.push({ kind: 'bytes', bytes }),
+    end: () => undefined,
+  });
+  return {
+    [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator](),
+    [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
+    get blob(): PackedBlob | undefined {
+      const { facts } = blob;
+      const { compression } = tar;
+      return facts === undefined || compression === undefined ? undefined : { ...facts, compression };
+    },
+  };
 }

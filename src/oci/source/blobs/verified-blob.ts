@@ -20,7 +20,7 @@ export function sizedSource(file: ImageFile, facts: BlobFacts): ByteSource {
  * @param source disposed with the result
  * @throws DigestMismatchError after the last byte
  */
-export function verifiedSource(source: ByteSource, digest: string): ByteSource {
+export function verifiedSource(source: ByteSource, digest: string): VerifiedSource {
   return new VerifiedSource(source, digest);
 }
 
@@ -35,6 +35,8 @@ class VerifiedSource implements ByteSource {
   readonly #expected: string;
   readonly #algorithm: string;
   readonly #hash: Hash;
+  #size = 0;
+  #verified = false;
 
   constructor(source: ByteSource, expected: string) {
     this.#source = source;
@@ -43,13 +45,20 @@ class VerifiedSource implements ByteSource {
     this.#hash = createHash(this.#algorithm);
   }
 
+  /** What the blob is; undefined until all of it was read and is what its digest says. */
+  get facts(): BlobFacts | undefined {
+    return this.#verified ? { digest: this.#expected, size: this.#size } : undefined;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
     for await (const piece of this.#source) {
       this.#hash.update(piece);
+      this.#size += piece.length;
       yield piece;
     }
     const actual = `${this.#algorithm}:${this.#hash.digest('hex')}`;
     if (actual !== this.#expected) throw new DigestMismatchError('blob', this.#expected, actual);
+    this.#verified = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
