@@ -33,7 +33,7 @@ export type { PulledLayer, PullEvent, PullOptions, PullResult } from './oci/pull
 export { LOCAL_FETCH, type LocalFetch } from './repository/local-fetch.js';
 export type { LayerStats } from './oci/pull/stats.js';
 export { verifyLayerStream } from './oci/pull/verified.js';
-export { KeptParts, type KeptPart } from './repository/kept-parts.js';
+export { KeptParts, type KeptPart, type PartEnd } from './repository/kept-parts.js';
 
 // Where images come from
 export type { BlobSource, ImageSource, LayerSource, Referrer, SourceTraits } from './oci/source/source.js';

@@ -83,10 +83,10 @@ export class KeptParts implements Disposable {
     if (fd === undefined) return undefined;
     this.#reserved.set(name, size);
     debug(() => `blob ${digest}: ${fd.stat().size} bytes were kept`);
-    return new KeptPart(fd, fd.stat().size, (end) => {
+    return new KeptPart(fd, fd.stat().size, (how) => {
       this.#reserved.delete(name);
-      if (end === 'removed') this.#remove(name);
-      else if (end === 'whole') this.#whole.add(name);
+      if (how === 'removed') this.#remove(name);
+      else if (how === 'whole') this.#whole.add(name);
     });
   }
 
@@ -156,6 +156,9 @@ export class KeptParts implements Disposable {
   }
 }
 
+/** What becomes of a part: it is left to the next pull, as a whole blob until it is dropped; or it goes. */
+export type PartEnd = 'kept' | 'whole' | 'removed';
+
 /**
  * The beginning of one blob, which grows. Nothing is synced: the blob's digest shows what a crash of the machine did to
  * it.
@@ -164,7 +167,7 @@ export class KeptPart {
   /** how many bytes there were at first */
   readonly length: number;
   readonly #fd: Fd;
-  readonly #close: (end: 'kept' | 'whole' | 'removed') => void;
+  readonly #close: (how: PartEnd) => void;
   /** One is filled while what is in the other is written. */
   #gathered: Buffer | undefined;
   #spare: Buffer | undefined;
@@ -173,7 +176,7 @@ export class KeptPart {
   #pending: Promise<unknown> = Promise.resolve();
   #failed = false;
 
-  constructor(fd: Fd, length: number, close: (end: 'kept' | 'whole' | 'removed') => void) {
+  constructor(fd: Fd, length: number, close: (how: PartEnd) => void) {
     this.#fd = fd;
     this.length = length;
     this.#written = length;
@@ -206,23 +209,16 @@ export class KeptPart {
     }
   }
 
-  /** Leaves it to the next pull. */
-  async keep(): Promise<void> {
+  /** Closes it. Where bytes could not be written, it goes. */
+  async end(how: PartEnd): Promise<void> {
+    // A descriptor number that is closed under a running write may already mean another file.
     await this.#pending.catch(() => undefined);
-    this.#flush();
-    await this.#end('kept');
-  }
-
-  /** All of it has come: leaves it to the next pull until it is dropped. */
-  async keepWhole(): Promise<void> {
-    await this.#pending.catch(() => undefined);
-    this.#flush();
-    await this.#end('whole');
-  }
-
-  /** The blob is not what its digest says. */
-  async remove(): Promise<void> {
-    await this.#end('removed');
+    if (how !== 'removed') {
+      this.#flush();
+      await this.#pending.catch(() => undefined);
+    }
+    this.#close(this.#failed ? 'removed' : how);
+    this.#fd.close();
   }
 
   #flush(): void {
@@ -243,13 +239,6 @@ export class KeptPart {
         this.#failed = true;
       },
     );
-  }
-
-  async #end(end: 'kept' | 'whole' | 'removed'): Promise<void> {
-    // A descriptor number that is closed under a running write may already mean another file.
-    await this.#pending.catch(() => undefined);
-    this.#close(this.#failed ? 'removed' : end);
-    this.#fd.close();
   }
 }
 

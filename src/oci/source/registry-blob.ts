@@ -60,9 +60,9 @@ export class RegistryBlob implements ByteSource {
     this.#disposed = true;
     await this.#body?.[Symbol.asyncDispose]();
     const { part, signal } = this.#options;
+    if (this.#done === this.#blob.size) await part?.end('whole');
     // A reader that stopped for another reason did not like the bytes: the next pull is to begin anew.
-    if (this.#done === this.#blob.size) await part?.keepWhole();
-    else await (this.#lost || signal.aborted ? part?.keep() : part?.remove());
+    else await part?.end(this.#lost || signal.aborted ? 'kept' : 'removed');
   }
 
   #count(piece: Buffer, fetched: number): Buffer {
