@@ -28,7 +28,7 @@ export async function publishCommit(
   version: ErofsVersion,
   form = WHOLE,
 ): Promise<PublishedCommit> {
-  const objects = new CommitObjects(Buffer.concat(chunk.parts, chunk.size), chunk.objects);
+  const objects = new CommitObjects(chunk.bytes, chunk.objects);
   const image = await storeImage(repository.objects, commitTree(objects, form), { version });
   return publishWithImage(repository, objects.commit, chunk, image, form);
 }

@@ -60,7 +60,7 @@ export class CommitObjects {
 
   /** All of it, to be written as it was read. */
   get whole(): CommitChunk {
-    return { parts: [this.#chunk], size: this.#chunk.length, objects: this.#objects };
+    return { bytes: this.#chunk, objects: this.#objects };
   }
 
   /** Entry `index` in ascending order of the ids, 0 up to `count`. */

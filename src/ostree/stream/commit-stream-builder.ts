@@ -6,10 +6,8 @@ import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, ID_SIZE, NO_OBJECT } from './for
 
 /** What a commit stream is written from. */
 export interface CommitChunk {
-  /** its parts; the last has the data of all objects */
-  readonly parts: readonly Buffer[];
-  /** of all parts together, in bytes */
-  readonly size: number;
+  /** tables, and the data of all objects */
+  readonly bytes: Buffer;
   /** the stream's object references, in this order */
   readonly objects: readonly ObjectId[];
 }
@@ -62,50 +60,46 @@ export class CommitStreamBuilder {
    */
   finish(commit: Checksum): CommitChunk {
     const ids = [...this.#index.keys()].sort();
-    const tables = Buffer.alloc(CHUNK.ids + ids.length * (ID_SIZE + ENTRY.size));
+    const at = ids.indexOf(commit);
+    if (at < 0) throw new RangeError(`commit ${commit} was not added`);
+    const start = CHUNK.ids + ids.length * (ID_SIZE + ENTRY.size);
+    const bytes = Buffer.alloc(start + this.#sizeOf(ids));
+    bytes.writeUInt32LE(at, CHUNK.commit);
     const references = new Map<ObjectId, number>();
     const buckets = new Uint32Array(BUCKETS);
     let entry = CHUNK.ids + ids.length * ID_SIZE;
-    let size = 0;
+    let to = start;
     ids.forEach((id, i) => {
       const index = this.#index.get(id)!;
-      const at = CHUNK.ids + ID_SIZE * i;
-      if (tables.write(id, at, 'hex') !== ID_SIZE) throw new RangeError(`not an id: ${id}`);
-      buckets[tables[at]!]!++;
-      const length = this.#places[2 * index + 1]!;
-      tables.writeUInt32LE(size / DATA_ALIGNMENT, entry + ENTRY.offset);
-      tables.writeUInt32LE(length, entry + ENTRY.length);
-      tables.writeUInt32LE(referenceOf(references, this.#objects[index]), entry + ENTRY.object);
+      const place = CHUNK.ids + ID_SIZE * i;
+      if (bytes.write(id, place, 'hex') !== ID_SIZE) throw new RangeError(`not an id: ${id}`);
+      buckets[bytes[place]!]!++;
+      const [from, length] = [this.#places[2 * index]!, this.#places[2 * index + 1]!];
+      bytes.writeUInt32LE((to - start) / DATA_ALIGNMENT, entry + ENTRY.offset);
+      bytes.writeUInt32LE(length, entry + ENTRY.length);
+      bytes.writeUInt32LE(referenceOf(references, this.#objects[index]), entry + ENTRY.object);
+      this.#data.copy(bytes, to, from, from + length);
       entry += ENTRY.size;
-      size += roundUp(length);
+      to += roundUp(length);
     });
+    let end = 0;
+    buckets.forEach((count, byte) => {
+      end += count;
+      bytes.writeUInt32LE(end, CHUNK.buckets + 4 * byte);
+    });
+    return { bytes, objects: [...references.keys()] };
+  }
+
+  /** Bytes of the data of these objects, each from a multiple of the alignment on. */
+  #sizeOf(ids: readonly Checksum[]): number {
+    let size = 0;
+    for (const id of ids) size += roundUp(this.#places[2 * this.#index.get(id)! + 1]!);
     if (size > OSTREE_CHUNK_LIMIT)
       throw new FormatError(
         'OSTREE_STREAM',
         `a commit of ${size} bytes of metadata, at most ${OSTREE_CHUNK_LIMIT} are written`,
       );
-    const at = ids.indexOf(commit);
-    if (at < 0) throw new RangeError(`commit ${commit} was not added`);
-    tables.writeUInt32LE(at, CHUNK.commit);
-    let end = 0;
-    buckets.forEach((count, byte) => {
-      end += count;
-      tables.writeUInt32LE(end, CHUNK.buckets + 4 * byte);
-    });
-    return { parts: [tables, this.#inOrder(ids, size)], size: tables.length + size, objects: [...references.keys()] };
-  }
-
-  #inOrder(ids: readonly Checksum[], size: number): Buffer {
-    const data = Buffer.alloc(size);
-    let to = 0;
-    for (const id of ids) {
-      const index = this.#index.get(id)!;
-      const start = this.#places[2 * index]!;
-      const length = this.#places[2 * index + 1]!;
-      this.#data.copy(data, to, start, start + length);
-      to += roundUp(length);
-    }
-    return data;
+    return size;
   }
 
   #reserve(more: number): void {

@@ -17,7 +17,7 @@ export async function storeCommitStream(
 ): Promise<ObjectId> {
   const writer = new SplitstreamWriter(CONTENT_TYPES.ostreeCommit, repository.algorithm);
   for (const object of chunk.objects) writer.refer(object);
-  await writer.chunk(chunk.parts);
+  await writer.chunk([chunk.bytes]);
   if (image !== undefined) writer.addNamedRef(imageRefOf(form), image);
   return repository.objects.put(await writer.finish());
 }

@@ -62,7 +62,7 @@ async function pull(
 }
 
 async function chunkOf(repository: Repository, commit: Checksum): Promise<Buffer> {
-  return Buffer.concat((await readCommit(repository, commit)).objects.whole.parts);
+  return (await readCommit(repository, commit)).objects.whole.bytes;
 }
 
 for (const [name, needs] of [

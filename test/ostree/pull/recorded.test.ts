@@ -63,7 +63,7 @@ async function pull(path: string, ref: string, { algorithm, erofs_version: versi
   } catch (error) {
     failure = error;
   }
-  const chunk = pulled && Buffer.concat((await readCommit(repository, pulled.commit)).objects.whole.parts);
+  const chunk = pulled && (await readCommit(repository, pulled.commit)).objects.whole.bytes;
   return { pulled, failure, names: [...repository.listStreams(), ...repository.listImages()], chunk };
 }
 
