@@ -39,7 +39,7 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
     'src/service/systemd.ts LONGEST_NOTIFICATION',
   ],
   'a time': [
-    'src/boot/transform.ts LABELLING_LIMIT',
+    'src/boot/selinux/own-policy.ts LABELLING_LIMIT',
     'src/oci/source/silence.ts SILENCE_LIMIT',
     'src/oci/remote/remote-repository.ts CLOSING_LIMIT',
     'src/http/wait.ts LONGEST_MS',
@@ -74,7 +74,7 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
 /** Files that call something like `readFile`, and why they may. */
 const READERS: Readonly<Record<string, string>> = {
   'src/rpc/varlink/interface.ts': 'definitions of interfaces that are part of the program',
-  'src/boot/transform.ts': 'a function of its own, which has CONFIG_FILE_LIMIT',
+  'src/boot/selinux/own-policy.ts': 'a function of its own, which has CONFIG_FILE_LIMIT',
   'src/cli/bundle.cts': 'the program itself, and its code cache',
   'src/cli/arguments.ts': 'the command line, which Node has in memory',
 };

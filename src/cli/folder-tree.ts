@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { toBootTree } from '../boot/boot-tree.js';
-import { transformForBoot, type ReadContent } from '../boot/transform.js';
+import type { ReadContent } from '../boot/selinux/own-policy.js';
+import { transformForBoot } from '../boot/transform.js';
 import { bytesOf, showBytes } from '../bytes.js';
 import { BridgeError, NotFoundError } from '../errors.js';
 import { openBeneath, openPath } from '../fd/fd.js';

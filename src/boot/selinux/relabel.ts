@@ -29,10 +29,11 @@ const TYPES: Readonly<Record<Leaf['kind'], FileType>> = {
  * Gives every file the label the policy has for its path, or none, in place. Names of one inode that get different
  * labels become inodes of their own, as in cfsctl 0.9.4.
  * @param timeLimit milliseconds for all of it
+ * @param ending what stands behind each label
  * @throws FormatError `SELINUX_POLICY` for expressions that are not understood or take too long
  */
-export function relabel(root: Directory, contexts: FileContexts, timeLimit: number): void {
-  const labeler = new Labeler(contexts);
+export function relabel(root: Directory, contexts: FileContexts, timeLimit: number, ending: ByteString): void {
+  const labeler = new Labeler(contexts, ending);
   try {
     limited(timeLimit, () => labeler.directory(root, '/'));
   } catch (error) {
@@ -64,13 +65,15 @@ function strip(node: Node): void {
 
 class Labeler {
   readonly #contexts: FileContexts;
+  readonly #ending: ByteString;
   /** The label each inode got at its first name. */
   readonly #labels = new Map<Leaf, ByteString | undefined>();
   /** The xattrs of inodes with nothing but a label, which they share. */
   readonly #labelOnly = new Map<ByteString, Xattrs>();
 
-  constructor(contexts: FileContexts) {
+  constructor(contexts: FileContexts, ending: ByteString) {
     this.#contexts = contexts;
+    this.#ending = ending;
   }
 
   directory(directory: Directory, path: ByteString): void {
@@ -99,7 +102,8 @@ class Labeler {
     if (label === undefined) return strip(node);
     const others = [...node.xattrs].filter(([name]) => name !== NAME);
     const xattrs =
-      (others.length === 0 ? this.#labelOnly.get(label) : undefined) ?? new Map([...others, [NAME, label]]);
+      (others.length === 0 ? this.#labelOnly.get(label) : undefined) ??
+      new Map([...others, [NAME, label + this.#ending]]);
     if (others.length === 0) this.#labelOnly.set(label, xattrs);
     node.xattrs = xattrs;
   }
