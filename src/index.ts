@@ -105,7 +105,9 @@ export type { SignatureKeys } from './ostree/verify/signature-check.js';
 export type { Checksum } from './ostree/object/checksum.js';
 export { inspectCommit, type CommitDetails } from './ostree/details.js';
 export { listCommitRefs, removeCommitRef, resolveCommit, writeCommitRef, type CommitRef } from './ostree/refs.js';
+export { commitSource, type CommitSourceOptions, type MadeCommit } from './ostree/commit/commit-source.js';
 export { exportCommitTo, type ExportCommitOptions } from './ostree/export/export-to.js';
+export { exportImageTo, type ExportImageOptions } from './oci/image/export-image.js';
 
 // Mounting
 export { attachMount, type MountOptions, type UpperLayer } from './mount/mount.js';

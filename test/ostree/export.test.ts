@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { commitCheck } from '../../src/ostree/fsck.js';
 import { exportCommit } from '../../src/ostree/export/export.js';
 import { OstreeFolder } from '../../src/ostree/local/repository.js';
@@ -15,6 +16,7 @@ import { collectGarbage } from '../../src/repository/gc/gc.js';
 import { initRepository } from '../../src/repository/init.js';
 import { commitContentId } from '../../src/repository/names.js';
 import { Repository } from '../../src/repository/repository.js';
+import { startCli } from '../support/cli/start-cli.js';
 import { writeArchive } from '../support/images/ostree-archive.js';
 import { scratch } from '../support/scratch.js';
 
@@ -72,6 +74,37 @@ test('no file is written twice', async (t) => {
   const before = inodes();
   await exportCommit(repository, await readCommit(repository, id), folder);
   assert.deepEqual(inodes(), before);
+});
+
+test('an export that is killed leaves no ref and no commit of which anything is missing', async (t) => {
+  const archive = scratch(t);
+  const files = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`${i}/file`, `content ${i} `.repeat(20)]));
+  writeArchive(archive, { web: files });
+  const { repository, id } = await pulled(t, archive, 'web');
+  repository.close();
+  const target = emptyFolder(t, 'bare-user');
+  const objects = (): string[] => readdirSync(join(target, 'objects'), { recursive: true, encoding: 'utf8' });
+  const words = ['--repo', repository.path, 'ostree', 'export', 'web', target, '--reference', 'web'];
+  let during = 0;
+  for (const count of [1, 150, 300, 400, 550, 601]) {
+    const { child, ended } = startCli(words);
+    while (child.exitCode === null && objects().filter((name) => name.includes('.')).length < count)
+      await setImmediate();
+    child.kill('SIGKILL');
+    const { status } = await ended;
+    const [refs, commits] = [
+      readdirSync(join(target, 'refs/heads')),
+      objects().filter((name) => name.endsWith('.commit')),
+    ];
+    if (status === null && refs.length === 0) during++;
+    assert.ok(refs.every((name) => name === 'web') && commits.length >= refs.length, [...refs, ...commits].join(' '));
+    // All of it is there.
+    if (commits.length > 0) assert.equal((await pulled(t, target, id)).id, id);
+  }
+  assert.ok(during > 0, 'a kill hits an export that is not done');
+  const { status, stderr } = await startCli(words).ended;
+  assert.equal(status, 0, stderr);
+  assert.equal((await pulled(t, target, 'web')).id, id);
 });
 
 test('archives are not written to, and nothing with special bits or owners to bare-user-only', async (t) => {

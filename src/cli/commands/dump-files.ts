@@ -4,7 +4,7 @@ import { readErofs, type StoredInode } from '../../erofs/read/reader.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { objectPath } from '../../fsverity/object-id.js';
 import type { Directory, Node } from '../../tree/tree.js';
-import { readImage } from '../image-file.js';
+import { readNamedImage } from '../../repository/read-named-image.js';
 import { openRepository } from '../open-repository.js';
 import type { Session } from '../session.js';
 import type { DumpFilesOptions } from './dump-files.options.js';
@@ -17,7 +17,7 @@ export async function run(
 ): Promise<void> {
   using repository = await openRepository(session, options, 'read');
   const stored = new Map<Node, StoredInode>();
-  const { root } = readImage(repository, name, (image) => readErofs(image, { stored }));
+  const { root } = readNamedImage(repository, name, (image) => readErofs(image, { stored }));
   // A part of the tree may have a part of an inode's names only.
   for (const [node, { links }] of stored) if (node.kind !== 'directory') node.nlink = links;
   // All of them are found before anything is printed.

@@ -4,7 +4,7 @@ import { OstreeFolder } from '../local/repository.js';
 import type { Checksum } from '../object/checksum.js';
 import { resolveStored } from '../refs.js';
 import { readStored } from '../stream/read-commit.js';
-import { exportCommit } from './export.js';
+import { exportCommit, type ExportedCommit } from './export.js';
 
 export interface ExportCommitOptions extends Abortable {
   /** the name it gets there */
@@ -33,7 +33,21 @@ export async function exportCommitTo(
   path: string,
   options: ExportCommitOptions = {},
 ): Promise<Checksum> {
-  const commit = await readStored(repository, resolveStored(repository, source), options.signal);
+  return await writeCommitTo(
+    repository,
+    await readStored(repository, resolveStored(repository, source), options.signal),
+    path,
+    options,
+  );
+}
+
+/** The same for a commit at hand. @throws as `exportCommitTo` */
+export async function writeCommitTo(
+  repository: Repository,
+  commit: ExportedCommit,
+  path: string,
+  options: ExportCommitOptions,
+): Promise<Checksum> {
   using folder = OstreeFolder.open(path);
   await exportCommit(repository, commit, folder, options);
   return commit.id;

@@ -22,6 +22,7 @@ export class OstreeFolder implements Disposable {
   readonly trusted: boolean;
   readonly objects: Fd;
   readonly #root: Fd;
+  readonly #temporary: Fd;
 
   /** @throws NotFoundError when there is none, FormatError for a config that is none */
   static open(path: string): OstreeFolder {
@@ -33,16 +34,21 @@ export class OstreeFolder implements Disposable {
       `${path} is no ostree repository: it has no objects`,
     );
     // As ostree and cfsctl have it: what looks like a repository may be a part of one.
-    orMissing(() => openIn(root, 'tmp', DIRECTORY), `${path} is no ostree repository: it has no tmp`).close();
-    return new OstreeFolder(path, mode, root.move(), objects.move());
+    using temporary = orMissing(() => openIn(root, 'tmp', DIRECTORY), `${path} is no ostree repository: it has no tmp`);
+    return new OstreeFolder(path, mode, { root: root.move(), objects: objects.move(), temporary: temporary.move() });
   }
 
-  private constructor(path: string, mode: RepositoryMode, root: Fd, objects: Fd) {
+  private constructor(
+    path: string,
+    mode: RepositoryMode,
+    { root, objects, temporary }: { root: Fd; objects: Fd; temporary: Fd },
+  ) {
     this.path = path;
     this.mode = mode;
     this.trusted = isRootOrSelf(root.stat().uid);
     this.#root = root;
     this.objects = objects;
+    this.#temporary = temporary;
   }
 
   /**
@@ -62,20 +68,24 @@ export class OstreeFolder implements Disposable {
     return text.toLowerCase();
   }
 
-  /** Gives a commit a name, below refs/heads, in one step. @throws BridgeError `INVALID_NAME` */
+  /**
+   * Gives a commit a name, below refs/heads, in one step: whatever interrupts it, no other file is left there, which
+   * ostree would take for a ref.
+   * @throws BridgeError `INVALID_NAME`
+   */
   writeRef(ref: string, commit: Checksum): void {
     const parts = bytesOf(ref).split('/');
     parts.forEach(checkName);
     const name = parts.pop() as ByteString;
     using folder = makeDirectories(this.#root, ['refs/heads', ...parts].join('/'));
-    const temporary = `.ref-${randomBytes(9).toString('hex')}`;
-    using file = openBeneath(folder, temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644);
+    const [at, temporary] = [this.#temporary, `ref-${randomBytes(9).toString('hex')}`];
+    using file = openBeneath(at, temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644);
     try {
       writeFileSync(file.number, `${commit}\n`);
       fsyncSync(file.number);
-      files.renameat2(folder.number, temporary, folder.number, name, 0);
+      files.renameat2(at.number, temporary, folder.number, name, 0);
     } catch (error) {
-      files.unlinkat(folder.number, temporary, 0);
+      files.unlinkat(at.number, temporary, 0);
       throw error;
     }
     fsyncSync(folder.number);
@@ -94,6 +104,7 @@ export class OstreeFolder implements Disposable {
 
   [Symbol.dispose](): void {
     this.objects.close();
+    this.#temporary.close();
     this.#root.close();
   }
 
