@@ -43,6 +43,11 @@ export function showUrl(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}${parameters.length > 0 ? `?${parameters.join('&')}` : ''}`;
 }
 
+/** A text that may be a URL, as it was given, but for a password in it. */
+export function withoutPassword(text: string): string {
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1');
+}
+
 const TLS_ERROR =
   /^(?:CERT_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|EPROTO)/;
 const CUT = new Set([

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { printable, type ByteString } from '../bytes.js';
 import { BridgeError } from '../errors.js';
-import { COMMIT_IMAGE_REF, commitContentId, variantContentId } from '../repository/names.js';
+import { COMMIT_IMAGE_REF, commitContentId, variantContentId, variantOf } from '../repository/names.js';
 import type { Checksum } from './object/checksum.js';
 
 /** What of a commit is kept, and how its image is made. */
@@ -19,6 +19,8 @@ export const WHOLE: CommitForm = { fixXattrs: false, subpaths: [] };
 
 const PREFIX = 'ostree.image';
 const FIXED = 'fixed-xattrs';
+/** In names: every path begins with a slash. */
+const NAME_PART = new RegExp(`:(?=/|${FIXED}(?:$|:))`);
 const IMAGE_REF = new RegExp(`^${PREFIX.replace('.', '\\.')}(\\.${FIXED})?((?::[^:]+)*)$`);
 
 /** Whether cfsctl keeps it like this. */
@@ -51,6 +53,25 @@ export function formOf(names: Iterable<string>): CommitForm {
 export function contentIdOf(commit: Checksum, form: CommitForm): ByteString {
   if (isWhole(form)) return commitContentId(commit);
   return variantContentId(commit, createHash('sha256').update(imageRefOf(form)).digest('hex').slice(0, 32));
+}
+
+/**
+ * The form of a commit whose stream is lost, going by what the commit is called.
+ * @param contentId the name of the stream
+ * @param names as `nameOf` gives them
+ * @returns undefined when they do not tell
+ */
+export function formBehind(contentId: ByteString, names: readonly string[]): CommitForm | undefined {
+  const commit = variantOf(contentId);
+  if (commit === undefined) return WHOLE;
+  const fixed = { fixXattrs: true, subpaths: [] };
+  return [fixed, ...names.map(formOfName)].find((form) => contentIdOf(commit, form) === contentId);
+}
+
+function formOfName(name: string): CommitForm {
+  const [, first, ...others] = name.split(NAME_PART);
+  const fixXattrs = first === FIXED;
+  return { fixXattrs, subpaths: [...(fixXattrs || first === undefined ? [] : [first]), ...others] };
 }
 
 /** What a commit is called that is pulled by this ref. ostree has no colons in refs. */

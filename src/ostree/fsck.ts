@@ -50,7 +50,12 @@ function filesOf(objects: CommitObjects): Checksum[] {
   );
 }
 
-async function checkFile(
+/**
+ * Checks a file of a commit stream. Whether its object is there is the business of others.
+ * @param metadataOnly leaves it out unless it is in the stream itself
+ * @throws FormatError `OSTREE_STREAM` when it is another one than its id says, or has no form
+ */
+export async function checkFile(
   repository: Repository,
   objects: CommitObjects,
   id: Checksum,

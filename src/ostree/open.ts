@@ -1,10 +1,10 @@
 // Repositories of ostree wherever they are, for programs.
-import { fileURLToPath } from 'node:url';
 import type { Repository } from '../repository/repository.js';
 import { pullRemoteCommit } from './http/pull-remote.js';
 import { OstreeRemote, type RemoteOptions } from './http/remote.js';
 import { pullLocalCommit, type PullLocalOptions } from './local/pull-local.js';
 import { OstreeFolder } from './local/repository.js';
+import { placeOf } from './place.js';
 import type { PulledCommit } from './pull/pull.js';
 
 export interface PullOstreeOptions extends PullLocalOptions {
@@ -40,10 +40,8 @@ export interface OstreeRepository extends AsyncDisposable {
  * ```
  */
 export function openOstreeRepository(place: string, options: RemoteOptions = {}): OstreeRepository {
-  if (/^file:\/\//i.test(place)) return inFolder(fileURLToPath(place));
-  return /^[a-z][a-z0-9+.-]*:\/\/|^(?:mirrorlist|contenturl)=/i.test(place)
-    ? atServer(place, options)
-    : inFolder(place);
+  const at = placeOf(place);
+  return 'url' in at ? atServer(at.url, options) : inFolder(at.folder);
 }
 
 /**

@@ -44,11 +44,16 @@ export function checkCommitRef(name: string): void {
  * ```
  */
 export function listCommitRefs(repository: Repository): CommitRef[] {
-  const list = (folder: string, idOf: (contentId: ByteString) => Checksum | undefined): CommitRef[] =>
+  return listStoredRefs(repository).map(({ name, commit }) => ({ name, commit }));
+}
+
+/** The same, with the name of the stream that each leads to, which may not be there. */
+export function listStoredRefs(repository: Repository): (CommitRef & { readonly contentId: ByteString })[] {
+  const list = (folder: string, idOf: (contentId: ByteString) => Checksum | undefined) =>
     repository.listRefs(STREAMS, folder).flatMap((path) => {
-      const target = repository.readRef(STREAMS, `${folder}/${path}`);
-      const commit = target === undefined ? undefined : idOf(target);
-      return commit === undefined ? [] : [{ name: decodeRefName(path), commit }];
+      const contentId = repository.readRef(STREAMS, `${folder}/${path}`);
+      const commit = contentId === undefined ? undefined : idOf(contentId);
+      return commit === undefined ? [] : [{ name: decodeRefName(path), commit, contentId: contentId as ByteString }];
     });
   return [...list(OSTREE_REFS, commitOf), ...list(OSTREE_VARIANT_REFS, variantOf)];
 }

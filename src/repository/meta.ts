@@ -88,6 +88,11 @@ export function erofsVersions(meta: Meta): readonly ErofsVersion[] {
   return [...new Set([chosen, ...extra])];
 }
 
+/** All versions that an image may have of which nothing is known, most likely first. */
+export function likelyVersions(meta: Meta): ErofsVersion[] {
+  return [...new Set<ErofsVersion>([...erofsVersions(meta), 1, 0, 2])];
+}
+
 /** @throws BridgeError `REPOSITORY_INCOMPATIBLE` when this program is too old to read the repository */
 export function checkReadable(meta: Meta): void {
   if (meta.version > NEWEST_VERSION)

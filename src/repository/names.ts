@@ -173,11 +173,11 @@ export function isReplacedPath(path: ByteString): boolean {
   return path.startsWith(`${STREAMS}/${REPLACED}`);
 }
 
-/** Names of what a source or a rebuild can give: manifests, configs, layers and images. */
+/** Names of what a source or a rebuild can give: manifests, configs, layers, images and commits. */
 const RESTORABLE = new RegExp(`^((${MANIFEST}|${CONFIG}|${LAYER})sha\\d+:[0-9a-f]+|[0-9a-f]{64,128})$`);
 
 export function isRestorable(name: ByteString): boolean {
-  return RESTORABLE.test(name);
+  return RESTORABLE.test(name) || isCommitStream(name);
 }
 
 /** How the stream of a manifest calls that of its config. */

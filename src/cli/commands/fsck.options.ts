@@ -26,8 +26,8 @@ export const fsck: CommandDefinition = {
       )
       .option(
         '--from <source>',
-        'Where to look for intact content: an image as for oci pull, or the directory of another repository; may ' +
-          'be given again',
+        'Where to look for intact content: an image as for oci pull, the directory of another repository, or an ' +
+          'ostree repository, by its directory or URL; may be given again',
         (source: string, sources: string[]) => [...sources, source],
         [],
       )
@@ -36,6 +36,7 @@ export const fsck: CommandDefinition = {
         '\n' +
           'Examples:\n' +
           '  $ cfsbridge fsck --metadata-only\n' +
-          '  $ cfsbridge fsck --repair --from containers-storage:localhost/web --from /srv/other',
+          '  $ cfsbridge fsck --repair --from containers-storage:localhost/web --from /srv/other\n' +
+          '  $ cfsbridge fsck --repair --from https://dl.flathub.org/repo --from /ostree/repo',
       ),
 };

@@ -28,7 +28,7 @@ export function repairText(report: RepairReport): string {
     ...(affected.length > 0
       ? [
           'to complete them: cfsbridge fsck --repair --from SOURCE, with a source that has them, or pull them ' +
-            'again; to give one up: cfsbridge oci untag NAME',
+            'again; to give one up: cfsbridge oci untag NAME, for an ostree commit cfsbridge ostree untag NAME',
         ]
       : []),
     imageFsckText(check),

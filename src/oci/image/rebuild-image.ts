@@ -3,7 +3,7 @@
 import { transformForBoot } from '../../boot/transform.js';
 import { writeErofs } from '../../erofs/write/writer.js';
 import { verityDigest } from '../../fsverity/digest.js';
-import { erofsVersions } from '../../repository/meta.js';
+import { likelyVersions } from '../../repository/meta.js';
 import type { ErofsVersion } from '../../erofs/format/options.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import { readContent } from '../../repository/read-content.js';
@@ -87,8 +87,7 @@ export class ImageRebuild {
 
   /** Kinds of images of this name, the repository's own format first. Plain images of either mode have the same. */
   #kinds(name: string, mode: XattrMode): { version: ErofsVersion; boot: boolean }[] {
-    const versions = new Set<ErofsVersion>([...erofsVersions(this.#repository.meta), 1, 0, 2]);
-    const kinds = [...versions].flatMap((version) => [
+    const kinds = likelyVersions(this.#repository.meta).flatMap((version) => [
       { version, boot: false },
       { version, boot: true },
     ]);

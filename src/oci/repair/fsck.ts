@@ -3,6 +3,7 @@ import { BridgeError, NotFoundError } from '../../errors.js';
 import { fsckJson, type FsckCount, type FsckJson, type FsckReport } from '../../repository/fsck/report.js';
 import { describeFsckError, type FsckError } from '../../repository/fsck/findings.js';
 import { fsckRepository, type FsckOptions } from '../../repository/fsck/fsck.js';
+import { commitCheck } from '../../ostree/fsck.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
@@ -67,7 +68,8 @@ export async function fsckImages(
   tag: string | undefined,
   options: FsckOptions = {},
 ): Promise<ImageFsckReport> {
-  const report = await fsckRepository(repository, options);
+  const checkCommit = commitCheck(repository, options.metadataOnly === true);
+  const report = await fsckRepository(repository, { checkCommit, ...options });
   const images = { checked: 0, corrupted: 0 };
   const errors: FsckError<ImageFsckKind>[] = [];
   // Tags often share an image, and making its EROFS image anew takes most of the time.

@@ -182,6 +182,6 @@ const OF_THE_MACHINE: ReadonlySet<unknown> = new Set<SystemErrorCode>([
 ]);
 
 /** Whether an error has nothing to do with what is repaired or with what from, so that going on makes no sense. */
-function isFatal(error: unknown): boolean {
+export function isFatal(error: unknown): boolean {
   return !(error instanceof Error) || !('code' in error) || OF_THE_MACHINE.has(error.code);
 }

@@ -2,6 +2,7 @@ import type { ObjectId } from '../../fsverity/object-id.js';
 
 /** Something of an image that could not be restored. */
 export type Loss =
+  | { readonly part: 'commit'; readonly id: string; readonly reason: string }
   | { readonly part: 'manifest' | 'config'; readonly digest: string }
   | LayerLoss
   /** an EROFS image of a kind that is not known */
@@ -21,6 +22,8 @@ export function describeLoss(loss: Loss): string {
     case 'manifest':
     case 'config':
       return `its ${loss.part} ${loss.digest} is lost`;
+    case 'commit':
+      return `ostree commit ${loss.id}: ${loss.reason}`;
     case 'layer':
       return `layer ${loss.digest}: ${loss.reason}`;
     case 'unknown-image':

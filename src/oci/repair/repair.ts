@@ -10,6 +10,7 @@ import type { ObjectId } from '../../fsverity/object-id.js';
 import type { ObjectFinding } from '../../repository/fsck/findings.js';
 import { quarantine } from '../../repository/fsck/quarantine.js';
 import type { Repository } from '../../repository/repository.js';
+import { CommitRepair } from './commits.js';
 import { fsckImages } from './fsck.js';
 import { JsonFinder } from './find-json.js';
 import { Health } from './health.js';
@@ -80,6 +81,8 @@ export async function repairRepository(
     if (loss !== undefined && !layersOfImages.has(digest))
       affected.push({ image: showBytes(pathOfName(STREAMS, name)), problems: [describeLoss(loss)] });
   }
+  const commits = new CommitRepair(repository, health, sources, signal);
+  affected.push(...(await commits.repair()));
 
   await repository.sync();
   for (const finding of health.stillDamaged()) moveObject(repository, finding, quarantined);
@@ -94,7 +97,7 @@ export async function repairRepository(
     quarantined,
     removed,
     affected,
-    sources: layers.problems,
+    sources: [...layers.problems, ...commits.problems],
     check,
   };
 }

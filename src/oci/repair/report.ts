@@ -9,7 +9,7 @@ export interface Quarantined {
 }
 
 export interface AffectedImage {
-  /** its tag, or `@` and the digest of its manifest */
+  /** its tag, or `@` and the digest of its manifest; of an ostree commit a name, or its id */
   readonly image: string;
   readonly problems: readonly string[];
 }

@@ -1,6 +1,10 @@
-// Where right content may come from: images that can be pulled, and other repositories.
+// Where right content may come from: images that can be pulled, other repositories, and repositories of ostree.
 import type { Abortable } from '../../abortable.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
+import { withoutPassword } from '../../http/http-error.js';
+import { openObjects } from '../../ostree/open-objects.js';
+import { isUrl } from '../../ostree/place.js';
+import type { ObjectSource } from '../../ostree/pull/source.js';
 import { Repository } from '../../repository/repository.js';
 import { listTagNames } from '../../repository/tags.js';
 import { decodeRefName } from '../../repository/ref-name.js';
@@ -15,6 +19,8 @@ export interface RepairSource extends AsyncDisposable {
   images: readonly ImageSource[];
   /** another repository, whose objects can be taken by their digests */
   repository: Repository | undefined;
+  /** a repository of ostree, for the objects of commits */
+  commits: ObjectSource | undefined;
 }
 
 /** All sources of a repair, which are closed together. */
@@ -43,42 +49,74 @@ export async function openRepairSources(names: readonly string[], { signal }: Ab
       all.push(await openRepairSource(name, signal));
     } catch (cause) {
       await close();
-      throw new BridgeError('REPAIR_SOURCE', `opening source ${name}`, { cause });
+      throw new BridgeError('REPAIR_SOURCE', `opening source ${withoutPassword(name)}`, { cause });
     }
   }
   return { all, close, [Symbol.asyncDispose]: close };
 }
 
 /**
- * Opens a source: an image as `oci pull` takes it, or else the directory of a repository, with all its tagged images.
+ * Opens a source: an image as `oci pull` takes it, the URL of a repository of ostree, or else the directory of a
+ * repository, with all its tagged images, or of one of ostree.
  * @throws NotFoundError, and what the source throws
  */
 async function openRepairSource(name: string, signal: AbortSignal | undefined): Promise<RepairSource> {
   if (splitReference(name).transport !== undefined) {
     const image = await openSource(name, { signal });
-    return { name, images: [image], repository: undefined, [Symbol.asyncDispose]: () => image[Symbol.asyncDispose]() };
+    return {
+      name,
+      images: [image],
+      repository: undefined,
+      commits: undefined,
+      [Symbol.asyncDispose]: () => image[Symbol.asyncDispose](),
+    };
   }
-  const repository = await openOther(name, signal);
+  const repository = isUrl(name) ? undefined : await openOther(name, signal);
+  if (repository === undefined) return await openOstree(name);
   try {
     const images: ImageSource[] = [];
     for (const tag of listTagNames(repository).map(decodeRefName)) {
       const image = await openRepositoryImage(repository, tag).catch(unreadable);
       if (image !== undefined) images.push(image);
     }
-    return { name, images, repository, [Symbol.asyncDispose]: async () => repository[Symbol.dispose]() };
+    return {
+      name,
+      images,
+      repository,
+      commits: undefined,
+      [Symbol.asyncDispose]: async () => repository[Symbol.dispose](),
+    };
   } catch (error) {
     repository[Symbol.dispose]();
     throw error;
   }
 }
 
-async function openOther(name: string, signal: AbortSignal | undefined): Promise<Repository> {
+/** @returns undefined when there is no such repository */
+async function openOther(name: string, signal: AbortSignal | undefined): Promise<Repository | undefined> {
   try {
     return await Repository.open(name, { signal });
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+async function openOstree(name: string): Promise<RepairSource> {
+  try {
+    const opened = await openObjects(name);
+    return {
+      name: opened.place,
+      images: [],
+      repository: undefined,
+      commits: opened.source,
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+    };
   } catch (cause) {
     if (!(cause instanceof NotFoundError)) throw cause;
     throw new NotFoundError(
-      `"${name}" is neither a repository nor an image; images start with one of ${transportList().join(', ')}`,
+      `"${withoutPassword(name)}" is neither a repository nor an image; images start with one of ` +
+        `${transportList().join(', ')}, and URLs of ostree repositories with http:// or https://`,
       { cause },
     );
   }

@@ -2,7 +2,7 @@ import type { Abortable } from '../../abortable.js';
 import { printable } from '../../bytes.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { HttpClient, type HttpClientOptions } from '../../http/client.js';
-import { showUrl } from '../../http/http-error.js';
+import { showUrl, withoutPassword } from '../../http/http-error.js';
 import type { HttpResponse } from '../../http/response.js';
 import { ResumableBody } from '../../http/resumable.js';
 import { HttpError } from '../../http/http-error.js';
@@ -192,7 +192,7 @@ function parseUrl(text: string): URL {
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:'))
     throw new BridgeError(
       'BAD_URL',
-      `${printable(text)} is no URL of a repository, which begins with http://, https:// or file://`,
+      `${printable(withoutPassword(text))} is no URL of a repository, which begins with http://, https:// or file://`,
     );
   return url;
 }

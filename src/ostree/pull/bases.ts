@@ -5,7 +5,7 @@ import type { Repository } from '../../repository/repository.js';
 import type { ByteString } from '../../bytes.js';
 import type { Checksum } from '../object/checksum.js';
 import { listStored } from '../refs.js';
-import type { CommitObjects, StoredEntry } from '../stream/commit-objects.js';
+import type { CommitObjects, StoredEntry, StoredFileEntry } from '../stream/commit-objects.js';
 import { findStored } from '../stream/read-commit.js';
 import type { MetadataKind } from './source.js';
 
@@ -13,14 +13,21 @@ import type { MetadataKind } from './source.js';
 export class Bases {
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
+  readonly #isSound: (id: Checksum, file: StoredFileEntry) => boolean;
   /** Those that the pull is based on, which come first. */
   readonly #named = new Map<ByteString, CommitObjects>();
   readonly #others = new Map<ByteString, CommitObjects>();
   #size = 0;
 
-  constructor(repository: Repository, signal: AbortSignal | undefined) {
+  /** @param isSound whether a file can be taken over; default: when its content is there */
+  constructor(
+    repository: Repository,
+    signal: AbortSignal | undefined,
+    isSound = (_: Checksum, { object }: StoredFileEntry): boolean => isPresent(repository, object),
+  ) {
     this.#repository = repository;
     this.#signal = signal;
+    this.#isSound = isSound;
   }
 
   /** Adds a commit. One that the repository does not have, or that is damaged, is left out. @param stream its name */
@@ -42,15 +49,15 @@ export class Bases {
 
   /** A commit, dirtree or dirmeta, verified. @returns also whether one of the commits that were named has it */
   metadata(kind: MetadataKind, id: Checksum): FoundEntry | undefined {
-    return this.#find(id, (objects, entry) => objects.metadata(kind, entry.id));
+    return this.#find(id, (objects, entry) => objects.metadata(kind, entry.id) !== undefined);
   }
 
   /** A file whose content is in the repository. */
   file(id: Checksum): FoundEntry | undefined {
-    return this.#find(id, (objects) => this.#checkPresent(objects.file(id).object));
+    return this.#find(id, (objects) => this.#isSound(id, objects.file(id)));
   }
 
-  #find(id: Checksum, check: (objects: CommitObjects, entry: StoredEntry) => unknown): FoundEntry | undefined {
+  #find(id: Checksum, isSound: (objects: CommitObjects, entry: StoredEntry) => boolean): FoundEntry | undefined {
     for (const [commits, named] of [
       [this.#named, true],
       [this.#others, false],
@@ -59,18 +66,13 @@ export class Bases {
         const entry = objects.find(id);
         if (entry === undefined) continue;
         try {
-          check(objects, entry);
-          return { entry, named };
+          if (isSound(objects, entry)) return { entry, named };
         } catch (error) {
           // A damaged commit is as good as none.
           if (!(error instanceof BridgeError)) throw error;
         }
       }
     return undefined;
-  }
-
-  #checkPresent(object: ObjectId | undefined): void {
-    if (object !== undefined) this.#repository.objects.open(object).close();
   }
 
   async #read(stream: ByteString): Promise<CommitObjects | undefined> {
@@ -83,6 +85,11 @@ export class Bases {
       throw error;
     }
   }
+}
+
+function isPresent(repository: Repository, object: ObjectId | undefined): boolean {
+  if (object !== undefined) repository.objects.open(object).close();
+  return true;
 }
 
 interface FoundEntry {

@@ -30,7 +30,12 @@ interface FetchOptions {
   /** what of the commit's tree is wanted */
   selection: Selection;
   signal: AbortSignal | undefined;
-  onProgress: ((progress: FetchProgress) => void) | undefined;
+  onProgress?: ((progress: FetchProgress) => void) | undefined;
+  /**
+   * is told why an object could not be had, and says whether to go on without it; the commit itself has to be had.
+   * Default: no
+   */
+  onLost?: ((error: unknown) => boolean) | undefined;
 }
 
 /**
@@ -43,9 +48,9 @@ export async function fetchCommit(
   commit: Checksum,
   source: ObjectSource,
   bases: Bases,
-  { selection, signal, onProgress }: FetchOptions,
+  { selection, signal, onProgress, onLost }: FetchOptions,
 ): Promise<ObjectCounts> {
-  const walk = new Walk(importer, source, bases, selection, signal);
+  const walk = new Walk(importer, source, bases, selection, signal, onLost);
   await walk.run(commit, onProgress);
   return walk.counts;
 }
@@ -70,6 +75,7 @@ class Walk {
   readonly #queued = new Set<string>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #onLost: FetchOptions['onLost'];
 
   constructor(
     importer: CommitImporter,
@@ -77,7 +83,9 @@ class Walk {
     bases: Bases,
     selection: Selection,
     signal: AbortSignal | undefined,
+    onLost: FetchOptions['onLost'],
   ) {
+    this.#onLost = onLost;
     this.#selection = selection;
     this.#importer = importer;
     this.#source = source;
@@ -106,12 +114,12 @@ class Walk {
     this.#signal.throwIfAborted();
   }
 
-  /** Ends the walk when the step fails. */
+  /** Ends the walk when the step fails, unless it may go on without. */
   async #tried(step: Step): Promise<void> {
     try {
       await this.#do(step);
     } catch (error) {
-      if (!this.#stop.signal.aborted) this.#stop.abort(error);
+      if (!this.#signal.aborted && this.#onLost?.(error) !== true) this.#stop.abort(error);
     }
   }
 

@@ -45,6 +45,11 @@ export class CommitImporter {
     return this.#builder.has(id);
   }
 
+  /** How many objects it has taken. */
+  get count(): number {
+    return this.#builder.count;
+  }
+
   /** The bytes of a commit, dirtree or dirmeta that was taken. Valid until the next object is. */
   metadata(id: Checksum): Buffer | undefined {
     return this.#builder.data(id);

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { recorded, RecordedRepository } from '../../support/cli/recorded-repository.js';
 import { runCli } from '../../support/cli/run-cli.js';
+import { writeArchive } from '../../support/images/ostree-archive.js';
+import { scratch } from '../../support/scratch.js';
 
 function damageLayer(path: string): string {
   const file = realpathSync(join(path, 'streams', `oci-layer-${recorded.diff_ids[0]}`));
@@ -47,6 +49,23 @@ test('fsck --repair says what it did, as text and as JSON, and fails when someth
   });
   assert.equal(check.ok, true);
   assert.equal(runCli(['--repo', damaged.path, 'oci', 'fsck']).status, 0);
+});
+
+test('fsck --repair takes an ostree repository as source, and says what of a commit is lost', (t) => {
+  const folder = scratch(t);
+  const [commit] = writeArchive(`${folder}/archive`, { 'web/stable': { file: 'much '.repeat(1000) } });
+  const repository = ['--repo', `${folder}/repository`];
+  assert.equal(runCli([...repository, 'init', '--insecure']).status, 0);
+  assert.equal(runCli([...repository, 'ostree', 'pull-local', `${folder}/archive`, 'web/stable']).status, 0);
+  const stream = realpathSync(`${folder}/repository/streams/ostree-commit-${commit}`);
+  writeFileSync(stream, '');
+  const alone = runCli([...repository, 'fsck', '--repair']);
+  assert.equal(alone.status, 1);
+  assert.match(alone.stdout, new RegExp(`^  - web/stable: ostree commit ${commit}: its stream is lost\nto `, 'm'));
+  const repaired = runCli([...repository, 'fsck', '--repair', '--from', `${folder}/archive`]);
+  assert.equal(repaired.status, 0, repaired.stderr);
+  assert.match(repaired.stdout, /^repaired: 1\n {2}- objects\/\S+: from the objects of the commit$/m);
+  assert.equal(runCli([...repository, 'fsck']).status, 0);
 });
 
 const wrong: [args: string[], status: number, stderr: RegExp][] = [

@@ -1,0 +1,44 @@
+import { takePolicy } from '../repository/local-fetch.js';
+import { OstreeFolder } from './local/repository.js';
+import { folderSource } from './local/source.js';
+import { placeOf } from './place.js';
+import type { ObjectSource } from './pull/source.js';
+
+/** The objects of a repository of ostree, whatever commits they belong to. */
+export interface OpenObjects extends AsyncDisposable {
+  /** its folder, or its URL without a password */
+  readonly place: string;
+  readonly source: ObjectSource;
+}
+
+/**
+ * Opens a repository of ostree for its objects. Of one at a server nothing is asked yet.
+ * @param place as for `openOstreeRepository`; credentials and certificates are those that are configured
+ * @throws as `openOstreeRepository`
+ */
+export async function openObjects(place: string): Promise<OpenObjects> {
+  const at = placeOf(place);
+  if ('folder' in at) return objectsIn(at.folder);
+  // The HTTP client is larger than all else.
+  const [{ OstreeRemote }, { remoteSource }] = await Promise.all([
+    import('./http/remote.js'),
+    import('./http/source.js'),
+  ]);
+  const remote = new OstreeRemote(at.url);
+  return {
+    place: remote.url.href,
+    source: remoteSource(remote),
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
+  };
+}
+
+function objectsIn(path: string): OpenObjects {
+  const folder = OstreeFolder.open(path);
+  // Sharing an inode with the source may be how damage came about.
+  const policy = takePolicy('reflink', { trusted: folder.trusted, verityRequired: false, sealSource: false });
+  return {
+    place: path,
+    source: folderSource(folder, policy),
+    [Symbol.asyncDispose]: async () => folder[Symbol.dispose](),
+  };
+}
