@@ -19,7 +19,7 @@ export interface RepairSource extends AsyncDisposable {
   images: readonly ImageSource[];
   /** another repository, whose objects can be taken by their digests */
   repository: Repository | undefined;
-  /** a repository of ostree, for the objects of commits */
+  /** @internal a repository of ostree, for the objects of commits */
   commits: ObjectSource | undefined;
 }
 
