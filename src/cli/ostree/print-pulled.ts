@@ -1,3 +1,4 @@
+import type { PulledByDelta } from '../../ostree/delta/apply-file.js';
 import type { PulledCommit } from '../../ostree/pull/pull.js';
 import type { Session } from '../session.js';
 import { talk } from '../talk.js';
@@ -8,11 +9,14 @@ import { talk } from '../talk.js';
  */
 export async function printPulled(
   { out }: Session,
-  { commit, stream, image, ref, metadata, files, reused }: PulledCommit,
+  { commit, stream, image, ref, metadata, files, reused, deltaParts }: PulledCommit & Partial<PulledByDelta>,
   json: boolean,
   how = 'fetched',
 ): Promise<void> {
-  if (json) return out.json({ commit, verity: stream, image, tag: ref ?? null, metadata, files, reused });
+  if (json) {
+    const names = { commit, verity: stream, image, tag: ref ?? null };
+    return out.json({ ...names, metadata, files, reused, delta_parts: deltaParts ?? null });
+  }
   await out.line(`commit  ${commit}`);
   await out.line(`verity  ${stream}`);
   await out.line(`image   ${image}`);

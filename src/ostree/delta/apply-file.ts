@@ -5,23 +5,29 @@ import { isErrno, openPath } from '../../fd/fd.js';
 import { readBlocks, readSmallFile } from '../../fd/read-file.js';
 import { OSTREE_SUPERBLOCK_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
+import { WHOLE } from '../form.js';
 import { CommitImporter } from '../pull/importer.js';
 import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
-import { findCommit } from '../stream/read-commit.js';
+import { findInForm } from '../stream/read-commit.js';
 import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
-import { applyDeltaParts, baseOf, counting } from './apply.js';
+import { applyDeltaParts, counting, readBase } from './apply.js';
 import { parseSuperblock } from './superblock.js';
 
 const BLOCK = 256 << 10;
 
 export interface ApplyFileOptions
-  extends Omit<PullCommitOptions, 'ref' | 'base' | 'importer' | 'from'>,
+  extends Omit<PullCommitOptions, 'base' | 'importer' | 'from' | 'resumable'>,
     CommitCheckOptions {}
+
+export interface PulledByDelta extends PulledCommit {
+  /** how many parts of a delta brought it; undefined: it came object by object, or was there */
+  readonly deltaParts: number | undefined;
+}
 
 /**
  * Makes a commit of a static delta that is in files, and of the commit that the delta is from, which has to be in the
- * repository. It gets no name.
+ * repository.
  * @param path of the beginning of the delta, `superblock`, which has the parts in it or beside it
  * @throws NotFoundError when there is no such file, or a part is missing, or the base is not in the repository;
  *   BridgeError `OSTREE_DELTA_INCOMPLETE` for a delta that does not bring all objects; as `applyDeltaParts` and
@@ -31,30 +37,33 @@ export async function applyDeltaFile(
   repository: Repository,
   path: string,
   options: ApplyFileOptions = {},
-): Promise<PulledCommit> {
+): Promise<PulledByDelta> {
   const signal = options.signal ?? new AbortController().signal;
   const superblock = parseSuperblock(readSuperblock(path));
   const { from, to, fallbacks } = superblock;
   const check = new CommitCheck(repository, { ...options, signal });
-  // A delta has no place for detached metadata.
-  await check.commit(to, superblock.commit, undefined, undefined, async () => undefined);
+  await check.delta(superblock, options.ref);
   const pull = { ...options, signal };
-  if ((await findCommit(repository, to, signal)) !== undefined) return await pullCommit(repository, nothing, to, pull);
+  if ((await findInForm(repository, to, options.form ?? WHOLE, signal)) !== undefined)
+    return { ...(await pullCommit(repository, nothing, to, pull)), deltaParts: undefined };
   if (fallbacks.length > 0)
     throw new BridgeError(
       'OSTREE_DELTA_INCOMPLETE',
       `cannot apply delta offline: contains ${fallbacks.length} fallback entries`,
     );
-  const base = from === undefined ? undefined : await findCommit(repository, from, signal);
-  if (from !== undefined && base === undefined) throw new NotFoundError(`base commit ${from} not found in repository`);
+  const base = await readBase(repository, from, signal);
   const importer = new CommitImporter(repository, nothing.policy);
   const { target, counts } = counting(importer);
   const readPart = (index: number, stop: AbortSignal): AsyncIterable<Buffer> =>
     filePieces(join(dirname(path), `${index}`), stop);
-  const files = baseOf(base?.objects, repository.objects);
-  await applyDeltaParts(superblock, files, repository.root, readPart, target, signal);
+  await applyDeltaParts(superblock, base, repository.root, readPart, target, signal);
   const pulled = await pullCommit(repository, nothing, to, { ...pull, importer, from });
-  return { ...pulled, metadata: pulled.metadata + counts.metadata, files: pulled.files + counts.files };
+  return {
+    ...pulled,
+    metadata: pulled.metadata + counts.metadata,
+    files: pulled.files + counts.files,
+    deltaParts: superblock.parts.length,
+  };
 }
 
 function readSuperblock(path: string): Buffer {

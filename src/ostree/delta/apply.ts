@@ -1,8 +1,9 @@
 import { bytesSource } from '../../fd/byte-source.js';
-import { FormatError } from '../../errors.js';
+import { FormatError, NotFoundError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
-import type { ObjectStore } from '../../repository/objects.js';
-import type { CommitObjects } from '../stream/commit-objects.js';
+import type { Repository } from '../../repository/repository.js';
+import type { Checksum } from '../object/checksum.js';
+import { completeStream, readCommit } from '../stream/read-commit.js';
 import { applyPart, type DeltaBase, type DeltaTarget } from './apply-part.js';
 import { FileRange, MemoryRange } from './byte-range.js';
 import { fetchPart, openPart } from './part.js';
@@ -62,8 +63,20 @@ export async function applyDeltaParts(
   }
 }
 
-/** The files of a commit that is in the repository, or of none. @param objects where their content is */
-export function baseOf(base: CommitObjects | undefined, objects: ObjectStore): DeltaBase {
+/**
+ * The files of the commit that a delta is from.
+ * @param from undefined: of none
+ * @throws NotFoundError when the repository does not have it; FormatError for a damaged one
+ */
+export async function readBase(
+  repository: Repository,
+  from: Checksum | undefined,
+  signal: AbortSignal,
+): Promise<DeltaBase> {
+  const { objects } = repository;
+  if (from !== undefined && completeStream(repository, from) === undefined)
+    throw new NotFoundError(`base commit ${from} not found in repository`);
+  const base = from === undefined ? undefined : (await readCommit(repository, from, signal)).objects;
   return {
     open: (id) => {
       if (base?.find(id) === undefined)

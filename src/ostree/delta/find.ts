@@ -1,6 +1,6 @@
 import type { Repository } from '../../repository/repository.js';
-import { commitContentId } from '../../repository/names.js';
 import type { Checksum } from '../object/checksum.js';
+import { completeStream } from '../stream/read-commit.js';
 
 /** A delta that can be used. */
 export interface OfferedDelta {
@@ -22,8 +22,7 @@ export function chooseDelta(
 ): OfferedDelta | undefined {
   for (const [name, digest] of offered) {
     const from = /^([0-9a-f]{64})-([0-9a-f]{64})$/.exec(name);
-    if (from?.[2] === to && repository.streamObject(commitContentId(from[1]!)) !== undefined)
-      return { from: from[1]!, to, digest };
+    if (from?.[2] === to && completeStream(repository, from[1]!) !== undefined) return { from: from[1]!, to, digest };
   }
   const digest = offered.get(to);
   return digest === undefined ? undefined : { from: undefined, to, digest };

@@ -4,7 +4,8 @@
 //   metadata, time, from, to, commit, deltas that have to come before, parts, objects to fetch by themselves
 //
 // Numbers of parts are in the byte order of the machine that wrote them. A signed one is in another value, which begins
-// with a magic: (t ay a{sv}), the superblock as bytes and the signatures of them.
+// with a magic: (t ay a{sv}), the superblock as bytes and the signatures of them. The signatures of the commit, its
+// detached metadata, are in the metadata, where the name of a part would be.
 import { FormatError } from '../../errors.js';
 import { parseType } from '../gvariant/type.js';
 import { Variant } from '../gvariant/variant.js';
@@ -48,8 +49,10 @@ export interface Superblock {
   readonly parts: readonly DeltaPart[];
   /** objects that are in no part */
   readonly fallbacks: readonly DeltaObject[];
-  /** the names and values of the signatures; undefined for one that is not signed */
-  readonly signatures: readonly (readonly [name: string, value: Variant])[] | undefined;
+  /** the detached metadata of the commit, as it is in `ID.commitmeta`; undefined when there is none */
+  readonly detached: Buffer | undefined;
+  /** the names and values of the signatures of all of it; none for one that is not signed */
+  readonly signatures: readonly (readonly [name: string, value: Variant])[];
   /** what is signed */
   readonly bytes: Buffer;
 }
@@ -71,6 +74,9 @@ export function parseSuperblock(file: Buffer): Superblock {
     from: from.length === 0 ? undefined : checksumOf(from, 'the base of a delta'),
     to,
   };
+  const detached = metadata.find(([key]) => key === `${deltaFolder(names.from, names.to)}/commitmeta`)?.[1];
+  if (detached !== undefined && detached.type.signature !== 'a{sv}')
+    throw damaged(`has detached metadata of type ${detached.type.signature}`);
   const readNumber = numberReader(metadata.find(([key]) => key === 'ostree.endianness')?.[1]);
   return {
     ...names,
@@ -80,7 +86,8 @@ export function parseSuperblock(file: Buffer): Superblock {
       kind: kindOf(entry.at(0).number()),
       id: checksumOf(entry.at(1).bytes, 'an object of a delta'),
     })),
-    signatures: signed === undefined ? undefined : parseDictionary(signed.at(2)),
+    detached: detached?.bytes,
+    signatures: signed === undefined ? [] : parseDictionary(signed.at(2)),
     bytes,
   };
 }

@@ -8,15 +8,15 @@ import {
 } from '../../limits.js';
 import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
-import { applyDeltaParts, baseOf, counting } from '../delta/apply.js';
+import { applyDeltaParts, counting, readBase } from '../delta/apply.js';
+import type { PulledByDelta } from '../delta/apply-file.js';
 import { chooseDelta, type OfferedDelta } from '../delta/find.js';
 import { deltaFolder, deltaIndexPath } from '../delta/names.js';
 import { parseSuperblock, type Superblock } from '../delta/superblock.js';
 import { isChecksum, sha256, type Checksum } from '../object/checksum.js';
 import { CommitImporter } from '../pull/importer.js';
-import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
+import { pullCommit, type PullCommitOptions } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
-import { readCommit } from '../stream/read-commit.js';
 import { checkedSource, checkPresent } from '../verify/checked-source.js';
 import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
 import { fetchSummary } from './fetch-summary.js';
@@ -33,11 +33,6 @@ export interface PullRemoteOptions extends Omit<PullCommitOptions, 'ref' | 'impo
   onWarning?: ((text: string) => void) | undefined;
 }
 
-export interface PulledRemote extends PulledCommit {
-  /** how many parts of a delta brought it; undefined: it came object by object */
-  readonly deltaParts: number | undefined;
-}
-
 /**
  * Brings a commit of a repository that a server has into this one, with its image: by a delta when there is one, else
  * object by object.
@@ -50,7 +45,7 @@ export async function pullRemoteCommit(
   remote: OstreeRemote,
   ref: string,
   options: PullRemoteOptions = {},
-): Promise<PulledRemote> {
+): Promise<PulledByDelta> {
   const signal = options.signal ?? new AbortController().signal;
   const name = isChecksum(ref) ? undefined : ref;
   const check = new CommitCheck(repository, { ...options, signal });
@@ -155,11 +150,11 @@ async function pullByDelta(
   superblock: Superblock,
   source: ObjectSource,
   options: PullCommitOptions & { signal: AbortSignal },
-): Promise<PulledRemote> {
+): Promise<PulledByDelta> {
   const { from, to, parts, fallbacks } = superblock;
   const { signal } = options;
   const importer = new CommitImporter(repository, source.policy);
-  const base = from === undefined ? undefined : (await readCommit(repository, from, signal)).objects;
+  const base = await readBase(repository, from, signal);
   const readPart = async function* (index: number, stop: AbortSignal): AsyncGenerator<Buffer, void, void> {
     const path = `${deltaFolder(from, to)}/${index}`;
     try {
@@ -171,7 +166,7 @@ async function pullByDelta(
   const { target, counts } = counting(importer);
   let complete = true;
   try {
-    await applyDeltaParts(superblock, baseOf(base, repository.objects), repository.root, readPart, target, signal);
+    await applyDeltaParts(superblock, base, repository.root, readPart, target, signal);
   } catch (error) {
     if (!(error instanceof PartMissing)) throw error;
     complete = false;

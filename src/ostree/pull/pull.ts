@@ -11,7 +11,7 @@ import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
 import { checkCommitRef, readStoredRef, writeStoredRef } from '../refs.js';
 import { selectionOf } from '../selection.js';
-import { findStored } from '../stream/read-commit.js';
+import { completeStream, findStored } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
 import { CommitImporter } from './importer.js';
@@ -69,7 +69,7 @@ export async function pullCommit(
   }
   const bases = new Bases(repository, signal);
   await bases.add(base === undefined ? undefined : baseCommit(repository, base));
-  await bases.add(from === undefined ? undefined : commitContentId(from));
+  await bases.add(from === undefined ? undefined : completeStream(repository, from));
   await bases.add(commitContentId(commit));
   await bases.add(previous);
   await bases.addOthers();

@@ -6,7 +6,7 @@ import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import type { SplitstreamReader } from '../../repository/splitstream/reader.js';
-import { contentIdOf, formOf, imageRefOf, type CommitForm } from '../form.js';
+import { contentIdOf, formOf, imageRefOf, WHOLE, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { CommitObjects } from './commit-objects.js';
 
@@ -50,6 +50,23 @@ export async function findStored(
   return { id, form, stream, image: reader.namedRefs.get(imageRefOf(form)), objects };
 }
 
+/** The same in the form that is wanted, or else as cfsctl keeps it. */
+export async function findInForm(
+  repository: Repository,
+  id: Checksum,
+  form: CommitForm,
+  signal?: AbortSignal,
+): Promise<StoredCommit | undefined> {
+  return (await findStored(repository, contentIdOf(id, form), signal)) ?? (await findCommit(repository, id, signal));
+}
+
+/** The name of a stream that has all of a commit, however it is kept; undefined when the repository has none. */
+export function completeStream(repository: Repository, id: Checksum): ByteString | undefined {
+  return [WHOLE, { ...WHOLE, fixXattrs: true }]
+    .map((form) => contentIdOf(id, form))
+    .find((contentId) => repository.streamObject(contentId) !== undefined);
+}
+
 /** @throws NotFoundError when there is no such stream, and as `findCommit` */
 export async function readStored(
   repository: Repository,
@@ -61,9 +78,13 @@ export async function readStored(
   return commit;
 }
 
-/** @throws NotFoundError when the repository does not have the commit, and as `findCommit` */
+/**
+ * Reads all of a commit, however it is kept.
+ * @throws NotFoundError when the repository does not have it, and as `findCommit`
+ */
 export async function readCommit(repository: Repository, id: Checksum, signal?: AbortSignal): Promise<StoredCommit> {
-  const commit = await findCommit(repository, id, signal);
+  const contentId = completeStream(repository, id);
+  const commit = contentId === undefined ? undefined : await findStored(repository, contentId, signal);
   if (commit === undefined) throw new NotFoundError(`ostree commit ${id} not found in repository`);
   return commit;
 }

@@ -1,8 +1,8 @@
 import type { Repository } from '../../repository/repository.js';
-import { contentIdOf, WHOLE, type CommitForm } from '../form.js';
+import { WHOLE, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import type { ObjectSource } from '../pull/source.js';
-import { findCommit, findStored } from '../stream/read-commit.js';
+import { findInForm } from '../stream/read-commit.js';
 import type { CommitCheck } from './commit-check.js';
 
 export interface Asked {
@@ -51,8 +51,7 @@ export async function checkPresent(
   signal: AbortSignal,
   form: CommitForm = WHOLE,
 ): Promise<boolean> {
-  const stored =
-    (await findStored(repository, contentIdOf(commit, form), signal)) ?? (await findCommit(repository, commit, signal));
+  const stored = await findInForm(repository, commit, form, signal);
   if (stored === undefined) return false;
   await source.check(stored.objects.metadata('commit', commit), signal);
   return true;

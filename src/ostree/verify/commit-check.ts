@@ -2,6 +2,7 @@ import type { Abortable } from '../../abortable.js';
 import type { Repository } from '../../repository/repository.js';
 import { verifyChecksum, type Checksum } from '../object/checksum.js';
 import { parseCommit } from '../object/commit.js';
+import type { Superblock } from '../delta/superblock.js';
 import { nameOf, WHOLE, type CommitForm } from '../form.js';
 import { readStoredRef } from '../refs.js';
 import { findStored } from '../stream/read-commit.js';
@@ -49,6 +50,20 @@ export class CommitCheck {
     if (this.signatures === undefined) return;
     verifyChecksum(bytes, id, 'commit');
     await this.signatures.commit(id, bytes, read);
+    await this.#bound(id, bytes, ref, collection);
+  }
+
+  /**
+   * The same for the commit in a delta.
+   * @param ref that it is to get
+   */
+  async delta(superblock: Superblock, ref: string | undefined): Promise<void> {
+    if (this.signatures === undefined) return;
+    await this.signatures.delta(superblock);
+    await this.#bound(superblock.to, superblock.commit, ref, undefined);
+  }
+
+  async #bound(id: Checksum, bytes: Buffer, ref: string | undefined, collection: string | undefined): Promise<void> {
     const previous = this.#options.allowDowngrade === true ? undefined : await this.#timeOf(ref, id);
     checkBinding(id, parseCommit(bytes), ref, this.#options.collection ?? collection, previous);
   }

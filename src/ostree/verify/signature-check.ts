@@ -6,6 +6,7 @@ import { isSignedBy } from '../../registry/policy/gpgv.js';
 import { Variant } from '../gvariant/variant.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseDictionary, type Commit } from '../object/commit.js';
+import type { Superblock } from '../delta/superblock.js';
 
 /** An Ed25519 key of 32 bytes, with what has to stand before it in DER (RFC 8410). */
 const DER_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
@@ -40,6 +41,17 @@ export function parseEd25519Keys(text: string, shown: string): Buffer[] {
   return keys;
 }
 
+/** Bytes, and what signs them. */
+interface Signed {
+  readonly bytes: Buffer;
+  readonly signatures: Superblock['signatures'];
+}
+
+interface GivenSignature {
+  readonly bytes: Buffer;
+  readonly signature: Buffer;
+}
+
 /** Demands that commits and summaries are signed with one of some keys. */
 export class SignatureCheck {
   readonly #ed25519: readonly KeyObject[];
@@ -60,30 +72,38 @@ export class SignatureCheck {
    * @throws BridgeError `OSTREE_SIGNATURE` when the commit is not signed by one of the keys
    */
   async commit(id: Checksum, bytes: Buffer, read: ReadSignatures): Promise<void> {
-    await this.#check(bytes, `commit ${id}`, read);
+    await this.#check(`commit ${id}`, [{ bytes, signatures: signaturesIn(await read()) }]);
+  }
+
+  /** The same for the commit in a delta. Who signed all of the delta has signed the commit, too. */
+  async delta({ to, commit, detached, bytes, signatures }: Superblock): Promise<void> {
+    await this.#check(`the delta to commit ${to}`, [
+      { bytes: commit, signatures: signaturesIn(detached) },
+      { bytes, signatures },
+    ]);
   }
 
   /** The same for a summary. @param read what is in `summary.sig` */
   async summary(bytes: Buffer, read: ReadSignatures): Promise<void> {
-    await this.#check(bytes, 'the summary', read);
+    await this.#check('the summary', [{ bytes, signatures: signaturesIn(await read()) }]);
   }
 
-  async #check(bytes: Buffer, what: string, read: ReadSignatures): Promise<void> {
-    const file = await read();
-    const signatures = file === undefined ? [] : parseDictionary(Variant.from('a{sv}', file));
+  /** One of what may be signed has to be, for each kind of keys. */
+  async #check(what: string, signed: readonly Signed[]): Promise<void> {
     if (this.#ed25519.length > 0) {
-      const given = signaturesOf(signatures, 'ostree.sign.ed25519');
-      if (!given.some((signature) => this.#ed25519.some((key) => isEd25519(bytes, key, signature))))
-        throw refusal(what, given, 'Ed25519');
+      const given = givenIn(signed, 'ostree.sign.ed25519');
+      if (!given.some(({ bytes, signature }) => this.#ed25519.some((key) => isEd25519(bytes, key, signature))))
+        throw refusal(what, given.length, 'Ed25519');
     }
     if (this.#gpg !== undefined) {
-      const given = signaturesOf(signatures, 'ostree.gpgsigs');
-      if (!(await this.#isGpg(bytes, given, this.#gpg))) throw refusal(what, given, 'OpenPGP');
+      const given = givenIn(signed, 'ostree.gpgsigs');
+      if (!(await this.#isGpg(given, this.#gpg))) throw refusal(what, given.length, 'OpenPGP');
     }
   }
 
-  async #isGpg(bytes: Buffer, signatures: readonly Buffer[], keyring: Buffer): Promise<boolean> {
-    for (const signature of signatures) if (await isSignedBy(bytes, signature, keyring, this.#options)) return true;
+  async #isGpg(given: readonly GivenSignature[], keyring: Buffer): Promise<boolean> {
+    for (const { bytes, signature } of given)
+      if (await isSignedBy(bytes, signature, keyring, this.#options)) return true;
     return false;
   }
 }
@@ -127,16 +147,23 @@ export function checkBinding(
     );
 }
 
-function signaturesOf(metadata: readonly (readonly [string, Variant])[], name: string): Buffer[] {
-  const value = metadata.find(([key]) => key === name)?.[1];
-  return value?.type.signature === 'aay' ? Array.from(value, (signature) => signature.bytes) : [];
+function signaturesIn(detached: Buffer | undefined): Signed['signatures'] {
+  return detached === undefined ? [] : parseDictionary(Variant.from('a{sv}', detached));
+}
+
+function givenIn(signed: readonly Signed[], name: string): GivenSignature[] {
+  return signed.flatMap(({ bytes, signatures }) => {
+    const value = signatures.find(([key]) => key === name)?.[1];
+    if (value?.type.signature !== 'aay') return [];
+    return Array.from(value, (signature) => ({ bytes, signature: signature.bytes }));
+  });
 }
 
 function isEd25519(bytes: Buffer, key: KeyObject, signature: Buffer): boolean {
   return signature.length === 64 && verify(undefined, bytes, key, signature);
 }
 
-function refusal(what: string, { length }: readonly Buffer[], kind: string): BridgeError {
+function refusal(what: string, length: number, kind: string): BridgeError {
   const found = length === 0 ? `no ${kind} signature` : `${kind} signatures (${length}), and none is of a key`;
   return new BridgeError('OSTREE_SIGNATURE', `${what} has ${found}${length === 0 ? '' : ' that was given'}`);
 }
