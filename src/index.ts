@@ -160,6 +160,7 @@ export {
   type LayerStreamOptions,
   type StoredLayer,
   type StoreOptions,
+  type StoreSettings,
 } from './storage/store.js';
 export type { Descriptor as StoredDescriptor, Instance, ManifestList, StoredImage } from './storage/image.js';
 export type { TarSplitStream } from './storage/layer-stream.js';
@@ -168,6 +169,15 @@ export type { LockWait } from './storage/lock.js';
 export { discoverStore } from './storage/discover.js';
 export type { Surroundings } from './storage/containers-config.js';
 export { parseImageReference, type ImageReference, type StoreChoice } from './storage/reference.js';
+
+// Writing into a containers-storage
+export { openStoreForWriting, type OpenForWritingOptions } from './storage/write/open.js';
+export type { LayerKey, WritableStore } from './storage/write/writable-store.js';
+export type { PutLayerOptions, PutLayerResult } from './storage/write/put-layer.js';
+export type { ImageToPut, PutImageResult } from './storage/write/put-image.js';
+export type { CompressedBlob } from './storage/write/layer-record.js';
+export type { ExtractedLayer, ExtractOptions } from './storage/write/extract.js';
+export type { Signatures } from './storage/write/image-items.js';
 
 // Layers and file trees
 export type { BytesChunk, Chunk, FdChunk, LayerStream, NamedChunk, PackedBlob } from './layer/stream.js';

@@ -174,6 +174,10 @@ export const STORE_MANIFEST_LIMIT = 4 << 20;
 export const STORE_CONFIG_LIMIT = 32 << 20;
 /** The table of contents of a zstd:chunked layer: it grows with the number of files, about 200 bytes each. */
 export const CHUNKED_TABLE_LIMIT = 256 << 20;
+/** Layers below one that can be mounted, in number: podman's bound. */
+export const LOWERS_LIMIT = 500;
+/** Their ids, or their short names: of twice as many. */
+export const STORE_LOWERS_LIMIT = 64 << 10;
 /** One line of tar-split: headers with the largest extension records its own reader accepts stay far below this. */
 export const TAR_SPLIT_LINE_LIMIT = 16 << 20;
 

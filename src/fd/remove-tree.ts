@@ -2,6 +2,7 @@
 // relative to an open folder.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError } from '../errors.js';
 import { files } from '../native.js';
@@ -21,11 +22,33 @@ const ATTEMPTS = 32;
  * @throws BridgeError `OTHER_FILESYSTEM`, `KEEPS_CHANGING`; the system's error otherwise
  */
 export function removeTree(parent: Fd, name: ByteString): boolean {
+  const steps = removal(parent, name);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * The same for a tree of any size: others get their turn after each folder.
+ * @throws as `removeTree`
+ */
+export async function removeTreeInSteps(parent: Fd, name: ByteString): Promise<boolean> {
+  const steps = removal(parent, name);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await turn();
+  }
+}
+
+/** Stops after each folder. */
+function* removal(parent: Fd, name: ByteString): Generator<void, boolean, void> {
   const { dev } = parent.stat();
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const kind = kindOf(parent, name);
     if (kind === undefined) return attempt > 0;
-    if (kind === 'folder') emptyFolder(parent, name, dev);
+    if (kind === 'folder') yield* emptyFolder(parent, name, dev);
     if (remove(parent, name, kind)) return true;
   }
   throw new BridgeError('KEEPS_CHANGING', `${showBytes(name)} cannot be removed: somebody keeps changing it`);
@@ -72,7 +95,7 @@ function openFolder(parent: Fd, name: ByteString, dev: bigint): Fd | undefined {
  * Removes everything in a folder. Folders below it are moved into it before they are emptied themselves, so that two
  * descriptors are enough for any depth.
  */
-function emptyFolder(parent: Fd, name: ByteString, dev: bigint): void {
+function* emptyFolder(parent: Fd, name: ByteString, dev: bigint): Generator<void, void, void> {
   using top = openFolder(parent, name, dev);
   if (!top) return;
   const left = removeFiles(top);
@@ -84,6 +107,7 @@ function emptyFolder(parent: Fd, name: ByteString, dev: bigint): void {
       if (moved !== undefined) left.push(moved);
     }
     remove(top, next, 'folder');
+    yield;
   }
 }
 

@@ -12,14 +12,24 @@ const KIND: ConfigKind = {
 // A list may carry a table that makes it continue the list of the files before it.
 const listSchema = z.array(z.union([z.string(), z.object({ append: z.boolean().optional() })]));
 
+/** Words, whatever kind of value they are written as. */
+const wordsSchema = z.record(z.string(), z.unknown()).transform((values) => {
+  const words = Object.entries(values).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
+  return Object.fromEntries(words.map(([key, value]) => [key, String(value)]));
+});
+
 const fileSchema = z.object({
   storage: z
     .object({
       driver: z.string().optional(),
       graphroot: z.string().optional(),
+      runroot: z.string().optional(),
       imagestore: z.string().optional(),
       rootless_storage_path: z.string().optional(),
-      options: z.object({ additionalimagestores: listSchema.optional() }).optional(),
+      transient_store: z.boolean().optional(),
+      options: z
+        .looseObject({ additionalimagestores: listSchema.optional(), overlay: wordsSchema.optional() })
+        .optional(),
     })
     .default({}),
 });
@@ -30,7 +40,12 @@ export interface StorageConfig {
   graphroot?: string | undefined;
   imagestore?: string | undefined;
   rootlessStoragePath?: string | undefined;
+  runroot?: string | undefined;
+  transientStore?: boolean | undefined;
   additionalImageStores: readonly string[];
+  /** what stands in `[storage.options]` itself; each overlay option is in its own table */
+  options: Readonly<Record<string, string>>;
+  overlayOptions: Readonly<Record<string, string>>;
 }
 
 /**
@@ -38,7 +53,8 @@ export interface StorageConfig {
  * @throws NotFoundError for a file the environment names; FormatError `BAD_CONFIG`
  */
 export function readStorageConfig(surroundings: Surroundings): StorageConfig {
-  return configFiles(surroundings, KIND).reduce(applyFile, { additionalImageStores: [] } as StorageConfig);
+  const nothing: StorageConfig = { additionalImageStores: [], options: {}, overlayOptions: {} };
+  return configFiles(surroundings, KIND).reduce(applyFile, nothing);
 }
 
 function applyFile(config: StorageConfig, file: ConfigFile): StorageConfig {
@@ -46,15 +62,21 @@ function applyFile(config: StorageConfig, file: ConfigFile): StorageConfig {
     driver,
     graphroot,
     imagestore,
+    runroot,
     rootless_storage_path: rootlessStoragePath,
-    options,
+    transient_store: transientStore,
+    options = {},
   } = parseToml(fileSchema, file).storage;
   return {
     driver: driver ?? config.driver,
     graphroot: graphroot ?? config.graphroot,
     imagestore: imagestore ?? config.imagestore,
     rootlessStoragePath: rootlessStoragePath ?? config.rootlessStoragePath,
-    additionalImageStores: mergeList(config.additionalImageStores, options?.additionalimagestores),
+    runroot: runroot ?? config.runroot,
+    transientStore: transientStore ?? config.transientStore,
+    additionalImageStores: mergeList(config.additionalImageStores, options.additionalimagestores),
+    options: { ...config.options, ...wordsSchema.parse(options) },
+    overlayOptions: { ...config.overlayOptions, ...options.overlay },
   };
 }
 

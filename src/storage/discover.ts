@@ -8,6 +8,20 @@ import type { Driver } from './root.js';
 import type { StoreOptions } from './store.js';
 
 const ROOT_GRAPHROOT = '/var/lib/containers/storage';
+const ROOT_RUNROOT = '/run/containers/storage';
+/** Ids that are mapped on the disk; and what programs before and after 2026 read in different tables. */
+const OTHER_OPTIONS = [
+  'imagestore',
+  'remap-uids',
+  'remap-gids',
+  'remap-user',
+  'remap-group',
+  'mount_program',
+  'force_mask',
+  'ignore_chown_errors',
+  'use_composefs',
+  'size',
+];
 
 /**
  * Where podman, run by the same user in the same environment, has its store. `CONTAINERS_STORAGE_ROOT`, which
@@ -30,6 +44,7 @@ export function discoverStore(choice?: StoreChoice, surroundings: Surroundings =
       graphroot: choice.graphroot,
       driver: checkDriver(choice.driver),
       additionalStores: storesIn(choice.options),
+      writing: { runroot: choice.runroot, driverOptions: choice.options },
     };
   }
   const { env } = surroundings;
@@ -40,6 +55,12 @@ export function discoverStore(choice?: StoreChoice, surroundings: Surroundings =
     driver: checkDriver(choice?.driver || env['STORAGE_DRIVER'] || config.driver),
     imagestore: config.imagestore || undefined,
     additionalStores: options ? storesIn(options) : config.additionalImageStores,
+    writing: {
+      runroot: choice?.runroot ?? runroot(surroundings, config.runroot),
+      driverOptions: options ?? Object.entries(config.overlayOptions).map(([key, value]) => `overlay.${key}=${value}`),
+      otherOptions: options ? [] : OTHER_OPTIONS.filter((key) => config.options[key]),
+      transient: config.transientStore,
+    },
   };
   const why = env['CONTAINERS_STORAGE_ROOT']
     ? 'CONTAINERS_STORAGE_ROOT says'
@@ -61,6 +82,13 @@ function graphroot(surroundings: Surroundings, configured?: string, rootlessPath
   if (configured && normalize(configured) !== ROOT_GRAPHROOT) return expand(configured, surroundings);
   if (rootlessPath) return expand(rootlessPath, surroundings);
   return join(env['XDG_DATA_HOME'] || join(home, '.local/share'), 'containers/storage');
+}
+
+function runroot(surroundings: Surroundings, configured?: string): string {
+  const { env, uid } = surroundings;
+  if (uid === 0) return configured ? expand(configured, surroundings) : ROOT_RUNROOT;
+  if (configured && normalize(configured) !== ROOT_RUNROOT) return expand(configured, surroundings);
+  return join(env['XDG_RUNTIME_DIR'] || `/run/user/${uid}`, 'containers');
 }
 
 function expand(path: string, { env, uid, home }: Surroundings): string {

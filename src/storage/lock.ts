@@ -71,23 +71,38 @@ export class StoreLock implements Disposable {
 export async function lockShared(dir: Fd, name: ByteString, wait: LockWait = {}): Promise<StoreLock> {
   wait.signal?.throwIfAborted();
   // Nothing that is read from it is shown to anybody.
-  const fd = openFile({ dir, owner: undefined }, name);
+  using fd = openFile({ dir, owner: undefined }, name);
   if (fd === undefined) return new StoreLock(undefined);
+  await waitForLock(fd, 'shared', name, wait);
+  return new StoreLock(fd.move());
+}
+
+/**
+ * Locks an open lock file, waiting while others hold it.
+ * @param fd open for writing where `kind` is exclusive; whoever closes it unlocks the file
+ * @param name for messages
+ * @throws BridgeError `STORE_BUSY` after the timeout; the signal's reason when aborted
+ */
+export async function waitForLock(
+  fd: Fd,
+  kind: 'shared' | 'exclusive',
+  name: ByteString,
+  wait: LockWait,
+): Promise<void> {
+  wait.signal?.throwIfAborted();
   try {
     const deadline = performance.now() + (wait.timeout ?? DEFAULT_TIMEOUT);
-    for (let pause = FIRST_PAUSE; !files.ofdLock(fd.number, 'shared'); pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; !files.ofdLock(fd.number, kind); pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       if (performance.now() >= deadline) {
         throw new BridgeError(
           'STORE_BUSY',
           `another process keeps ${showBytes(name)} locked; try again when it is done`,
         );
       }
-      if (pause === FIRST_PAUSE) debug(() => `lock: ${showBytes(name)} of the store is held by a writer; waiting`);
+      if (pause === FIRST_PAUSE) debug(() => `lock: ${showBytes(name)} of the store is held by another; waiting`);
       await sleep(pause, undefined, wait.signal ? { signal: wait.signal } : {});
     }
-    return new StoreLock(fd);
   } catch (error) {
-    fd.close();
     throw wait.signal?.aborted ? wait.signal.reason : error;
   }
 }

@@ -19,6 +19,9 @@ export const layerRecordSchema = z.object({
   'diff-size': z.number().int().min(-1).nullish(),
   'big-data-names': names,
   flags: z.record(z.string(), z.unknown()).nullish(),
+  /** how the ids of its files were changed on the disk */
+  uidmap: z.array(z.unknown()).nullish(),
+  gidmap: z.array(z.unknown()).nullish(),
 });
 
 export const imageRecordSchema = z.object({

@@ -233,8 +233,12 @@ function openRoot(path: ByteString): Fd {
   }
 }
 
-/** Several drivers may have left directories behind; then only the configuration can tell which one is meant. */
-function detectDriver(root: Fd, path: ByteString): Driver {
+/**
+ * Several drivers may have left directories behind; then only the configuration can tell which one is meant.
+ * @param path for messages
+ * @throws NotFoundError when there are none; BridgeError `UNKNOWN_DRIVER`
+ */
+export function detectDriver(root: Fd, path: ByteString): Driver {
   const found = files
     .readdir(root.number)
     .filter((name) => name.endsWith('-layers'))

@@ -33,6 +33,20 @@ export interface StoreOptions {
    * it work
    */
   openDir?: OpenDir | undefined;
+  /** what matters to those who write into it only */
+  writing?: StoreSettings | undefined;
+}
+
+/** How the programs that keep a store write into it, as storage.conf or a reference say. */
+export interface StoreSettings {
+  /** absolute path of what does not outlive a restart */
+  runroot?: string | undefined;
+  /** of the driver: `overlay.force_mask=0700` */
+  driverOptions?: readonly string[] | undefined;
+  /** keys of `[storage.options]` that programs take differently, or have given up, and that are set */
+  otherOptions?: readonly string[] | undefined;
+  /** layers of containers are not kept */
+  transient?: boolean | undefined;
 }
 
 /** What the store's index says of a layer. */

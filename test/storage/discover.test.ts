@@ -184,7 +184,40 @@ test('CONTAINERS_STORAGE_ROOT names the graph root', () => {
 test('a reference that names a graph root needs no configuration', () => {
   write({ 'etc/containers/storage.conf': 'not toml' });
   const { store } = parseImageReference('containers-storage:[vfs@/g+/run:imagestore=/a]name');
-  assert.deepEqual(discoverStore(store, as(0)), { graphroot: '/g', driver: 'vfs', additionalStores: ['/a'] });
+  assert.deepEqual(discoverStore(store, as(0)), {
+    graphroot: '/g',
+    driver: 'vfs',
+    additionalStores: ['/a'],
+    writing: { runroot: '/run', driverOptions: ['imagestore=/a'] },
+  });
+});
+
+test('what matters to those who write is told as podman would take it', () => {
+  write({
+    'etc/containers/storage.conf': [
+      '[storage]',
+      'driver = "overlay"',
+      'runroot = "/run/elsewhere"',
+      'transient_store = true',
+      '[storage.options]',
+      'size = "1G"',
+      '[storage.options.overlay]',
+      'force_mask = "0700"',
+    ].join('\n'),
+  });
+  assert.deepEqual(discoverStore(undefined, as(0)).writing, {
+    runroot: '/run/elsewhere',
+    driverOptions: ['overlay.force_mask=0700'],
+    otherOptions: ['size'],
+    transient: true,
+  });
+  assert.deepEqual(discoverStore(undefined, as(0, { STORAGE_OPTS: 'overlay.mountopt=nodev' })).writing?.driverOptions, [
+    'overlay.mountopt=nodev',
+  ]);
+  assert.equal(
+    discoverStore(undefined, as(1000, { XDG_RUNTIME_DIR: '/run/user/1000' })).writing?.runroot,
+    '/run/elsewhere',
+  );
 });
 
 test('broken configuration is refused by name', () => {

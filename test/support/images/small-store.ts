@@ -58,6 +58,14 @@ export function unpackSmallStore(parent: string = tmpdir()): SmallStore {
   return result;
 }
 
+/** layers.json and images.json of it, as podman's library wrote them. */
+export function smallStoreIndexes(): Buffer[] {
+  const tar = decompress(readFileSync(join(folder, 'cstor-small.tar.zst')));
+  return ['overlay-layers/layers.json', 'overlay-images/images.json'].map((name) =>
+    execFileSync('tar', ['--to-stdout', '--wildcards', '-x', `*${name}`], { input: tar }),
+  );
+}
+
 export function smallIndex(): Record<string, SmallImage> {
   return JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as Record<string, SmallImage>;
 }
