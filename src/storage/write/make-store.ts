@@ -27,15 +27,15 @@ export async function makeStore(graphroot: string, plainWhiteouts: boolean, wait
     using flag = openBeneath(trees, '.has-mount-program', LOCK_FLAGS, 0o600);
     writeSync(flag.number, String(plainWhiteouts));
   }
-  makeLockedFolder(root, 'layers');
-  makeLockedFolder(root, 'images');
-  makeLockedFolder(root, 'containers');
+  makeLockedFolder(root, 'overlay-layers', 'layers.lock');
+  makeLockedFolder(root, 'overlay-images', 'images.lock');
+  makeLockedFolder(root, 'overlay-containers', 'containers.lock');
   lock.recordWrite();
 }
 
-function makeLockedFolder(root: Fd, kind: string): void {
-  using folder = openOrMakeFolder(root, `overlay-${kind}`, 0o700);
-  makeLock(folder, `${kind}.lock`);
+function makeLockedFolder(root: Fd, name: string, lock: string): void {
+  using folder = openOrMakeFolder(root, name, 0o700);
+  makeLock(folder, lock);
 }
 
 function makeLock(dir: Fd, name: string): void {
