@@ -6,7 +6,7 @@
 # Leaves behind
 #   DIR/bin/cfsctl     composefs-rs 0.9.4, built with cargo; also as mkcomposefs and composefs-info
 #   DIR/sid/           a Debian sid tree with the container programs; run them with scripts/in-peers.sh
-#   DIR/bookworm/      a tree of Debian 12 with its skopeo, whose image proxy speaks an older protocol
+#   DIR/bookworm/      a tree of Debian 12 with its skopeo, whose image proxy speaks an older protocol, and its podman
 #   DIR/share/         the folder both sides see, as /share inside the tree
 # What is already there is kept, so calling it again costs nothing. The first time takes about ten minutes.
 set -eu
@@ -58,6 +58,12 @@ if [ ! -x "$dir/bookworm/usr/bin/skopeo" ]; then
   # debootstrap cannot choose among packages that can stand for another: netavark is named.
   debootstrap --variant=minbase --include=skopeo,netavark,ca-certificates bookworm "$dir/bookworm" \
     "$("$here/debian-mirror.sh")" >"$dir/bookworm.log" 2>&1
+fi
+# Its podman, which knows less of a store than sid's; trees made before it was wanted lack it.
+if [ ! -x "$dir/bookworm/usr/bin/podman" ]; then
+  echo "peers: podman for the bookworm tree (log: $dir/bookworm-apt.log)"
+  CFSBRIDGE_PEERS=$dir CFSBRIDGE_TREE=bookworm "$here/in-peers.sh" sh -c 'apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman netavark' >"$dir/bookworm-apt.log" 2>&1
 fi
 # A program of the tests is linked with libostree; without it the test is skipped.
 if ! pkg-config --exists ostree-1 libzstd openssl 2>/dev/null; then
