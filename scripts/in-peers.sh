@@ -2,7 +2,8 @@
 # Runs a program of a Debian tree that scripts/peers.sh made.
 #
 #   scripts/in-peers.sh COMMAND...     as root; $CFSBRIDGE_PEERS (default /var/tmp/peers) says where it is, and
-#                                      $CFSBRIDGE_TREE (default sid) which one
+#                                      $CFSBRIDGE_TREE (default sid) which one. With CFSBRIDGE_CONTAINERS=1 in a
+#                                      mount namespace where it can start containers
 set -eu
 dir=${CFSBRIDGE_PEERS:-/var/tmp/peers}
 tree=$dir/${CFSBRIDGE_TREE:-sid}
@@ -26,4 +27,11 @@ if ! mountpoint -q "$tree/share"; then
   mount --make-private "$tree/share"
 fi
 exec 9>&-
-exec chroot "$tree" "$@"
+[ -n "${CFSBRIDGE_CONTAINERS:-}" ] || exec chroot "$tree" "$@"
+# A container gets a root of its own, which the kernel refuses below a chroot; and its runtime wants cgroups of version 2.
+exec unshare --mount --propagation private sh -ec '
+  cd "$0"
+  mount -t cgroup2 none sys/fs/cgroup
+  pivot_root . .
+  umount -l .
+  exec "$@"' "$tree" "$@"
