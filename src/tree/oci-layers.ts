@@ -2,14 +2,12 @@ import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import type { TarEntry } from '../layer/entry.js';
 import { followLinks } from '../layer/follow-links.js';
+import { OPAQUE, WHITEOUT } from '../layer/whiteouts.js';
 import { metadataOf, nodeOf, problem, type FileContent } from './entry-node.js';
 import { LayerChanges } from './layer-changes.js';
 import { transformForOci, type XattrMode } from './oci-transform.js';
 import { checkName, splitPath } from './path.js';
 import type { Directory, Node } from './tree.js';
-
-const WHITEOUT = '.wh.';
-const OPAQUE = '.wh..wh..opq';
 
 /**
  * What a whiteout or opaque mark hides: what lower layers have, wherever the mark stands in its own, as the image-spec
