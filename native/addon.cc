@@ -94,6 +94,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initBase64(env, exports);
   cfsbridge::initCheck(env, exports);
   cfsbridge::initDelta(env, exports);
+  cfsbridge::initExtract(env, exports);
   cfsbridge::initFiles(env, exports);
   cfsbridge::initForeign(env, exports);
   cfsbridge::initGunzip(env, exports);

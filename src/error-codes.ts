@@ -40,6 +40,7 @@ export type FormatErrorCode =
   | 'LAYER_PATH'
   | 'LAYER_ROOT'
   | 'LAYER_TYPE'
+  | 'LAYER_WHITEOUT'
   | 'LAYOUT_INVALID'
   | 'LINK_TARGET'
   | 'MANIFEST_INVALID'
@@ -161,6 +162,9 @@ export type NativeErrorCode =
   | 'TOO_MUCH'
   | 'UNEXPECTED'
   | 'ZERO_COPY';
+
+/** What they say of a layer that they unpack: `FormatError`. */
+export type NativeLayerErrorCode = 'LAYER_DEVICE' | 'LAYER_HARDLINK' | 'LAYER_PARENT' | 'LAYER_PATH' | 'LAYER_WHITEOUT';
 
 /** Something that cannot be done as things stand: `BridgeError` itself. */
 export type StateErrorCode =

@@ -1,7 +1,10 @@
 // The numbers and places of what this side and the addon hand each other as bytes. native/base/layouts.h has the same,
 // under the same names, and says what is behind each; test/native/layouts.test.ts compares them.
 
-/** Operations on a layer; parts are of the first three kinds only, those of a pump also of the last. */
+/**
+ * Operations on a layer; parts are of the first three kinds only, those of a pump also ranges. Entries only of what
+ * unpacks a layer.
+ */
 export const OPERATION = {
   bytes: 0,
   named: 1,
@@ -11,9 +14,28 @@ export const OPERATION = {
   data: 5,
   dataEnd: 6,
   range: 7,
+  entry: 8,
 } as const;
 /** Size of a part that may have any. */
 export const ANY_SIZE = 0xffff_ffff_ffff_ffffn;
+
+/** What is made of an entry that is unpacked. */
+export const ENTRY_KIND = {
+  file: 0,
+  hardlink: 1,
+  symlink: 2,
+  char: 3,
+  block: 4,
+  directory: 5,
+  fifo: 6,
+  whiteout: 7,
+  opaque: 8,
+  nothing: 9,
+} as const;
+/** How the content of a file came to be where a layer was unpacked. */
+export const CONTENT_WAY = { cloned: 0, copied: 1, inline: 2, none: 3 } as const;
+/** Where in the result of one file's content what is. */
+export const CONTENT_AT = { way: 0, crc: 1, end: 9 } as const;
 
 /** What a patch consists of. */
 export const PATCH_OPERATION = { raw: 0, content: 1, changed: 2 } as const;

@@ -62,6 +62,7 @@ void initAbort(Napi::Env env, Napi::Object exports);
 void initBase64(Napi::Env env, Napi::Object exports);
 void initCheck(Napi::Env env, Napi::Object exports);
 void initDelta(Napi::Env env, Napi::Object exports);
+void initExtract(Napi::Env env, Napi::Object exports);
 void initFiles(Napi::Env env, Napi::Object exports);
 void initForeign(Napi::Env env, Napi::Object exports);
 void initGunzip(Napi::Env env, Napi::Object exports);

@@ -13,7 +13,8 @@ namespace cfsbridge {
 
 int openat2Retrying(int dir, const char* name, struct open_how& how) {
   constexpr int kMostRenames = 1000;
-  const bool climbs = strstr(name, "..") != nullptr;
+  // With RESOLVE_IN_ROOT the target of a symlink may have a "..", too.
+  const bool climbs = strstr(name, "..") != nullptr || (how.resolve & RESOLVE_IN_ROOT) != 0;
   for (int renames = 0;;) {
     const int fd = static_cast<int>(syscall(SYS_openat2, dir, name, &how, sizeof how));
     if (fd >= 0 || (errno != EINTR && (errno != EAGAIN || !climbs || ++renames > kMostRenames))) return fd;

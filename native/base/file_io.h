@@ -3,6 +3,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -12,13 +13,16 @@
 
 namespace cfsbridge {
 
-// openat2(2), again after a signal and where a name with ".." met a rename. EAGAIN is left for a file whose lease has
+// openat2(2), again after a signal and where a ".." on the way met a rename. EAGAIN is left for a file whose lease has
 // to be given back first: asking for it again at once would keep a processor busy for as long as its holder likes.
 // Returns -1 with errno.
 int openat2Retrying(int dir, const char* name, struct open_how& how);
 // The code of openBeneath for a file whose owner has a lease on it (F_SETLEASE). The kernel asks for it back and takes
 // it after 45 s, as long as somebody tries again; waiting for that in the call would be deaf and keep the thread.
 constexpr const char* kLeased = "LEASED";
+// How long to wait before such a file is tried again, and for how long.
+constexpr auto kLeasePause = std::chrono::milliseconds(20);
+constexpr auto kLeaseWait = std::chrono::seconds(60);
 
 // Opens a name from outside for reading. It can neither leave the directory nor pass through a symlink, and does not
 // wait for a pipe. `acrossMounts`: not below a stranger's folder, since a filesystem that a stranger mounted there may

@@ -6,8 +6,8 @@
 
 namespace cfsbridge {
 
-// Operations on a layer, which src/repository/batch.ts writes, and parts, which src/fd/part-writer.ts and
-// src/fd/pipe-pump.ts write and which are of the first three kinds only, and for the latter of the last. Behind the
+// Operations on a layer, which src/layer/batch.ts writes, and parts, which src/fd/part-writer.ts and
+// src/fd/pipe-pump.ts write and which are of the first three kinds only, and for the latter also ranges. Behind the
 // kind (u8) comes
 //   Bytes, Memory, Data: u32 size, the bytes
 //   Named: i32 descriptor of the folder, u64 size, u16 length of the name, the name
@@ -15,6 +15,12 @@ namespace cfsbridge {
 //   DataBegin: u64 size
 //   DataEnd: nothing
 //   Range: i32 descriptor, u64 where in the file to begin, u64 size
+//   Entry: what src/storage/extract/entry-record.ts writes:
+//     u8 EntryKind, u8 whether its owner is set, u32 mode, u32 uid, u32 gid, u32 major, u32 minor,
+//     i64 and u32 time of access in s and ns, i64 and u32 time of modification, u64 size of the content that follows,
+//     u64 where in the tar it is, u16 length of the path, u16 length of the target, u16 number of xattrs,
+//     the path, the target, and for each xattr: u8 whether the file has to get it, u16 length of the name,
+//     u32 length of the value, the name, the value
 enum class Operation : uint8_t {
   Bytes = 0,
   Named = 1,
@@ -23,10 +29,30 @@ enum class Operation : uint8_t {
   DataBegin = 4,
   Data = 5,
   DataEnd = 6,
-  Range = 7
+  Range = 7,
+  Entry = 8
 };
 // Size of a part that may have any.
 constexpr uint64_t kAnySize = 0xffffffffffffffff;
+
+// What is made of an entry that is unpacked. Whiteout: a device 0:0. Opaque: an xattr of its folder. Nothing: what was
+// there goes away.
+enum class EntryKind : uint8_t {
+  File = 0,
+  Hardlink = 1,
+  Symlink = 2,
+  Char = 3,
+  Block = 4,
+  Directory = 5,
+  Fifo = 6,
+  Whiteout = 7,
+  Opaque = 8,
+  Nothing = 9
+};
+// How the content of a file came to be where a layer was unpacked. None: it belongs to nothing that is kept.
+enum class ContentWay : uint8_t { Cloned = 0, Copied = 1, Inline = 2, None = 3 };
+// Where in the result of one file's content what is: u8 ContentWay, and 8 bytes for the CRC-64, big endian.
+enum ContentAt : size_t { kContentWay = 0, kContentCrc = 1, kContentEnd = 9 };
 
 // What a patch consists of, which src/oci/delta/patch-batch.ts writes. Behind the kind (u8) comes
 //   Raw: u32 size, operations of tar-diff as they are

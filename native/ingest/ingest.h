@@ -24,9 +24,6 @@ namespace cfsbridge {
 
 constexpr size_t kGroupFiles = 64;
 constexpr size_t kPiecesAhead = 6;  // pieces of a large file in the ordered hash and not yet in its own
-// How long to wait before a file under a lease is tried again, and for how long.
-constexpr auto kLeasePause = std::chrono::milliseconds(20);
-constexpr auto kLeaseWait = std::chrono::seconds(60);
 
 struct Item {
   Operation kind;

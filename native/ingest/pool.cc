@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/file_io.h"
+
 namespace cfsbridge {
 namespace {
 

@@ -16,7 +16,7 @@
 namespace cfsbridge {
 namespace {
 
-// An operation as `src/repository/batch.ts` writes it. The descriptor in it is owned from here on.
+// An operation as `src/layer/batch.ts` writes it. The descriptor in it is owned from here on.
 Item readItem(OpReader& ops) {
   Item item;
   const uint8_t kind = ops.number<uint8_t>();
@@ -46,7 +46,8 @@ Item readItem(OpReader& ops) {
     case Operation::DataEnd:
       break;
     case Operation::Range:
-      fail("INVALID_BATCH", "a range of a file");
+    case Operation::Entry:
+      fail("INVALID_BATCH", "nothing that can be stored");
   }
   item.large = item.kind != Operation::Memory && item.isFile() && item.size > kLargeFile;
   if (item.kind == Operation::Memory) item.ready = true;

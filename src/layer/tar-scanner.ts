@@ -20,8 +20,11 @@ import {
  * byte exactly once. The buffers are parts of those that were fed in; nothing is copied.
  */
 export interface TarVisitor {
-  /** The header of an entry is complete. Called before anything of its content. */
-  entry(entry: TarEntry): void;
+  /**
+   * The header of an entry is complete. Called before anything of its content.
+   * @param contentAt where the header ends in the tar, and its content begins
+   */
+  entry(entry: TarEntry, contentAt: number): void;
   /**
    * The bytes that stay inline in a splitstream: headers, extension records, padding, content of at most INLINE_LIMIT
    * bytes, end blocks and whatever follows them. The calls' boundaries mean nothing.
@@ -255,7 +258,7 @@ export class TarScanner {
     } else {
       this.#stage = 'header';
     }
-    this.#visitor.entry(entry);
+    this.#visitor.entry(entry, offset + BLOCK_SIZE);
   }
 
   /** After content or a record: its padding, and after that the next header. */

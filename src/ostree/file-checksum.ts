@@ -1,5 +1,5 @@
 import type { Fd } from '../fd/fd.js';
-import { Batch } from '../repository/batch.js';
+import { Batch } from '../layer/batch.js';
 import type { Repository } from '../repository/repository.js';
 import type { Checksum } from './object/checksum.js';
 import { encodeHeader, type FileHeader } from './object/file-header.js';

@@ -1,4 +1,4 @@
-import { Batch } from './batch.js';
+import { Batch } from '../layer/batch.js';
 import { StoreFailure, type FileResult, type LayerIngest } from './objects.js';
 
 /** A batch goes to the native pool when it holds this many files or bytes. */

@@ -5,7 +5,7 @@ import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
 import { rootAndSelf } from '../fd/peer.js';
 import { OUTCOME, RESULT_AT } from '../layouts.js';
 import { files, loadNative, type FdNumber } from '../native.js';
-import type { Batch } from './batch.js';
+import type { Batch } from '../layer/batch.js';
 import { DIGEST_SIZE, KERNEL_ALGORITHM, objectPath, type Algorithm, type ObjectId } from '../fsverity/object-id.js';
 import { pathOfObject } from './names.js';
 import { takingOf, type TakePolicy, type Taking } from './take-policy.js';

@@ -2,14 +2,10 @@ import * as z from 'zod';
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError } from '../errors.js';
 import type { Chunk } from '../layer/stream.js';
+import { TAR_SPLIT } from './tar-split-format.js';
 import { SegmentHeader } from './tar-split-header.js';
 import { TAR_SPLIT_LINE_LIMIT } from '../limits.js';
 import { loadNative } from '../native.js';
-
-/**
- * tar-split: the recipe of a byte-exact tar, one JSON object per line. A segment (type 2) is tar bytes in base64;
- * a file (type 1) stands for `size` bytes of the named file. Format: vbatts/tar-split, tar/storage/entry.go.
- */
 
 /**
  * Says where the content of a file lies.
@@ -35,15 +31,17 @@ const NEWLINE = 0x0a;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const DIGIT = 0x30;
-const SEGMENT_HEAD = Buffer.from('{"type":2,"payload":"', 'latin1');
-const FILE_HEAD = Buffer.from('{"type":1,"name":"', 'latin1');
-const SIZE = Buffer.from(',"size":', 'latin1');
-const NO_PAYLOAD = Buffer.from(',"payload":null', 'latin1');
-const PAYLOAD = Buffer.from(',"payload":"', 'latin1');
+const [SEGMENT_HEAD, FILE_HEAD, SIZE, NO_PAYLOAD, PAYLOAD, POSITION, END] = [
+  TAR_SPLIT.segment,
+  TAR_SPLIT.file,
+  TAR_SPLIT.size,
+  TAR_SPLIT.noPayload,
+  TAR_SPLIT.payload,
+  TAR_SPLIT.position,
+  TAR_SPLIT.end,
+].map((text) => Buffer.from(text, 'latin1')) as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
 /** A CRC-64 in base64. */
 const PAYLOAD_LENGTH = 12;
-const POSITION = Buffer.from(',"position":', 'latin1');
-const END = Buffer.from('}', 'latin1');
 /** Numbers with more digits may not be exact. */
 const MAX_DIGITS = 15;
 

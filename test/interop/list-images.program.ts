@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cfsbridge } from '../support/cli/run-cli.js';
-import { listTree } from './listing.js';
+import { listTree } from '../support/list-tree.js';
 
 // list-images.program.js REPOSITORY IMAGE...: run in a mount namespace of its own; mounts images on an unseen folder
 // and prints as JSON what each of them shows. Times are printed as text.

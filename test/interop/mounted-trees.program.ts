@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { listTree, type Shown } from './listing.js';
+import { listTree, type Shown } from '../support/list-tree.js';
 import { cfsctl, inPeers, peers, storeName } from './peers.js';
 import { cfsbridge } from '../support/cli/run-cli.js';
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { BridgeError } from '../../src/errors.js';
-import type { Shown } from './listing.js';
+import type { Shown } from '../support/list-tree.js';
 import { writeLayout } from '../support/images/oci-layout.js';
 import { oddLayers, type OddImage } from './odd-images.js';
 import { runInPeers, SharedFolder, succeed, whyNoPeers } from './peers.js';

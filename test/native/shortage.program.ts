@@ -23,7 +23,7 @@ import { verityDigestOfFd } from '../../src/fsverity/digest.js';
 import type { TarDiffVersion } from '../../src/layer/tar-diff-format.js';
 import { files, loadNative, type FdNumber } from '../../src/native.js';
 import { PatchWriter } from '../../src/oci/delta/patch-writer.js';
-import { Batch } from '../../src/repository/batch.js';
+import { Batch } from '../../src/layer/batch.js';
 import { ObjectStore } from '../../src/repository/objects.js';
 import type { TakePolicy } from '../../src/repository/take-policy.js';
 import { scanFolder } from '../../src/tree/scan-folder.js';

@@ -20,7 +20,7 @@ import { after, describe, it } from 'node:test';
 import { constants } from 'node:fs';
 import { bytesOf } from '../../src/bytes.js';
 import { Fd, openPath } from '../../src/fd/fd.js';
-import { Batch } from '../../src/repository/batch.js';
+import { Batch } from '../../src/layer/batch.js';
 import { objectPath } from '../../src/fsverity/object-id.js';
 import { ObjectStore, type FileResult } from '../../src/repository/objects.js';
 import { storePieces } from '../../src/repository/store-content.js';

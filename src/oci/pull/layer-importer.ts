@@ -5,7 +5,7 @@ import type { TarEntry } from '../../layer/entry.js';
 import { closeChunk, type Chunk, type FdChunk, type NamedChunk } from '../../layer/stream.js';
 import { TarScanner, type TarVisitor } from '../../layer/tar-scanner.js';
 import { WHOLE_CONTENT_LIMIT } from '../../limits.js';
-import type { Batch } from '../../repository/batch.js';
+import type { Batch } from '../../layer/batch.js';
 import { IngestPipeline } from '../../repository/ingest-pipeline.js';
 import type { FileResult, ObjectStore, StoreFailure } from '../../repository/objects.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';

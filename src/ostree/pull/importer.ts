@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { DigestMismatchError, FormatError } from '../../errors.js';
 import { DIGEST_SIZE, type ObjectId } from '../../fsverity/object-id.js';
-import { Batch } from '../../repository/batch.js';
+import { Batch } from '../../layer/batch.js';
 import type { LayerPolicy } from '../../repository/local-fetch.js';
 import type { LayerIngest } from '../../repository/objects.js';
 import type { Repository } from '../../repository/repository.js';

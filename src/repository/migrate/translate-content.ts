@@ -2,7 +2,7 @@
 import { DigestMismatchError } from '../../errors.js';
 import { verityDigest } from '../../fsverity/digest.js';
 import { INLINE_LIMIT } from '../../layer/entry.js';
-import type { Batch } from '../batch.js';
+import type { Batch } from '../../layer/batch.js';
 import { IngestPipeline } from '../ingest-pipeline.js';
 import { objectPath, type ObjectId } from '../../fsverity/object-id.js';
 import type { FileResult } from '../objects.js';

@@ -4,7 +4,7 @@ import { GrowingBuffer } from '../growing-buffer.js';
 import { OPERATION } from '../layouts.js';
 
 /**
- * Operations on one layer, collected for a single call into the native pool. Everything is in tar order.
+ * Operations on one layer, collected for a single call into the addon. Everything is in tar order.
  * Each `named`, `open`, `memory` and `dataEnd` yields one result, in the same order.
  */
 export class Batch {
@@ -77,6 +77,16 @@ export class Batch {
     const at = this.#out.reserve(1);
     this.#out.bytes[at] = OPERATION.dataEnd;
     this.#files++;
+  }
+
+  /**
+   * What to do with an entry of the tar, `size` bytes behind the kind; only for what unpacks a layer.
+   * @returns where to write them, before the next operation is added
+   */
+  entry(size: number): { bytes: Buffer; at: number } {
+    const at = this.#out.reserve(1 + size);
+    this.#out.bytes[at] = OPERATION.entry;
+    return { bytes: this.#out.bytes, at: at + 1 };
   }
 
   /**

@@ -1,0 +1,173 @@
+// The content of files: cloned, copied or written, and hashed as it is then.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "base/file_io.h"
+#include "extract/extraction.h"
+
+namespace cfsbridge {
+namespace {
+
+constexpr uint64_t kCopyStep = 8 << 20;
+
+[[noreturn]] void failSize(uint64_t is, uint64_t announced) {
+  fail("SIZE_MISMATCH", "the file has " + std::to_string(is) + " bytes, its header says " + std::to_string(announced));
+}
+
+// As openBeneath, and waits for a file under a lease.
+OwnedFd openWhenFree(int dir, std::string_view name, const CancelFlag& cancelled) {
+  const auto deadline = std::chrono::steady_clock::now() + kLeaseWait;
+  for (;;) {
+    try {
+      return openBeneath(dir, name);
+    } catch (const StoreError& error) {
+      if (error.code != kLeased || std::chrono::steady_clock::now() > deadline) throw;
+    }
+    stopIf(cancelled);
+    std::this_thread::sleep_for(kLeasePause);
+  }
+}
+
+// The content could be copied by whoever serves the file system, or at least without passing through here.
+void copyContent(int from, int to, uint64_t size, const CancelFlag& cancelled) {
+  uint64_t done = 0;
+  for (bool inKernel = true; done < size;) {
+    stopIf(cancelled);
+    if (inKernel) {
+      off_t in = static_cast<off_t>(done), out = in;
+      const ssize_t got = copy_file_range(from, &in, to, &out, std::min(size - done, kCopyStep), 0);
+      if (got > 0) done += static_cast<uint64_t>(got);
+      if (got > 0 || (got < 0 && errno == EINTR)) continue;
+      if (got == 0) failSize(done, size);
+      if (errno == ENOSPC || errno == EDQUOT || errno == EIO) failErrno(errno, "cannot copy its content");
+      inKernel = false;
+    }
+    std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadStep]);
+    for (; done < size; done += std::min<uint64_t>(size - done, kReadStep)) {
+      stopIf(cancelled);
+      const uint64_t step = std::min<uint64_t>(size - done, kReadStep);
+      readExactly(from, buffer.get(), step, done);
+      writeExactly(to, buffer.get(), step, done);
+    }
+  }
+}
+
+}  // namespace
+
+void Extraction::openSource(ExtractOp& op, struct stat* st, const CancelFlag& cancelled) {
+  if (op.kind == Operation::Named) op.fd = openWhenFree(op.dir, op.name, cancelled);
+  checkRegular(op.fd.get(), st);
+  const int flags = fcntl(op.fd.get(), F_GETFL);
+  if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
+    fail("NOT_READABLE", "the descriptor cannot be read");
+  if (static_cast<uint64_t>(st->st_size) != op.size) failSize(static_cast<uint64_t>(st->st_size), op.size);
+}
+
+void Extraction::fill(ExtractOp& op, const CancelFlag& cancelled) {
+  struct stat st;
+  openSource(op, &st, cancelled);
+  if (!file_) return;
+  int refused = EOPNOTSUPP;
+  if (noClone_ != st.st_dev + 1) {
+    refused = ioctl(file_.get(), FICLONE, op.fd.get()) == 0 ? 0 : errno;
+    if (refused == EOPNOTSUPP || refused == EXDEV || refused == ENOTTY || refused == ENOSYS) noClone_ = st.st_dev + 1;
+  }
+  if (refused == 0) {
+    op.way = ContentWay::Cloned;
+    struct stat cloned;
+    if (fstat(file_.get(), &cloned) < 0) failErrno(errno, "cannot look at what was made");
+    // All of the file is cloned, also what somebody added since.
+    if (cloned.st_size != st.st_size) fail("SOURCE_CHANGED", "the file changed while it was read");
+  } else if (refused != EOPNOTSUPP && refused != EXDEV && refused != ENOTTY && refused != ENOSYS && refused != EINVAL &&
+             refused != EPERM && refused != ETXTBSY) {
+    failErrno(refused, "cannot clone its content");
+  } else if (settings_.zeroCopy) {
+    fail("ZERO_COPY",
+         std::string("its content cannot be cloned (") + errnoName(refused) + "), and copying was ruled out");
+  } else {
+    op.way = ContentWay::Copied;
+    copyContent(op.fd.get(), file_.get(), op.size, cancelled);
+  }
+  written_ = op.size;
+  // What lies there is hashed, whatever becomes of the source.
+  op.fd = std::move(file_);
+  if (written_ != current_->size) fail("INVALID_BATCH", "content of another size than the entry's");
+  describeFile(op.fd.get(), *current_);
+}
+
+void Extraction::write(ExtractOp& op) {
+  if (!file_) return;
+  op.way = ContentWay::Inline;
+  writeExactly(file_.get(), op.data, op.size, written_);
+  written_ += op.size;
+}
+
+std::vector<uint8_t> Extraction::hash(const CancelFlag& cancelled) {
+  const std::shared_ptr<ExtractBatch> batch = next(placed_);
+  if (!buffer_) buffer_.reset(new uint8_t[kReadStep]);
+  const LayerEntry* entry = nullptr;
+  for (ExtractOp& op : batch->ops) {
+    stopIf(cancelled);
+    switch (op.kind) {
+      case Operation::Entry:
+        entry = &batch->entries[op.entry];
+        break;
+      case Operation::Bytes:
+        sha_.update(op.data, op.size);
+        break;
+      case Operation::Memory:
+        sha_.update(op.data, op.size);
+        crc_.update(op.data, op.size);
+        pushResult(*batch, op.way);
+        break;
+      case Operation::DataBegin:
+        dataWay_ = op.way;
+        break;
+      case Operation::Data:
+        sha_.update(op.data, op.size);
+        crc_.update(op.data, op.size);
+        break;
+      case Operation::DataEnd:
+        pushResult(*batch, dataWay_);
+        break;
+      default:
+        try {
+          hashFile(op, cancelled);
+        } catch (...) {
+          if (!entry) throw;
+          throw EntryFailure{std::current_exception(), std::string(entry->path), entry->offset};
+        }
+        op.fd.reset();
+        pushResult(*batch, op.way);
+    }
+  }
+  return std::move(batch->results);
+}
+
+void Extraction::hashFile(const ExtractOp& op, const CancelFlag& cancelled) {
+  for (uint64_t done = 0; done < op.size;) {
+    stopIf(cancelled);
+    const uint64_t step = std::min<uint64_t>(op.size - done, kReadStep);
+    readExactly(op.fd.get(), buffer_.get(), step, done);
+    sha_.update(buffer_.get(), step);
+    crc_.update(buffer_.get(), step);
+    done += step;
+  }
+}
+
+void Extraction::pushResult(ExtractBatch& batch, ContentWay way) {
+  auto& results = batch.results;
+  results.resize(results.size() + kContentEnd);
+  uint8_t* at = results.data() + results.size() - kContentEnd;
+  at[kContentWay] = static_cast<uint8_t>(way);
+  crc_.finish(at + kContentCrc);
+}
+
+}  // namespace cfsbridge

@@ -1,0 +1,95 @@
+// The addon's end of unpacking: see native/extract/extraction.h.
+import { showBytes, type ByteString } from '../../bytes.js';
+import { CancelFlag } from '../../cancel-flag.js';
+import type { NativeErrorCode, NativeLayerErrorCode, SystemErrorCode } from '../../error-codes.js';
+import { BridgeError, FormatError, type Place } from '../../errors.js';
+import type { Fd } from '../../fd/fd.js';
+import type { Batch } from '../../layer/batch.js';
+import { loadNative, type FdNumber } from '../../native.js';
+
+interface NativeExtraction {
+  openExtraction(folder: FdNumber, zeroCopy: boolean, userNamespace: boolean): object;
+  addToExtraction(extraction: object, operations: Buffer): void;
+  placeExtraction(extraction: object, flag: Uint8Array): Promise<void>;
+  hashExtraction(extraction: object, flag: Uint8Array): Promise<Buffer>;
+  finishExtraction(extraction: object, flag: Uint8Array): Promise<Buffer>;
+  closeExtraction(extraction: object): void;
+}
+
+const native = loadNative<NativeExtraction>();
+
+export interface ExtractionSettings {
+  /** content of files that are not in the stream is cloned, or unpacking fails with `ZERO_COPY` */
+  zeroCopy: boolean;
+  /** xattrs that only root of the machine can set are left out */
+  userNamespace: boolean;
+}
+
+/**
+ * Puts the entries of one layer in a folder, and hashes its tar. While a batch is hashed the next one is put in place.
+ * Dispose it when it is not needed any more, also after a failure.
+ */
+export class Extraction implements AsyncDisposable {
+  readonly #extraction: object;
+  readonly #flag: CancelFlag;
+  #placed: Promise<void> = Promise.resolve();
+  #hashed: Promise<unknown> = Promise.resolve();
+
+  /** @param folder empty, and open as long as this is */
+  constructor(folder: Fd, { zeroCopy, userNamespace }: ExtractionSettings, signal?: AbortSignal) {
+    this.#extraction = native.openExtraction(folder.number, zeroCopy, userNamespace);
+    this.#flag = new CancelFlag(signal);
+  }
+
+  /**
+   * Takes a batch, which can be filled anew at once. What it returns need not be waited for before the next call.
+   * @returns what became of each file's content (`CONTENT_AT` in layouts.ts), in order
+   * @throws FormatError with a code of the layer, BridgeError, with the entry's place. After the first failure every
+   *   later batch fails, too
+   */
+  async submit(batch: Batch): Promise<Buffer> {
+    const extraction = this.#extraction;
+    const { byte } = this.#flag;
+    native.addToExtraction(extraction, batch.take());
+    const placed = this.#placed.then(async () => await native.placeExtraction(extraction, byte));
+    const hashed = Promise.all([placed, this.#hashed]).then(async () => await native.hashExtraction(extraction, byte));
+    this.#placed = placed;
+    this.#hashed = hashed;
+    try {
+      return await hashed;
+    } catch (error) {
+      throw placedError(error);
+    }
+  }
+
+  /**
+   * Ends the layer, after all batches.
+   * @returns SHA-256 of its tar, in lower-case hex
+   */
+  async finish(): Promise<string> {
+    try {
+      return (await native.finishExtraction(this.#extraction, this.#flag.byte)).toString('hex');
+    } catch (error) {
+      throw placedError(error);
+    }
+  }
+
+  /** Ends what is under way, and closes all descriptors. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#flag.set();
+    await Promise.allSettled([this.#placed, this.#hashed]);
+    this.#flag[Symbol.dispose]();
+    native.closeExtraction(this.#extraction);
+  }
+}
+
+function placedError(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error;
+  const place: Place = {};
+  if ('entry' in error) place.entry = showBytes(error.entry as ByteString);
+  if ('offset' in error) place.offset = error.offset as number;
+  const code = String(error.code);
+  if (code.startsWith('LAYER_'))
+    return new FormatError(code as NativeLayerErrorCode, error.message, { cause: error, place });
+  return new BridgeError(code as NativeErrorCode | SystemErrorCode, error.message, { cause: error, place });
+}

@@ -1,0 +1,89 @@
+// What comes out is what podman unpacked: the recorded store is the judge.
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { withoutLeak } from '../../support/open-fds.js';
+import { smallIndex, unpackSmallStore, type SmallStore } from '../../support/images/small-store.js';
+import { Store } from '../../../src/storage/store.js';
+import { TemporaryFolder } from '../../support/filesystems.js';
+import { listTree, type Shown } from '../../support/list-tree.js';
+import { extractTo } from '../../support/layers/extract-to.js';
+
+const skip = process.getuid?.() === 0 ? false : 'owners and devices of a store need root';
+
+let small: SmallStore;
+let store: Store;
+
+before(() => {
+  small = unpackSmallStore();
+  store = Store.open({ graphroot: small.graphroot });
+});
+
+after(() => {
+  store[Symbol.dispose]();
+  small.remove();
+});
+
+for (const name of Object.keys(smallIndex())) {
+  test(`${name}: each layer is unpacked as podman did, with the same tar-split`, { skip }, async () => {
+    for (const layer of await store.layers(await store.image(`localhost/${name}`))) {
+      using folder = new TemporaryFolder();
+      const diff = join(folder.path, 'diff');
+      mkdirSync(diff, { mode: 0o555 });
+      const extracted = await withoutLeak(
+        async () => await extractTo(await store.layerStream(layer), diff, join(folder.path, 'tar-split')),
+      );
+      assert.equal(extracted.diffId, layer.diffId);
+      assert.equal(extracted.size, layer.size);
+      const theirs = join(small.graphroot, 'overlay', layer.id, 'diff');
+      assert.deepEqual(comparable(listTree(diff)), comparable(listTree(theirs)), layer.id);
+      const recipe = gunzipSync(readFileSync(join(folder.path, 'tar-split'))).toString('latin1');
+      const podmans = readFileSync(join(small.graphroot, 'overlay-layers', `${layer.id}.tar-split.gz`));
+      assert.deepEqual(joined(recipe), joined(gunzipSync(podmans).toString('latin1')));
+    }
+  });
+}
+
+/** When the store was made: what has no time in a tar has a later one. */
+const RECORDED = 1_790_000_000_000_000_000n;
+const S_IFMT = 0o170000;
+const S_IFIFO = 0o010000;
+
+/**
+ * What can be compared. The podman that wrote the store did nothing with a layer's own root, and the program that
+ * packed it knows no hardlinks of pipes.
+ */
+function comparable(shown: Map<string, Shown>): Map<string, Shown> {
+  for (const one of shown.values()) {
+    if (one.mtime > RECORDED) one.mtime = 0n;
+    if ((Number.parseInt(one.mode, 8) & S_IFMT) === S_IFIFO) one.sameAs = '';
+  }
+  shown.delete('');
+  return shown;
+}
+
+interface Line {
+  type: number;
+  name?: string;
+  payload: string | null;
+}
+
+/**
+ * Lines of tar-split without their numbers. Where nothing but other segments follows a segment, it means nothing where
+ * they are cut; and podman has lines for global headers, which stand for no bytes.
+ */
+function joined(text: string): Line[] {
+  const lines: Line[] = [];
+  for (const line of text.trimEnd().split('\n')) {
+    const { position: _, ...rest } = JSON.parse(line) as Line & { position: number };
+    const last = lines.at(-1);
+    if (rest.type === 2 && last?.type === 2)
+      last.payload = Buffer.concat(
+        [last.payload, rest.payload].map((payload) => Buffer.from(payload ?? '', 'base64')),
+      ).toString('base64');
+    else if (rest.name?.startsWith('pax_global_header') !== true) lines.push(rest);
+  }
+  return lines;
+}
