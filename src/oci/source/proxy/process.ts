@@ -6,17 +6,13 @@ import type { Abortable } from '../../../abortable.js';
 import { printable } from '../../../bytes.js';
 import { debug } from '../../../debug.js';
 import { BridgeError, systemCode } from '../../../errors.js';
+import { ENDING, endChild, endsWithin, LastWords } from '../../../fd/child.js';
 import { SocketError, socketpair, type Fd } from '../../../fd/fd-passing.js';
-import { LAST_WORDS_LIMIT } from '../../../limits.js';
 import { ProxyClient } from '../../../rpc/proxy/client.js';
 import type { ProxyCommand } from './command.js';
 
 /** Milliseconds until a proxy must be there: programs that start others, and machines with much to do, take a while. */
 const STARTING = 60_000;
-/** Milliseconds a proxy that has been told to end may take. */
-const ENDING = 2000;
-/** Of the last line; it is for people. */
-const SHOWN = 500;
 /** Sends the proxy a signal when this process dies, however that happens. Its namesake in busybox cannot. */
 const SETPRIV = '/usr/bin/setpriv';
 
@@ -67,7 +63,7 @@ export class ProxyProcess implements AsyncDisposable {
       return new ProxyProcess(client, child, name, words, signal);
     } catch (error) {
       const explained = await explain(error, child, name, words, signal);
-      await end(child);
+      await endChild(child);
       throw explained;
     }
   }
@@ -91,7 +87,7 @@ export class ProxyProcess implements AsyncDisposable {
       () => false,
     );
     this.client[Symbol.dispose]();
-    await end(this.#child, told && this.#signal?.aborted !== true ? ENDING : 0);
+    await endChild(this.#child, told && this.#signal?.aborted !== true ? ENDING : 0);
   }
 }
 
@@ -124,30 +120,6 @@ function diesWithUs(): boolean {
   }
 }
 
-/** What a program says before it ends is why it does. */
-class LastWords {
-  #text = Buffer.alloc(0);
-  readonly ended: Promise<unknown>;
-
-  constructor({ stderr }: ChildProcess) {
-    if (!stderr) throw new TypeError('standard error is no pipe');
-    stderr.on('data', (piece: Buffer) => {
-      this.#text = Buffer.from(Buffer.concat([this.#text, piece]).subarray(-LAST_WORDS_LIMIT));
-    });
-    this.ended = once(stderr, 'close');
-    // Whoever inherited it, and outlives the program, keeps nobody here.
-    if ('unref' in stderr && typeof stderr.unref === 'function') stderr.unref();
-  }
-
-  /** @returns the last line that is not empty; undefined when there is none */
-  get line(): string | undefined {
-    const lines = this.#text.toString('utf8').trim().split('\n');
-    const last = printable(lines.at(-1)?.trim() ?? '');
-    if (last === '') return undefined;
-    return last.length > SHOWN ? `${last.slice(0, SHOWN)}…` : last;
-  }
-}
-
 /** What follows from the other end's death, or from its waiting for somebody. */
 const DEATHS = ['PEER_GONE', 'PEER_SILENT', 'RPC_TIMEOUT', 'IDLE_TIMEOUT', 'CONNECTION_CLOSED'];
 
@@ -164,8 +136,7 @@ async function explain(
   const died = await endsWithin(child, error instanceof SocketError ? ENDING : 0);
   // The signal may have come to both, as Ctrl-C does, and here a moment later.
   if (givenUp()) return signal?.reason;
-  await Promise.race([words.ended, pause(100)]);
-  const said = words.line;
+  const said = await words.heard();
   if (!died) return said === undefined ? error : failed(`${error.message}; ${name} said: ${said}`, error);
   const { exitCode, signalCode } = child;
   // What setpriv answers for a program that it cannot start.
@@ -181,28 +152,4 @@ function failed(message: string, cause: unknown): BridgeError {
 
 function notThere(name: string, reason: string, cause: unknown): BridgeError {
   return failed(`the image proxy ${name} cannot be started: ${reason}; install skopeo, or name another command`, cause);
-}
-
-async function end(child: ChildProcess, patience = 0): Promise<void> {
-  if (await endsWithin(child, patience)) return;
-  child.kill('SIGTERM');
-  if (await endsWithin(child, ENDING)) return;
-  child.kill('SIGKILL');
-  await endsWithin(child, ENDING);
-}
-
-async function endsWithin(child: ChildProcess, ms: number): Promise<boolean> {
-  const gone = (): boolean => typeof child.exitCode === 'number' || typeof child.signalCode === 'string';
-  if (gone()) return true;
-  const stop = new AbortController();
-  try {
-    await Promise.race([once(child, 'exit', { signal: stop.signal }), pause(ms)]);
-  } finally {
-    stop.abort();
-  }
-  return gone();
-}
-
-async function pause(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }
