@@ -1,4 +1,4 @@
-import { constants, readSync } from 'node:fs';
+import { accessSync, constants, readSync } from 'node:fs';
 import { showBytes, type ByteString } from '../bytes.js';
 import { BridgeError, FormatError } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
@@ -64,10 +64,31 @@ function openIfThere(dir: Fd, path: ByteString, flags: number): Fd | undefined {
   }
 }
 
-/** The error for a store that belongs to somebody else, with what to do about it. */
+/**
+ * The error for a store that belongs to somebody else, with what to do about it.
+ * @param path of what was to be read; of an absolute one it is looked which folder above forbids it
+ */
 export function noPermission(path: ByteString, cause: unknown): BridgeError {
-  const advice = 'run as the user who owns the store, or inside "podman unshare"';
-  return new BridgeError('NO_PERMISSION', `not allowed to read ${showBytes(path)}; ${advice}`, { cause });
+  const closed = path.startsWith('/') ? closedFolder(path) : undefined;
+  const why = closed === undefined ? '' : `this user may not search ${showBytes(closed)}: `;
+  return new BridgeError(
+    'NO_PERMISSION',
+    `not allowed to read ${showBytes(path)}; ${why}run as the user who owns the store`,
+    { cause },
+  );
+}
+
+function closedFolder(path: ByteString): ByteString | undefined {
+  const names = path.split('/').slice(0, -1);
+  const above = names.map((_, index) => names.slice(0, index + 1).join('/') || '/');
+  return above.find((folder) => {
+    try {
+      accessSync(Buffer.from(folder, 'latin1'), constants.X_OK);
+      return false;
+    } catch (error) {
+      return isErrno(error, 'EACCES');
+    }
+  });
 }
 
 /** Parses JSON text and checks its shape. @throws FormatError `BAD_JSON` naming `what` */
