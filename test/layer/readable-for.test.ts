@@ -12,7 +12,8 @@ import { openDirectoryPath } from ${source('fd/fd.js')};
 import { readableFor } from ${source('layer/readable-for.js')};
 const readable = readableFor({ pid: 0, uid: Number(process.argv[2]), gid: 0 });
 const dir = openDirectoryPath(process.argv[1]);
-process.stdout.write(String(['open', 'secret'].map((name) => readable({ kind: 'named', dir, name, size: 1 }))));`;
+const names = ['open', 'secret', 'none'];
+process.stdout.write(String(names.map((name) => readable({ kind: 'named', dir, name, size: 1 }))));`;
 
 let folder: string;
 before(() => {
@@ -21,6 +22,7 @@ before(() => {
   for (const [name, mode] of [
     ['open', 0o644],
     ['secret', 0o600],
+    ['none', 0o000],
   ] as const) {
     writeFileSync(join(folder, name), '.');
     chmodSync(join(folder, name), mode);
@@ -33,10 +35,11 @@ const noNamespace =
   spawnSync('unshare', ['--user', '--map-root-user', 'true']).status !== 0 && 'user namespaces are not allowed here';
 
 const cases: [what: string, server: string[], client: number, expected: string][] = [
-  ['root', ['env'], 0, 'true,true'],
-  ["the server's own user", ['env'], process.geteuid!(), 'true,true'],
-  ['another user', ['env'], 54321, 'true,false'],
-  ['root for a server in a user namespace, an ordinary user outside', NAMESPACE, 0, 'true,false'],
+  ['root', ['env'], 0, 'true,true,true'],
+  ["the server's own user", ['env'], process.geteuid!(), 'true,true,true'],
+  ['another user', ['env'], 54321, 'true,false,false'],
+  ['root for a server in a user namespace, an ordinary user outside, who owns them', NAMESPACE, 0, 'true,true,false'],
+  ['another user for that server', NAMESPACE, 54321, 'true,false,false'],
 ];
 for (const [what, [program = '', ...options], client, expected] of cases)
   test(what, { skip: program === 'unshare' && noNamespace }, () => {
