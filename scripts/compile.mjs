@@ -50,7 +50,7 @@ await build({
 // What `oci pull` may run when it pulls from no registry or server: a third of all code, and reading that of the other
 // commands is work for each process.
 const MAY_RUN =
-  /^cli-progress$|\/(cli\/main|commands\/oci\/pull|source\/(storage|layout|docker-archive|dir)|policy\/signed)\.js$/;
+  /^cli-progress$|\/(cli\/main|commands\/oci\/pull|source\/(storage|served-layers|layout|docker-archive|dir)|policy\/signed)\.js$/;
 const pullAlone = {
   name: 'pull-alone',
   setup({ onResolve, onLoad }) {

@@ -30,6 +30,7 @@ const GROUPS = [
   ['registry', 'storage'],
   ['repository'],
   ['boot', 'mount'],
+  ['userns'],
   ['oci', 'ostree'],
   ['service'],
   ['cli'],

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { endWithoutWhatIsLeft } from '../fd/left-alone.js';
+import { INSIDE_ARGUMENT } from '../userns/task.js';
 import { isProgram, programAmong } from './program-among.js';
 import { commandAmong, isProxyCommand } from './skopeo/options.js';
 
@@ -11,6 +12,7 @@ export { printableLines } from '../bytes.js';
  */
 async function run(): Promise<number> {
   const args = process.argv.slice(2);
+  if (args[0] === INSIDE_ARGUMENT) return (await import('./userns/inside.js')).insideUserNamespace(args.slice(1));
   const called = basename(process.argv[1] ?? '');
   const { name, args: own } = (isProgram(called) ? undefined : (programAmong(args) ?? proxyAmong(args))) ?? {
     name: called,

@@ -89,6 +89,11 @@ export class Connection implements Disposable {
     return this.#socket.closed;
   }
 
+  /** @internal The number of its descriptor, for a child process that takes over; stays the connection's. */
+  get number(): FdNumber {
+    return this.#socket.number;
+  }
+
   /** The process at the other end when the connection was made. */
   get peer(): PeerCredentials {
     return sockets.socketPeer(this.#socket.number);

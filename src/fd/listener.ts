@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { chmodSync, constants } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { bytesOf, type ByteString } from '../bytes.js';
-import { files, type FileStat } from '../native.js';
+import { files, type FdNumber, type FileStat } from '../native.js';
 import { withSocketAddress } from './address.js';
 import { Connection, type ConnectionOptions, type OperationOptions } from './connection.js';
 import { Fd, isErrno, openPath } from './fd.js';
@@ -51,6 +51,11 @@ export class Listener implements Disposable {
     };
     if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort, { once: true });
+  }
+
+  /** @internal The number of its descriptor, for a child process that accepts in its place; stays the listener's. */
+  get number(): FdNumber {
+    return this.#socket.number;
   }
 
   /**

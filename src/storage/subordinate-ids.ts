@@ -3,28 +3,29 @@ import { isErrno } from '../fd/fd.js';
 import { readWhole, UnfitFileError } from '../fd/read-whole.js';
 import { USER_TABLE_LIMIT } from '../limits.js';
 
-/** User ids that somebody may use in user namespaces. */
+/** Ids of users or groups that somebody may use in user namespaces. */
 export interface IdRange {
   first: number;
   count: number;
 }
 
 /**
- * The ranges of a user in /etc/subuid: what the users inside of rootless containers own on the disk belongs to one of
- * these.
+ * The ranges of a user in /etc/subuid, or /etc/subgid: what the users and groups inside of rootless containers own on
+ * the disk belongs to one of these.
+ * @returns in the order of the file
  */
-export function subordinateIds(uid: number): IdRange[] {
-  return parseSubuid(
-    readIfThere('/etc/subuid'),
+export function subordinateIds(uid: number, kind: 'uid' | 'gid' = 'uid'): IdRange[] {
+  return parseRanges(
+    readIfThere(`/etc/sub${kind}`),
     new Set([String(uid), ...loginNames(readIfThere('/etc/passwd'), uid)]),
   );
 }
 
 /**
- * Reads subuid(5).
+ * Reads subuid(5) and subgid(5), which both name users.
  * @param users what its first field may be: the user's login name or number
  */
-function parseSubuid(text: string, users: ReadonlySet<string>): IdRange[] {
+function parseRanges(text: string, users: ReadonlySet<string>): IdRange[] {
   return text.split('\n').flatMap((line) => {
     const [user = '', first = '', count = ''] = line.trim().split(':');
     // Root may not lend ids below 1: no range makes root's own files the user's.
@@ -54,7 +55,7 @@ export function readIfThere(path: string): string {
     if (error instanceof UnfitFileError)
       throw new BridgeError(
         'BAD_CONFIG',
-        `${path} ${error.message}; it says which user ids belong to the owner of a store`,
+        `${path} ${error.message}; it says which ids belong to the owner of a store`,
         { cause: error },
       );
     throw error;

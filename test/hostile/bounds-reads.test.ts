@@ -106,7 +106,7 @@ attack('a table of users is a fifo, has 1 TiB, is a device', {}, (t) => {
   for (const [path, says] of unfit(t, 32 << 20))
     assert.equal(
       outcome(`readTable(${JSON.stringify(path)})`),
-      `BAD_CONFIG ${path} ${says}; it says which user ids belong to the owner of a store`,
+      `BAD_CONFIG ${path} ${says}; it says which ids belong to the owner of a store`,
     );
   return 'refused: BAD_CONFIG';
 });

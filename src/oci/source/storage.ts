@@ -13,6 +13,7 @@ import type { Platform } from '../../spec/platform.js';
 import { bytesSource } from '../../fd/byte-source.js';
 import { forEachLayer, imageSource } from './image-source.js';
 import { PARALLEL_LAYERS } from './parallel-layers.js';
+import { StoreLayerReader } from './store-layer-reader.js';
 import type { ImageSource } from './source.js';
 
 export interface StorageSourceOptions extends Abortable {
@@ -46,6 +47,7 @@ export async function openStorageImage(reference: string, options: StorageSource
     const image = await store.image(reference, { signal: options.signal, platform: options.platform });
     await admitted(options, store, image, parseImageReference(reference));
     const layers = await store.layers(image, { signal: options.signal });
+    const reader = new StoreLayerReader(store, where);
     return imageSource({
       manifest: image.manifest(),
       config: image.config(),
@@ -53,7 +55,7 @@ export async function openStorageImage(reference: string, options: StorageSource
         forEachLayer(diffIds, layers, 'the store has', (diffId, layer) => ({
           diffId,
           size: layer.size,
-          open: (signal) => store.layerStream(layer, { lease: 'lock', signal }),
+          open: (signal) => reader.open(layer, signal),
         })),
       findBlob: async (digest) => {
         const bytes = image.data(digest);
@@ -62,7 +64,10 @@ export async function openStorageImage(reference: string, options: StorageSource
       trusted: store.trusted,
       canShare: true,
       parallelLayers: PARALLEL_LAYERS.store,
-      close: () => store[Symbol.dispose](),
+      close: async () => {
+        await reader[Symbol.asyncDispose]();
+        store[Symbol.dispose]();
+      },
     });
   } catch (error) {
     store[Symbol.dispose]();

@@ -1,0 +1,65 @@
+// Which ids of the machine the ids of a user namespace stand for; user_namespaces(7).
+import { subordinateIds } from '../storage/subordinate-ids.js';
+import { userNamespaceError } from './error.js';
+
+/** A line of uid_map or gid_map. */
+export interface IdMapLine {
+  /** first id in the namespace */
+  inside: number;
+  /** first id outside of it */
+  outside: number;
+  count: number;
+}
+
+/** What ids of users and groups are in a namespace. */
+export interface IdMaps {
+  uid: IdMapLine[];
+  gid: IdMapLine[];
+}
+
+/** The user that a namespace is for, as the system knows them. */
+export interface User {
+  uid: number;
+  gid: number;
+}
+
+/**
+ * The maps that podman gives a user: root is the user, and all subordinate ids follow, the lowest first. A store keeps
+ * ids as they are on the disk and no maps, so that other ones would make other users of them.
+ * Source: containers/storage pkg/idtools.
+ * @throws BridgeError `USER_NAMESPACE` when the user has none
+ */
+export function podmanMaps({ uid, gid }: User): IdMaps {
+  return { uid: mapOf(uid, uid, 'uid'), gid: mapOf(gid, uid, 'gid') };
+}
+
+function mapOf(own: number, user: number, kind: 'uid' | 'gid'): IdMapLine[] {
+  const lines: IdMapLine[] = [{ inside: 0, outside: own, count: 1 }];
+  let inside = 1;
+  for (const { first, count } of subordinateIds(user, kind).sort((a, b) => a.first - b.first)) {
+    lines.push({ inside, outside: first, count });
+    inside += count;
+  }
+  if (lines.length === 1)
+    throw userNamespaceError(
+      `/etc/sub${kind} has no line for user ${user}; root adds one by ` +
+        `"usermod ${kind === 'uid' ? '-v' : '-w'} 100000-165535 LOGIN", with ids that no other line has`,
+    );
+  return lines;
+}
+
+/** Reads /proc/PID/uid_map or gid_map. */
+export function parseIdMap(text: string): IdMapLine[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [inside = NaN, outside = NaN, count = NaN] = line.trim().split(/\s+/).map(Number);
+      return { inside, outside, count };
+    });
+}
+
+/** The map as newuidmap(1) and newgidmap(1) take it, and for comparison. */
+export function idMapWords(map: readonly IdMapLine[]): string[] {
+  return map.flatMap(({ inside, outside, count }) => [inside, outside, count].map(String));
+}
