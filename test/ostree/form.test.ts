@@ -5,8 +5,11 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { bytesOf } from '../../src/bytes.js';
 import { readErofs } from '../../src/erofs/read/reader.js';
+import { openPath } from '../../src/fd/fd.js';
 import { readAt } from '../../src/fd/read-file.js';
+import { setXattr } from '../../src/fd/xattrs.js';
 import { exportCommit } from '../../src/ostree/export/export.js';
 import { formOf, imageRefOf, subpathsOf, type CommitForm } from '../../src/ostree/form.js';
 import { commitCheck } from '../../src/ostree/fsck.js';
@@ -127,7 +130,10 @@ test('with fixed xattrs a commit has another image, stream and name, and nothing
   );
   const [one, other] = [await stored(repository, 'a/b'), await stored(repository, 'a/b:fixed-xattrs')];
   assert.deepEqual(other.objects.whole, one.objects.whole);
-  assert.deepEqual([one, other].map(hasDeadXattrs), [true, false]);
+  assert.deepEqual(
+    [one, other].map((commit) => hasDeadXattrs(repository, commit)),
+    [true, false],
+  );
   assert.equal(readCommitRef(repository, 'a/b:fixed-xattrs'), undefined);
   assert.deepEqual(
     listCommitRefs(repository).map(({ name }) => name),
@@ -183,6 +189,21 @@ test('a mount says that xattrs do not work, unless they are fixed', async (t) =>
     assert.notEqual(mounted.status, 0);
     assert.equal(/xattrs of this image do not work.*--fix-xattrs/.test(mounted.stderr), warned, mounted.stderr);
   }
+});
+
+test('a mount does not say so of a commit whose image it was made of', (t) => {
+  const path = scratch(t);
+  initRepository(path, { insecure: true });
+  const folder = scratch(t, { file: 'a text' });
+  {
+    using file = openPath(bytesOf(join(folder, 'file')));
+    setXattr(file, 'user.a', Buffer.from('b'));
+  }
+  const made = runCli(['--repo', path, 'ostree', 'commit', folder, '--reference', 'made']);
+  assert.equal(made.status, 0, made.stderr);
+  assert.match(runCli(['--repo', path, 'ostree', 'inspect', '--json', 'made']).stdout, /"user\.a"/);
+  const { stderr } = runCli(['--repo', path, 'ostree', 'mount', 'made', join(path, 'nowhere')]);
+  assert.doesNotMatch(stderr, /xattrs/);
 });
 
 const part = (...subpaths: string[]): { form: CommitForm } => ({ form: { fixXattrs: false, subpaths } });

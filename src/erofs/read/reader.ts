@@ -52,7 +52,8 @@ export interface StoredInode {
 export interface ReadOptions {
   /**
    * Whose tree comes out where the readers of the two programs differ. That of the C library keeps the marks
-   * `trusted.overlay.opaque=x` and `user.overlay.opaque=x` of directories with whiteouts. Default `composefs-rs`.
+   * `trusted.overlay.opaque=x` and `user.overlay.opaque=x` of directories with whiteouts, and has no NUL behind names
+   * of xattrs. Default `composefs-rs`.
    */
   writer?: Writer;
   /** Gets what the image says about each node of the tree. */
@@ -115,7 +116,7 @@ class ImageReader {
     this.#superblock = superblock;
     this.#options = options;
     this.#extents = new Extents(image.length);
-    this.#xattrs = new XattrReader(image, superblock.xattrBase);
+    this.#xattrs = new XattrReader(image, superblock.xattrBase, options.writer ?? 'composefs-rs');
   }
 
   read(): Directory {

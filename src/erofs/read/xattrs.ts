@@ -3,6 +3,7 @@ import { NO_XATTRS, type Xattrs } from '../../tree/tree.js';
 import { alignUp, XATTR_ENTRY, XATTR_HEADER, XATTR_REF_SIZE, XATTR_UNIT } from '../format/format.js';
 import { imageError } from './image-error.js';
 import type { RawInode } from './inode.js';
+import type { Writer } from '../format/options.js';
 import { xattrFilterBit, xattrPrefix } from '../format/xattr-name.js';
 
 interface Entry {
@@ -19,11 +20,16 @@ export class XattrReader {
   #sharedBytes = 0;
   readonly #image: Buffer;
   readonly #base: number;
+  readonly #writer: Writer;
 
-  /** @param base where references to shared xattrs count from, in bytes */
-  constructor(image: Buffer, base: number) {
+  /**
+   * @param base where references to shared xattrs count from, in bytes
+   * @param writer whose tools read it
+   */
+  constructor(image: Buffer, base: number, writer: Writer) {
     this.#image = image;
     this.#base = base;
+    this.#writer = writer;
   }
 
   /**
@@ -97,9 +103,10 @@ export class XattrReader {
     const entryEnd = alignUp(valueAt + valueLength, XATTR_UNIT);
     if (entryEnd > end) throw imageError('xattr beyond its area', at);
     const suffix = this.#image.toString('latin1', nameAt, valueAt);
-    if (prefix + suffix === '' || suffix.includes('\0')) throw imageError('bad xattr name', at);
+    // In images of ostree commits names end with a NUL, as they do in the commits. To C, it is not in them.
+    if (prefix + suffix === '' || /^\0|\0./s.test(suffix)) throw imageError('bad xattr name', at);
     return {
-      name: prefix + suffix,
+      name: prefix + (this.#writer === 'composefs' ? suffix.replace(/\0$/, '') : suffix),
       value: this.#image.toString('latin1', valueAt, valueAt + valueLength),
       filterBit: xattrFilterBit(suffix, index),
       size: entryEnd - at,

@@ -1,6 +1,6 @@
 import { printable } from '../../../bytes.js';
 import { NotFoundError } from '../../../errors.js';
-import { hasDeadXattrs } from '../../../ostree/image/dead-xattrs.js';
+import { DEAD_XATTRS, hasDeadXattrs } from '../../../ostree/image/dead-xattrs.js';
 import { resolveStored } from '../../../ostree/refs.js';
 import { readStored } from '../../../ostree/stream/read-commit.js';
 import { checkMountOptions, mountInto, type MountCommandOptions } from '../../mount-into.js';
@@ -20,7 +20,6 @@ export async function run(
   const { image } = commit;
   if (image === undefined)
     throw new NotFoundError(`no composefs image linked to '${printable(source)}' — try re-pulling, or compute-id`);
-  if (hasDeadXattrs(commit))
-    talk('The xattrs of this image do not work, SELinux labels included: pull it with --fix-xattrs to have them\n');
+  if (hasDeadXattrs(repository, commit)) talk(`${DEAD_XATTRS}: pull it with --fix-xattrs to have them\n`);
   mountInto(repository, image, mountpoint, options);
 }
