@@ -64,7 +64,8 @@ export type { Policy, PolicyChoice } from './registry/policy/policy.js';
 export type { Requirement } from './registry/policy/requirements.js';
 export type { ImageName } from './registry/policy/signed-identity.js';
 export type { Signature, SigstoreSignature, SimpleSignature } from './registry/signatures/signature.js';
-export type { HttpClientOptions, Retry } from './http/client.js';
+export type { HttpClientOptions } from './http/client.js';
+export type { Retry } from './http/retry.js';
 export type { ClientCertificate, TlsSettings } from './http/agents.js';
 
 // Copying and pushing
@@ -104,6 +105,8 @@ export type { CommitForm } from './ostree/form.js';
 export type { SignatureKeys } from './ostree/verify/signature-check.js';
 export type { Checksum } from './ostree/object/checksum.js';
 export { inspectCommit, type CommitDetails } from './ostree/details.js';
+export type { MetadataValue } from './ostree/inspect.js';
+export { readCommitTree } from './ostree/image/read-tree.js';
 export { listCommitRefs, removeCommitRef, resolveCommit, writeCommitRef, type CommitRef } from './ostree/refs.js';
 export { commitSource, type CommitSourceOptions, type MadeCommit } from './ostree/commit/commit-source.js';
 export { exportCommitTo, type ExportCommitOptions } from './ostree/export/export-to.js';

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { describeRetry } from '../http/retry.js';
 import type { OpenSourceOptions } from '../oci/source/transports.js';
 import type { PolicyChoice } from '../registry/policy/policy.js';
 import { transportList } from '../oci/source/open.js';
@@ -133,11 +134,7 @@ export function registryChoice(
     registriesConf,
     registriesDir: options['registries.d'],
     onWarning: say,
-    onRetry: ({ url, reason, waitMs }) =>
-      say(
-        `${url.host}: ${typeof reason === 'number' ? `status ${reason}` : reason.message}; again in ` +
-          `${(waitMs / 1000).toFixed(1)} s`,
-      ),
+    onRetry: (retry) => say(describeRetry(retry)),
   };
 }
 

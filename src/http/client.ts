@@ -4,15 +4,8 @@ import { describeFailure, HttpError } from './http-error.js';
 import { redirected } from './redirect.js';
 import type { HttpRequest, RequestBody } from './request.js';
 import { HttpResponse } from './response.js';
+import type { Retry } from './retry.js';
 import { wait, waitBefore } from './wait.js';
-
-/** Something that made a request be sent again. */
-export interface Retry {
-  url: URL;
-  /** a status, or what happened to the connection */
-  reason: number | HttpError;
-  waitMs: number;
-}
 
 export interface HttpClientOptions {
   /** proxies and certificate authorities come from here; default: this process's */

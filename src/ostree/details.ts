@@ -1,6 +1,8 @@
 import type { Abortable } from '../abortable.js';
 import type { ObjectId } from '../fsverity/object-id.js';
 import type { Repository } from '../repository/repository.js';
+import type { CommitForm } from './form.js';
+import { metadataList, type MetadataValue } from './inspect.js';
 import type { Checksum } from './object/checksum.js';
 import { parseCommit } from './object/commit.js';
 import { resolveStored } from './refs.js';
@@ -18,6 +20,12 @@ export interface CommitDetails {
   readonly body: string;
   /** seconds since 1970, not negative */
   readonly timestamp: bigint;
+  /** the root folder: what is in it, and what it is like */
+  readonly tree: Checksum;
+  readonly dirmeta: Checksum;
+  readonly metadata: readonly MetadataValue[];
+  /** how it is kept here */
+  readonly form: CommitForm;
   /** how many commits, dirtrees, dirmetas and files it consists of */
   readonly objects: number;
 }
@@ -41,7 +49,10 @@ export async function inspectCommit(
   source: string,
   { signal }: Abortable = {},
 ): Promise<CommitDetails> {
-  const { id, stream, image, objects } = await readStored(repository, resolveStored(repository, source), signal);
-  const { parent, subject, body, timestamp } = parseCommit(objects.metadata('commit', id));
-  return { commit: id, stream, image, parent, subject, body, timestamp, objects: objects.count };
+  const { id, stream, image, objects, form } = await readStored(repository, resolveStored(repository, source), signal);
+  const commit = parseCommit(objects.metadata('commit', id));
+  const { parent, subject, body, timestamp, tree, meta: dirmeta } = commit;
+  const metadata = metadataList(commit);
+  const said = { parent, subject, body, timestamp, tree, dirmeta, metadata };
+  return { commit: id, stream, image, ...said, form, objects: objects.count };
 }

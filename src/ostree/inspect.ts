@@ -29,6 +29,17 @@ export function metadataText({ metadata }: Commit): string {
   return metadata.map(([key, value]) => `${key}=${showValue(value)}\n`).join('');
 }
 
+/** One value that the metadata of a commit has, as `metadataText` shows it, and of which type it is. */
+export interface MetadataValue {
+  readonly key: string;
+  readonly type: string;
+  readonly value: string;
+}
+
+export function metadataList({ metadata }: Commit): MetadataValue[] {
+  return metadata.map(([key, value]) => ({ key, type: value.type.signature, value: showValue(value) }));
+}
+
 /** All that a commit stream has. */
 export function commitJson({ id, stream, image, objects, form }: StoredCommit): unknown {
   const commit = parseCommit(objects.metadata('commit', id));
@@ -43,7 +54,7 @@ export function commitJson({ id, stream, image, objects, form }: StoredCommit): 
     date: showTime(commit.timestamp),
     tree: commit.tree,
     dirmeta: commit.meta,
-    metadata: commit.metadata.map(([key, value]) => ({ key, type: value.type.signature, value: showValue(value) })),
+    metadata: metadataList(commit),
     ...(isWhole(form) ? {} : form),
     objects: [...kindsOf(objects, commit, form)]
       .sort(([one], [other]) => (one < other ? -1 : 1))

@@ -12,13 +12,12 @@ export function timestampOption(): Option {
   });
 }
 
-/** When a commit was made of which nobody says so, in seconds since 1970. @throws UsageError */
-export function defaultTimestamp(): bigint {
-  return epochOfSource() ?? BigInt(Math.floor(Date.now() / 1000));
-}
-
-/** Source: reproducible-builds.org/specs/source-date-epoch. */
-function epochOfSource(): bigint | undefined {
+/**
+ * When a commit was made, in seconds since 1970, if the environment says so.
+ * Source: reproducible-builds.org/specs/source-date-epoch.
+ * @throws UsageError
+ */
+export function epochOfSource(): bigint | undefined {
   const value = process.env['SOURCE_DATE_EPOCH'];
   if (value === undefined || value === '') return undefined;
   if (!/^\d{1,18}$/.test(value))

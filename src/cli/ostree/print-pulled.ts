@@ -1,4 +1,3 @@
-import type { PulledByDelta } from '../../ostree/delta/apply-file.js';
 import type { PulledCommit } from '../../ostree/pull/pull.js';
 import type { Session } from '../session.js';
 import { talk } from '../talk.js';
@@ -9,7 +8,7 @@ import { talk } from '../talk.js';
  */
 export async function printPulled(
   { out }: Session,
-  { commit, stream, image, ref, metadata, files, reused, deltaParts }: PulledCommit & Partial<PulledByDelta>,
+  { commit, stream, image, ref, metadata, files, reused, deltaParts }: PulledCommit,
   json: boolean,
   how = 'fetched',
 ): Promise<void> {

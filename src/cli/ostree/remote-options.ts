@@ -1,9 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { parseHeader, type Header } from '../../ostree/http/header.js';
 import type { RemoteOptions } from '../../ostree/http/remote.js';
 import { boolean, credentials, registryChoice } from '../registry-options.js';
 import type { Credentials } from '../../registry/credentials.js';
-
-type Header = readonly [name: string, value: string];
 
 export interface RemoteCommandOptions {
   authfile?: string;
@@ -25,19 +24,19 @@ export function remoteOptions(command: Command): Command {
     .option(
       '--header <name:value>',
       'Send this to the server of the URL with each request; repeatable',
-      (value: string, before: readonly Header[]) => [...before, parseHeader(value)],
+      (value: string, before: readonly Header[]) => [...before, header(value)],
       [],
     );
 }
 
 /** What the options mean. */
-export function remoteChoice({ header, ...options }: RemoteCommandOptions): RemoteOptions {
+export function remoteChoice({ header: headers, ...options }: RemoteCommandOptions): RemoteOptions {
   const { authFile, credentials: who, certDir, tlsVerify, onRetry } = registryChoice(options);
-  return { authFile, credentials: who, certDir, tlsVerify, onRetry, headers: Object.fromEntries(header) };
+  return { authFile, credentials: who, certDir, tlsVerify, onRetry, headers: Object.fromEntries(headers) };
 }
 
-function parseHeader(value: string): Header {
-  const [, name, text] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(value) ?? [];
-  if (name === undefined || text === undefined) throw new InvalidArgumentError('Expected NAME:VALUE.');
-  return [name.toLowerCase(), text];
+function header(value: string): Header {
+  const parsed = parseHeader(value);
+  if (parsed === undefined) throw new InvalidArgumentError('Expected NAME:VALUE.');
+  return parsed;
 }

@@ -3,7 +3,7 @@ import { bytesOf } from '../../bytes.js';
 import { readWhole } from '../../fd/read-whole.js';
 import { CONTAINERS_CONFIG_LIMIT } from '../../limits.js';
 import { parseEd25519Keys } from '../../ostree/verify/signature-check.js';
-import type { CommitCheckOptions } from '../../ostree/verify/commit-check.js';
+import { NOT_LOOKED_AT, type CommitCheckOptions } from '../../ostree/verify/commit-check.js';
 import { publicKeysIn } from '../../registry/policy/openpgp-keys.js';
 import { talk } from '../talk.js';
 
@@ -33,7 +33,7 @@ export function verifyOptions(command: Command): Command {
 export function commitChecks(options: VerifyCommandOptions): CommitCheckOptions {
   const { verifyEd25519, verifyGpg, collectionId: collection, allowDowngrade } = options;
   if (verifyEd25519 === undefined && verifyGpg === undefined) {
-    talk('Signatures are not looked at: no key was given\n');
+    talk(`${NOT_LOOKED_AT}\n`);
     return {};
   }
   const ed25519 = verifyEd25519 === undefined ? undefined : ed25519Keys(verifyEd25519);

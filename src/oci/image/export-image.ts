@@ -10,8 +10,8 @@ import { namedTree } from './named-tree.js';
 export interface ExportImageOptions extends ExportCommitOptions {
   /** what the commit is about; default: nothing */
   subject?: string | undefined;
-  /** seconds since 1970 */
-  timestamp: bigint;
+  /** seconds since 1970; default: now */
+  timestamp?: bigint | undefined;
 }
 
 /**
@@ -34,7 +34,7 @@ export async function exportImageTo(
   repository: Repository,
   image: string,
   path: string,
-  { ref, subject = '', timestamp, signal = new AbortController().signal }: ExportImageOptions,
+  { ref, subject = '', timestamp, signal = new AbortController().signal }: ExportImageOptions = {},
 ): Promise<Checksum> {
   const root = await namedTree(repository, image, undefined, { xattrs: 'allowlist-only', bootable: false, signal });
   toDeployable(root, repository.objects);

@@ -26,8 +26,8 @@ export interface CommitSourceOptions extends Abortable {
   ref?: string | undefined;
   /** default: none */
   subject?: string | undefined;
-  /** seconds since 1970 */
-  timestamp: bigint;
+  /** seconds since 1970; default: now */
+  timestamp?: bigint | undefined;
   /** of the image of a folder; default: what the repository says */
   erofsVersion?: ErofsVersion | undefined;
 }
@@ -54,7 +54,7 @@ export interface MadeCommit extends PublishedCommit {
 export async function commitSource(
   repository: Repository,
   source: string,
-  { ref, subject = '', timestamp, erofsVersion, signal }: CommitSourceOptions,
+  { ref, subject = '', timestamp, erofsVersion, signal }: CommitSourceOptions = {},
 ): Promise<MadeCommit> {
   if (ref !== undefined) checkCommitRef(ref);
   const version = erofsVersion ?? erofsVersions(repository.meta)[0] ?? 1;

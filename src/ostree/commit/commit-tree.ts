@@ -24,8 +24,8 @@ import { CommitStreamBuilder, type CommitChunk } from '../stream/commit-stream-b
 /** What a new commit says of itself. */
 export interface CommitDescription {
   readonly subject: string;
-  /** seconds since 1970 */
-  readonly timestamp: bigint;
+  /** seconds since 1970; default: now */
+  readonly timestamp: bigint | undefined;
   /** the ref that it is made for, which its metadata names */
   readonly ref: string | undefined;
 }
@@ -42,7 +42,7 @@ export async function makeCommit(
 ): Promise<{ id: Checksum; chunk: CommitChunk }> {
   const maker = new CommitMaker(repository, signal);
   const { tree, meta } = await maker.folder(root, '');
-  const { subject, timestamp, ref } = description;
+  const { subject, timestamp = BigInt(Math.floor(Date.now() / 1000)), ref } = description;
   const id = maker.add(
     encodeCommit({
       metadata: ref === undefined ? [] : [['ostree.ref-binding', variantOf('as', [ref])]],

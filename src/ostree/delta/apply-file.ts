@@ -20,11 +20,6 @@ export interface ApplyFileOptions
   extends Omit<PullCommitOptions, 'base' | 'importer' | 'from' | 'resumable'>,
     CommitCheckOptions {}
 
-export interface PulledByDelta extends PulledCommit {
-  /** how many parts of a delta brought it; undefined: it came object by object, or was there */
-  readonly deltaParts: number | undefined;
-}
-
 /**
  * Makes a commit of a static delta that is in files, and of the commit that the delta is from, which has to be in the
  * repository.
@@ -37,7 +32,7 @@ export async function applyDeltaFile(
   repository: Repository,
   path: string,
   options: ApplyFileOptions = {},
-): Promise<PulledByDelta> {
+): Promise<PulledCommit> {
   const signal = options.signal ?? new AbortController().signal;
   const superblock = parseSuperblock(readSuperblock(path));
   const { from, to, fallbacks } = superblock;
@@ -45,7 +40,7 @@ export async function applyDeltaFile(
   await check.delta(superblock, options.ref);
   const pull = { ...options, signal };
   if ((await findInForm(repository, to, options.form ?? WHOLE, signal)) !== undefined)
-    return { ...(await pullCommit(repository, nothing, to, pull)), deltaParts: undefined };
+    return await pullCommit(repository, nothing, to, pull);
   if (fallbacks.length > 0)
     throw new BridgeError(
       'OSTREE_DELTA_INCOMPLETE',

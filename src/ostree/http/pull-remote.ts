@@ -9,13 +9,12 @@ import {
 import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { applyDeltaParts, counting, readBase } from '../delta/apply.js';
-import type { PulledByDelta } from '../delta/apply-file.js';
 import { chooseDelta, type OfferedDelta } from '../delta/find.js';
 import { deltaFolder, deltaIndexPath } from '../delta/names.js';
 import { parseSuperblock, type Superblock } from '../delta/superblock.js';
 import { isChecksum, sha256, type Checksum } from '../object/checksum.js';
 import { CommitImporter } from '../pull/importer.js';
-import { pullCommit, type PullCommitOptions } from '../pull/pull.js';
+import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
 import { checkedSource, checkPresent } from '../verify/checked-source.js';
 import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
@@ -45,7 +44,7 @@ export async function pullRemoteCommit(
   remote: OstreeRemote,
   ref: string,
   options: PullRemoteOptions = {},
-): Promise<PulledByDelta> {
+): Promise<PulledCommit> {
   const signal = options.signal ?? new AbortController().signal;
   const name = isChecksum(ref) ? undefined : ref;
   const check = new CommitCheck(repository, { ...options, signal });
@@ -56,13 +55,12 @@ export async function pullRemoteCommit(
     remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, stop),
   );
   if (await checkPresent(repository, commit, source, signal, options.form))
-    return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
+    return await pullCommit(repository, source, commit, pull);
   // They bring all of a commit.
   const deltas = options.deltas !== false && (options.form?.subpaths ?? []).length === 0;
   const offered = !deltas ? undefined : await findDelta(repository, remote, summary, commit, signal);
   const superblock = offered && (await fetchSuperblock(remote, offered, signal));
-  if (offered === undefined || superblock === undefined)
-    return { ...(await pullCommit(repository, source, commit, pull)), deltaParts: undefined };
+  if (offered === undefined || superblock === undefined) return await pullCommit(repository, source, commit, pull);
   await source.check(superblock.commit, signal);
   options.onDelta?.(offered);
   return await pullByDelta(repository, remote, superblock, source, pull);
@@ -150,7 +148,7 @@ async function pullByDelta(
   superblock: Superblock,
   source: ObjectSource,
   options: PullCommitOptions & { signal: AbortSignal },
-): Promise<PulledByDelta> {
+): Promise<PulledCommit> {
   const { from, to, parts, fallbacks } = superblock;
   const { signal } = options;
   const importer = new CommitImporter(repository, source.policy);

@@ -39,6 +39,8 @@ export interface PullCommitOptions extends Abortable {
 export interface PulledCommit extends PublishedCommit, Readonly<ObjectCounts> {
   readonly commit: Checksum;
   readonly ref: string | undefined;
+  /** how many parts of a static delta brought it; undefined: it came object by object, or was there */
+  readonly deltaParts: number | undefined;
 }
 
 /**
@@ -65,7 +67,7 @@ export async function pullCommit(
   if (present !== undefined) {
     const published = await ensureImage(repository, present, version);
     await name(repository, ref, stored);
-    return { commit, ref, ...published, metadata: 0, files: 0, reused: 0 };
+    return { commit, ref, ...published, metadata: 0, files: 0, reused: 0, deltaParts: undefined };
   }
   const bases = new Bases(repository, signal);
   await bases.add(base === undefined ? undefined : baseCommit(repository, base));
@@ -85,7 +87,7 @@ export async function pullCommit(
     const published = await publishCommit(repository, importer.finish(commit), version, form);
     await name(repository, ref, stored);
     journal?.remove();
-    return { commit, ref, ...published, ...counts };
+    return { commit, ref, ...published, ...counts, deltaParts: undefined };
   } catch (error) {
     // An object may have been damaged since.
     if (error instanceof DigestMismatchError) journal?.remove();

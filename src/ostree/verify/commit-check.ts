@@ -8,6 +8,9 @@ import { readStoredRef } from '../refs.js';
 import { findStored } from '../stream/read-commit.js';
 import { checkBinding, SignatureCheck, type ReadSignatures, type SignatureKeys } from './signature-check.js';
 
+/** What users are told where no keys are given. */
+export const NOT_LOOKED_AT = 'Signatures are not looked at: no key was given';
+
 export interface CommitCheckOptions {
   /** a commit that is not signed by one of these is refused, and so is one that is bound to another ref */
   keys?: SignatureKeys | undefined;

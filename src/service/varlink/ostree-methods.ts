@@ -1,19 +1,26 @@
 // Commits of ostree: listing, showing, naming, mounting and exporting them.
 import type { ByteString } from '../../bytes.js';
+import { printDump } from '../../erofs/dumpfile/print.js';
 import { NotFoundError } from '../../errors.js';
 import { ForeignFd } from '../../fd/foreign-fd.js';
+import { exportImageTo } from '../../oci/image/export-image.js';
+import { commitSource } from '../../ostree/commit/commit-source.js';
 import { applyDeltaFile } from '../../ostree/delta/apply-file.js';
 import { inspectCommit } from '../../ostree/details.js';
 import { exportCommitTo } from '../../ostree/export/export-to.js';
 import { fetchSummary } from '../../ostree/http/fetch-summary.js';
 import { OstreeRemote } from '../../ostree/http/remote.js';
+import { DEAD_XATTRS, hasDeadXattrs } from '../../ostree/image/dead-xattrs.js';
 import { ensureImage } from '../../ostree/image/ensure-image.js';
+import { readCommitTree } from '../../ostree/image/read-tree.js';
 import { listCommitRefs, removeCommitRef, resolveStored, writeStoredRef } from '../../ostree/refs.js';
 import { readStored } from '../../ostree/stream/read-commit.js';
 import { erofsVersions } from '../../repository/meta.js';
 import type { Repository } from '../../repository/repository.js';
 import { ostreeInterface, ostreeMethods } from '../../rpc/contracts/ostree.js';
-import { implement, type VarlinkHandler } from '../../rpc/varlink/server.js';
+import { implement, type VarlinkCall, type VarlinkHandler, type VarlinkReplies } from '../../rpc/varlink/server.js';
+import { serviceErrors } from '../../rpc/varlink/service-interface.js';
+import { checksOf, erofsVersionOf, formOf, invalidRequest, remoteOf, timestampOf } from './commit-options.js';
 import type { ConnectionRepositories } from './handles.js';
 import { DESCRIPTORS, lacksDescriptors, mount } from './mount-methods.js';
 
@@ -27,7 +34,7 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
       using repository = await repositories.use(handle, 'read', signal);
       storedOf(repository, commit);
       const details = await inspectCommit(repository, commit, { signal });
-      const { stream, image, parent, subject, body, objects } = details;
+      const { stream, image, parent, subject, body, tree, dirmeta, metadata, form, objects } = details;
       const timestamp = Number(details.timestamp);
       return {
         parameters: {
@@ -38,9 +45,27 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
           subject,
           body,
           timestamp: Number.isSafeInteger(timestamp) ? timestamp : null,
+          tree,
+          dirmeta,
+          metadata: [...metadata],
+          fix_xattrs: form.fixXattrs,
+          subpaths: [...form.subpaths],
           objects,
         },
       };
+    }),
+    implement(ostreeMethods.Dump, (parameters, call) => dump(repositories, parameters, call)),
+    implement(ostreeMethods.Commit, async ({ handle, source, ...choice }, { signal }) => {
+      using repository = await repositories.use(handle, 'write', signal);
+      if (/^\.{1,2}\//.test(source)) throw invalidRequest('the path of a folder begins with /');
+      const { commit, stream, image } = await commitSource(repository, source, {
+        ref: choice.reference ?? undefined,
+        subject: choice.subject ?? undefined,
+        timestamp: timestampOf(choice.timestamp),
+        erofsVersion: erofsVersionOf(choice.erofs_version),
+        signal,
+      });
+      return { parameters: { commit, verity: stream, image } };
     }),
     implement(ostreeMethods.Tag, async ({ handle, commit, name }, { signal }) => {
       using repository = await repositories.use(handle, 'write', signal);
@@ -53,33 +78,52 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
       await repository.sync();
       return { parameters: {} };
     }),
-    implement(ostreeMethods.ComputeId, async ({ handle, commit }, { signal }) => {
+    implement(ostreeMethods.ComputeId, async ({ handle, commit, erofs_version: version }, { signal }) => {
       using repository = await repositories.use(handle, 'write', signal);
       const stored = await readStored(repository, storedOf(repository, commit), signal);
-      const { image } = await ensureImage(repository, stored, erofsVersions(repository.meta)[0] ?? 1);
+      const wanted = erofsVersionOf(version) ?? erofsVersions(repository.meta)[0] ?? 1;
+      const { image } = await ensureImage(repository, stored, wanted);
       return { parameters: { image_id: image } };
     }),
     implement(ostreeMethods.Mount, async ({ handle, commit, options }, call) => {
       using repository = await repositories.use(handle, 'read', call.signal);
-      if (lacksDescriptors(options, call)) throw ostreeInterface.error('InvalidRequest', { message: DESCRIPTORS });
-      const { id, image } = await readStored(repository, storedOf(repository, commit), call.signal);
+      if (lacksDescriptors(options, call)) throw invalidRequest(DESCRIPTORS);
+      const stored = await readStored(repository, storedOf(repository, commit), call.signal);
+      const { id, image } = stored;
       if (image === undefined) throw new NotFoundError(`commit ${id} has no image; ComputeId makes it`);
+      const message = hasDeadXattrs(repository, stored) ? DEAD_XATTRS : null;
       await ForeignFd.check(call.fds, call.signal);
-      return mount(repository, image, options, call);
+      const { parameters, ...rest } = mount(repository, image, options, call);
+      return { parameters: { ...parameters, message }, ...rest };
     }),
-    implement(ostreeMethods.Export, async ({ handle, commit, path, reference }, { signal }) => {
+    implement(ostreeMethods.Export, async ({ handle, commit, path, reference, oci, ...choice }, { signal }) => {
       using repository = await repositories.use(handle, 'read', signal);
+      const options = { ref: reference ?? undefined, signal };
+      if (oci === true) {
+        const said = { subject: choice.subject ?? undefined, timestamp: timestampOf(choice.timestamp) };
+        return { parameters: { commit: await exportImageTo(repository, commit, path, { ...options, ...said }) } };
+      }
       storedOf(repository, commit);
-      const id = await exportCommitTo(repository, commit, path, { ref: reference ?? undefined, signal });
-      return { parameters: { commit: id } };
+      return { parameters: { commit: await exportCommitTo(repository, commit, path, options) } };
     }),
-    implement(ostreeMethods.ApplyDelta, async ({ handle, path }, { signal }) => {
+    implement(ostreeMethods.ApplyDelta, async ({ handle, path, reference, ...choice }, { signal }) => {
       using repository = await repositories.use(handle, 'write', signal);
-      const { commit, stream, image, metadata, files } = await applyDeltaFile(repository, path, { signal });
-      return { parameters: { commit, verity: stream, image, metadata, files } };
+      const ref = reference ?? undefined;
+      const form = formOf(choice.fix_xattrs, undefined);
+      if (form.fixXattrs && ref === undefined)
+        throw invalidRequest('fix_xattrs without a reference: such an image is found by its name only');
+      const { commit, stream, image, metadata, files, ...rest } = await applyDeltaFile(repository, path, {
+        ...checksOf(choice.verification),
+        ref,
+        form,
+        erofsVersion: erofsVersionOf(choice.erofs_version),
+        signal,
+      });
+      const made = { commit, verity: stream, image, name: rest.ref ?? null };
+      return { parameters: { ...made, metadata, files, delta_parts: rest.deltaParts ?? null } };
     }),
-    implement(ostreeMethods.ListRefs, async ({ handle, url, subset }, { signal }) => {
-      await using remote = new OstreeRemote(url);
+    implement(ostreeMethods.ListRefs, async ({ handle, url, subset, server }, { signal }) => {
+      await using remote = new OstreeRemote(url, remoteOf(server));
       using repository = await repositories.use(handle, 'write', signal);
       const summary = await fetchSummary(remote, repository, { subset: subset ?? undefined, signal });
       if (summary === undefined) throw new NotFoundError('the server has no summary');
@@ -87,6 +131,22 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
       return { parameters: { refs: refs.sort((a, b) => (a.name < b.name ? -1 : 1)) } };
     }),
   ];
+}
+
+async function* dump(
+  repositories: ConnectionRepositories,
+  { handle, commit }: { handle: number; commit: string },
+  { more, signal }: VarlinkCall,
+): VarlinkReplies<{ text: string }> {
+  if (!more) throw serviceErrors.expectedMore();
+  using repository = await repositories.use(handle, 'read', signal);
+  storedOf(repository, commit);
+  let last = '';
+  for (const lines of printDump(await readCommitTree(repository, commit, { signal }))) {
+    if (last !== '') yield { parameters: { text: last } };
+    last = lines.toString('latin1');
+  }
+  return { parameters: { text: last } };
 }
 
 /** @throws NoSuchCommit; BridgeError `AMBIGUOUS_COMMIT`, FormatError */

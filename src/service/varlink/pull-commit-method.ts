@@ -1,9 +1,11 @@
-import { WHOLE } from '../../ostree/form.js';
+import { describeRetry, type Retry } from '../../http/retry.js';
 import { openOstreeRepository, pullCommit } from '../../ostree/open.js';
 import type { FetchProgress } from '../../ostree/pull/fetch-commit.js';
 import type { PulledCommit } from '../../ostree/pull/pull.js';
+import { NOT_LOOKED_AT } from '../../ostree/verify/commit-check.js';
 import { ostreeMethods, type PullCommitFrame, type PullCommitParams } from '../../rpc/contracts/ostree.js';
 import { implement, type VarlinkCall, type VarlinkHandler, type VarlinkReplies } from '../../rpc/varlink/server.js';
+import { checksOf, erofsVersionOf, formOf, remoteOf } from './commit-options.js';
 import type { ConnectionRepositories } from './handles.js';
 import { localFetchOf } from './pull-method.js';
 
@@ -14,18 +16,25 @@ export function pullCommitHandlers(repositories: ConnectionRepositories): [strin
 
 async function* pull(
   repositories: ConnectionRepositories,
-  { handle, place, ref, base_name: base, local_fetch: localFetch, delta, fix_xattrs: fixXattrs }: PullCommitParams,
+  { handle, place, ref, base_name: base, local_fetch: localFetch, delta, ...choice }: PullCommitParams,
   call: VarlinkCall,
 ): VarlinkReplies<PullCommitFrame> {
   using repository = await repositories.use(handle, 'write', call.signal);
+  const form = formOf(choice.fix_xattrs, choice.subpaths);
+  const checks = checksOf(choice.verification);
+  const erofsVersion = erofsVersionOf(choice.erofs_version);
   const stop = new AbortController();
-  await using from = openOstreeRepository(place);
   const frames = new Frames();
+  if (checks.keys === undefined) frames.message(NOT_LOOKED_AT);
+  const onRetry = (retry: Retry): void => frames.message(describeRetry(retry));
+  await using from = openOstreeRepository(place, { ...remoteOf(choice.server), onRetry });
   const pulled = pullCommit(repository, from, ref, {
+    ...checks,
     base: base ?? undefined,
     localFetch: localFetch == null ? 'auto' : localFetchOf(localFetch),
     deltas: delta !== false,
-    form: { ...WHOLE, fixXattrs: fixXattrs === true },
+    form,
+    erofsVersion,
     signal: AbortSignal.any([call.signal, stop.signal]),
     ...(call.more && {
       onProgress: (at: FetchProgress) => frames.progress(at),
@@ -52,8 +61,10 @@ function completed({
   metadata,
   files,
   reused,
+  deltaParts,
 }: PulledCommit): NonNullable<PullCommitFrame['completed']> {
-  return { commit, verity: stream, image, name: ref ?? null, metadata, files, reused };
+  const counts = { metadata, files, reused, delta_parts: deltaParts ?? null };
+  return { commit, verity: stream, image, name: ref ?? null, ...counts };
 }
 
 /** What was not sent yet. Of the progress only the last is kept, so that a slow reader costs no memory. */

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 import type { Checksum } from '../../../src/ostree/object/checksum.js';
-import type { PulledByDelta } from '../../../src/ostree/delta/apply-file.js';
+import type { PulledCommit } from '../../../src/ostree/pull/pull.js';
 import { pullRemoteCommit, type PullRemoteOptions } from '../../../src/ostree/http/pull-remote.js';
 import { OstreeRemote, type RemoteOptions } from '../../../src/ostree/http/remote.js';
 import { readCommitRef, writeCommitRef } from '../../../src/ostree/refs.js';
@@ -55,7 +55,7 @@ async function pull(
   url: string,
   ref: string,
   options: PullRemoteOptions & { remote?: RemoteOptions } = {},
-): Promise<PulledByDelta> {
+): Promise<PulledCommit> {
   return await withoutLeak(async () => {
     await using remote = new OstreeRemote(url, { retryMs: 1, credentials: 'nobody', ...options.remote });
     return await pullRemoteCommit(repository, remote, ref, options);

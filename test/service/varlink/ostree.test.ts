@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { listCommitRefs } from '../../../src/ostree/refs.js';
+import { parseCommit } from '../../../src/ostree/object/commit.js';
 import { readCommit } from '../../../src/ostree/stream/read-commit.js';
 import { Repository } from '../../../src/repository/repository.js';
 import { ostreeMethods, type PullCommitFrame } from '../../../src/rpc/contracts/ostree.js';
@@ -11,6 +12,7 @@ import { repositoryMethods } from '../../../src/rpc/contracts/repository.js';
 import type { VarlinkConnection } from '../../../src/rpc/varlink/client.js';
 import { serviceMethods } from '../../../src/rpc/varlink/service-interface.js';
 import { VarlinkRemoteError } from '../../../src/rpc/varlink/varlink-error.js';
+import { runCli } from '../../support/cli/run-cli.js';
 import { fixture } from '../../support/fixtures.js';
 import { writeArchive } from '../../support/images/ostree-archive.js';
 import { withoutLeak } from '../../support/open-fds.js';
@@ -71,11 +73,13 @@ test('a pull tells how far it is, and what it made', async () => {
   const pull = { handle, place: archive, ref: 'web', local_fetch: 'disabled' };
   for await (const { parameters } of client.callMore(ostreeMethods.Pull, pull)) frames.push(parameters);
   assert.ok(frames.every((frame) => Object.keys(frame).length === 1));
-  assert.ok(frames.slice(0, -1).every(({ progress }) => progress != null && progress.files <= 2));
+  assert.match(frames[0]?.message ?? '', /^Signatures are not looked at/);
+  assert.ok(frames.slice(1, -1).every(({ progress }) => progress != null && progress.files <= 2));
   const { completed } = frames.at(-1)!;
   using repository = await Repository.open(path);
   const { stream, image } = await readCommit(repository, web);
-  assert.deepEqual(completed, { commit: web, verity: stream, image, name: 'web', metadata: 3, files: 2, reused: 0 });
+  const counts = { metadata: 3, files: 2, reused: 0, delta_parts: null };
+  assert.deepEqual(completed, { commit: web, verity: stream, image, name: 'web', ...counts });
   assert.deepEqual(listCommitRefs(repository), [{ name: 'web', commit: web }]);
   // Again, by its id: nothing is brought, and it gets no name.
   const again = await client.call(ostreeMethods.Pull, { ...pull, ref: web });
@@ -114,6 +118,10 @@ test('commits by name, id and digits', async () => {
       subject: 'web',
       body: '',
       timestamp: 1000,
+      ...(({ tree, meta: dirmeta }) => ({ tree, dirmeta }))(parseCommit(objects.metadata('commit', web))),
+      metadata: [],
+      fix_xattrs: false,
+      subpaths: [],
       objects: objects.count,
     });
   assert.deepEqual((await client.call(ostreeMethods.ComputeId, { handle, commit: 'web' })).parameters, {
@@ -165,10 +173,115 @@ test('a delta in files is applied', async (t) => {
   const path = server.repository('updated');
   const handle = await openHandle(client, path);
   await fails(client.call(ostreeMethods.ApplyDelta, { handle, path: '/nothing' }), 'InternalError');
+  const call = { handle, path: superblock, fix_xattrs: true };
+  await fails(client.call(ostreeMethods.ApplyDelta, call), 'InvalidRequest');
+  const verification = { ed25519: [Buffer.alloc(32).toString('base64')] };
+  await fails(client.call(ostreeMethods.ApplyDelta, { ...call, reference: 'd/b', verification }), 'InternalError');
+  const fixed = (await client.call(ostreeMethods.ApplyDelta, { ...call, reference: 'd/b' })).parameters;
+  assert.equal(fixed.name, 'd/b:fixed-xattrs');
+  assert.ok(fixed.delta_parts! > 0);
   const { commit } = (await client.call(ostreeMethods.ApplyDelta, { handle, path: superblock })).parameters;
   using repository = await Repository.open(path);
   const { objects } = await readCommit(repository, commit);
   assert.deepEqual(objects.whole.bytes, fixture(`ostree/deltas/chunk.sha256.${commit.slice(0, 12)}.bin`));
+});
+
+test('a commit that has to be signed is refused when it is not, and a verification needs keys', async (t) => {
+  const signed = recordedRepositories(t, 'signatures');
+  const handle = await openHandle(client, server.repository('verified'));
+  const key = (name: string): string => readFileSync(join(signed, 'keys', `ed25519-${name}.pub`), 'latin1').trim();
+  const gpg = readFileSync(join(signed, 'keys/gpg.pub.asc')).toString('base64');
+  const { url } = await archiveServer(t, [join(signed, 'archive')]);
+  const pull = (ref: string, verification: object, place = url): Promise<unknown> =>
+    client.call(ostreeMethods.Pull, { handle, place, ref, verification });
+  for (const place of [url, join(signed, 'archive')]) {
+    for (const ref of ['sig/unsigned', 'sig/wrong', 'sig/gpg'])
+      await fails(pull(ref, { ed25519: [key('one')] }, place), 'InternalError');
+    await fails(pull('sig/ed', { gpg }, place), 'InternalError');
+    await fails(pull('sig/ed', { ed25519: [key('one')], collection_id: 'org.example' }, place), 'InternalError');
+  }
+  for (const nothing of [{}, { ed25519: [] }, { ed25519: [''] }, { gpg: '' }, { gpg: 'eA==' }, { ed25519: ['eA=='] }])
+    await fails(pull('sig/ed', nothing), 'InvalidRequest');
+  assert.deepEqual((await client.call(ostreeMethods.ListCommits, { handle })).parameters.commits, []);
+  await pull('sig/ed', { ed25519: [key('two'), key('one')] });
+  await pull('sig/two', { ed25519: [key('two')] });
+  const names = (await client.call(ostreeMethods.ListCommits, { handle })).parameters.commits.map(({ name }) => name);
+  assert.deepEqual(names, ['sig/ed', 'sig/two']);
+});
+
+test('who to be at a server is said with the call', async (t) => {
+  const handle = await openHandle(client, server.repository('asked'));
+  const asked: (string | undefined)[][] = [];
+  const { url } = await archiveServer(t, [archive], ({ headers }, response) => {
+    asked.push([headers.authorization, headers['x-token'] as string | undefined]);
+    if (headers.authorization !== undefined) return false;
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+    return true;
+  });
+  const credentials = { user: 'me', password: 'secret' };
+  const who = { credentials, headers: ['X-Token: mine'] };
+  const pull = (choice: object): Promise<unknown> =>
+    client.call(ostreeMethods.Pull, { handle, place: url, ref: 'web', server: choice });
+  await fails(pull({ anonymous: true }), 'InternalError');
+  await fails(pull({ anonymous: true, credentials }), 'InvalidRequest');
+  await fails(pull({ headers: ['X: a\r\nY: b'] }), 'InvalidRequest');
+  await pull(who);
+  assert.deepEqual(asked.at(-1), [`Basic ${Buffer.from('me:secret').toString('base64')}`, 'mine']);
+  // Known from the first request on.
+  await fails(client.call(ostreeMethods.ListRefs, { handle, url, server: who }), 'InternalError');
+  assert.equal(asked.at(-1)?.[1], 'mine');
+});
+
+test('a part of a commit, in the EROFS that is asked for', async () => {
+  const handle = await openHandle(client, server.repository('part'));
+  const pull = { handle, place: archive, ref: 'web', subpaths: ['motd'], fix_xattrs: true };
+  await fails(client.call(ostreeMethods.Pull, { ...pull, erofs_version: 3 }), 'InvalidRequest');
+  await fails(client.call(ostreeMethods.Pull, { ...pull, subpaths: ['../motd'] }), 'InvalidRequest');
+  const { completed } = (await client.call(ostreeMethods.Pull, { ...pull, erofs_version: 0 })).parameters;
+  assert.equal(completed?.name, 'web:fixed-xattrs:/motd');
+  const shown = (await client.call(ostreeMethods.Inspect, { handle, commit: completed.name! })).parameters;
+  assert.deepEqual([shown.fix_xattrs, shown.subpaths], [true, ['/motd']]);
+  assert.match(await dumped(handle, completed.name!), /^\/ [^\n]*\n\/motd [^\n]*\n$/);
+});
+
+async function dumped(handle: number, commit: string): Promise<string> {
+  let text = '';
+  for await (const { parameters } of client.callMore(ostreeMethods.Dump, { handle, commit })) text += parameters.text;
+  return text;
+}
+
+test('a commit is made of a folder, and dumped', async () => {
+  const path = server.repository('made');
+  const handle = await openHandle(client, path);
+  const folder = join(server.folder, 'tree');
+  for (const part of ['a', 'b']) mkdirSync(join(folder, part), { recursive: true });
+  for (let i = 0; i < 3000; i++) writeFileSync(join(folder, i % 2 ? 'a' : 'b', `file-${i}`), `content ${i}`);
+  const call = { handle, source: folder, reference: 'made/one', subject: 'One', timestamp: 1000 };
+  const made = (await client.call(ostreeMethods.Commit, call)).parameters;
+  const again = (await client.call(ostreeMethods.Commit, { ...call, timestamp: 1000 })).parameters;
+  assert.deepEqual(again, made);
+  const shown = (await client.call(ostreeMethods.Inspect, { handle, commit: 'made/one' })).parameters;
+  assert.deepEqual(
+    [shown.commit, shown.image, shown.subject, shown.timestamp, shown.metadata],
+    [made.commit, made.image, 'One', 1000, [{ key: 'ostree.ref-binding', type: 'as', value: '[made/one]' }]],
+  );
+  const text = await dumped(handle, 'made/one');
+  assert.equal(text.split('\n').length, 3000 + 3 + 1);
+  const { status, stdout } = runCli(['--repo', path, 'ostree', 'dump', 'made/one']);
+  assert.equal(status, 0);
+  assert.equal(text, stdout);
+  for (const [source, error] of [
+    ['./tree', 'InvalidRequest'],
+    ['/nothing', 'InternalError'],
+    ['none', 'InternalError'],
+  ] as const)
+    await fails(client.call(ostreeMethods.Commit, { ...call, source }), error);
+  await fails(client.call(ostreeMethods.Commit, { ...call, timestamp: -1 }), 'InvalidRequest');
+  await fails(dumped(handle, 'none'), 'NoSuchCommit', { commit: 'none' });
+  await assert.rejects(
+    client.call(ostreeMethods.Dump, { handle, commit: 'made/one' }),
+    ({ error }: VarlinkRemoteError) => error === 'org.varlink.service.ExpectedMore',
+  );
 });
 
 test('a mount needs the descriptors of its overlay', async () => {

@@ -1,7 +1,7 @@
 import { exportImageTo } from '../../../oci/image/export-image.js';
 import { exportCommitTo } from '../../../ostree/export/export-to.js';
 import { openRepository } from '../../open-repository.js';
-import { defaultTimestamp } from '../../ostree/commit-time.js';
+import { epochOfSource } from '../../ostree/commit-time.js';
 import type { Session } from '../../session.js';
 import type { ExportOptions } from './export.options.js';
 
@@ -14,7 +14,7 @@ export async function run(session: Session, [source, path]: [string, string], op
     ? await exportImageTo(repository, source, path, {
         ref,
         subject,
-        timestamp: options.timestamp ?? defaultTimestamp(),
+        timestamp: options.timestamp ?? epochOfSource(),
         signal,
       })
     : await exportCommitTo(repository, source, path, { ref, signal });
