@@ -41,9 +41,12 @@ export const GVARIANT_DEPTH_LIMIT = 64;
 export const GVARIANT_TYPE_LIMIT = 255;
 /** What stands before the content of a file. Linux takes 64 KiB of names and 64 KiB for each value of its xattrs. */
 export const OSTREE_HEADER_LIMIT = 4 << 20;
-/** A commit, dirtree or dirmeta, and the file of signatures beside a commit: the limit of ostree itself. */
+/**
+ * A commit, dirtree or dirmeta, the file of signatures beside a commit, and the beginning of a static delta from a
+ * server: the limit of ostree itself.
+ */
 export const OSTREE_METADATA_LIMIT = 128 << 20;
-/** The beginning of a static delta, which may hold all of it. */
+/** The beginning of a static delta in a file, which may hold all of it. */
 export const OSTREE_SUPERBLOCK_LIMIT = 1 << 30;
 /** The file of a ref: an id, and perhaps the end of a line. */
 export const OSTREE_REF_LIMIT = 256;

@@ -5,7 +5,9 @@ import type { Repository } from '../../repository/repository.js';
 import type { Checksum } from '../object/checksum.js';
 import { completeStream, readCommit } from '../stream/read-commit.js';
 import { applyPart, type DeltaBase, type DeltaTarget } from './apply-part.js';
+import { inPlace } from '../in-place.js';
 import { FileRange, MemoryRange } from './byte-range.js';
+import { deltaFolder } from './names.js';
 import { fetchPart, openPart } from './part.js';
 import type { Superblock } from './superblock.js';
 
@@ -31,7 +33,7 @@ export async function applyDeltaParts(
   signal: AbortSignal,
   onPart: (index: number) => void = () => undefined,
 ): Promise<void> {
-  const { parts } = superblock;
+  const { parts, from, to } = superblock;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const fetch = async (index: number): Promise<Fd> => {
@@ -42,15 +44,19 @@ export async function applyDeltaParts(
   let next = parts.length > 0 ? fetch(0) : undefined;
   try {
     for (const [index, part] of parts.entries()) {
-      const stored = await next!;
-      next = undefined;
-      if (index + 1 < parts.length) {
-        next = fetch(index + 1);
-        // Its error is seen when its turn comes.
-        next.catch(() => undefined);
+      try {
+        const stored = await next!;
+        next = undefined;
+        if (index + 1 < parts.length) {
+          next = fetch(index + 1);
+          // Its error is seen when its turn comes.
+          next.catch(() => undefined);
+        }
+        using open = await openPart(folder, part, stored, signal);
+        await applyPart(open, part.objects, base, target, signal);
+      } catch (error) {
+        throw inPlace(error, `${deltaFolder(from, to)}/${index}`);
       }
-      using open = await openPart(folder, part, stored, signal);
-      await applyPart(open, part.objects, base, target, signal);
       onPart(index);
     }
     target.addMetadata('commit', superblock.to, superblock.commit);

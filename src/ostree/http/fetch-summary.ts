@@ -5,6 +5,7 @@ import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '..
 import { debug } from '../../debug.js';
 import { OSTREE_SUMMARY_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
+import { inPlace } from '../in-place.js';
 import { sha256 } from '../object/checksum.js';
 import type { SignatureCheck } from '../verify/signature-check.js';
 import type { OstreeRemote } from './remote.js';
@@ -52,7 +53,7 @@ export async function fetchSummary(
   try {
     return parseSummary(bytes);
   } catch (error) {
-    if (!(error instanceof FormatError) || options.check !== undefined) throw error;
+    if (!(error instanceof FormatError) || options.check !== undefined) throw inPlace(error, remote.at('summary').href);
     options.onWarning?.(`${remote.at('summary').href} is no summary and is passed over: ${error.message}`);
     return { refs: new Map(), deltas: undefined, collection: undefined };
   }

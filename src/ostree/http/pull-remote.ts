@@ -1,18 +1,14 @@
-import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../../errors.js';
+import { BridgeError, FormatError, NotFoundError } from '../../errors.js';
 import { printable } from '../../bytes.js';
-import {
-  OSTREE_METADATA_LIMIT,
-  OSTREE_REF_LIMIT,
-  OSTREE_SUMMARY_LIMIT,
-  OSTREE_SUPERBLOCK_LIMIT,
-} from '../../limits.js';
+import { OSTREE_METADATA_LIMIT, OSTREE_REF_LIMIT, OSTREE_SUMMARY_LIMIT } from '../../limits.js';
 import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { applyDeltaParts, counting, readBase } from '../delta/apply.js';
 import { chooseDelta, type OfferedDelta } from '../delta/find.js';
 import { deltaFolder, deltaIndexPath } from '../delta/names.js';
 import { parseSuperblock, type Superblock } from '../delta/superblock.js';
-import { isChecksum, sha256, type Checksum } from '../object/checksum.js';
+import { inPlace } from '../in-place.js';
+import { isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
 import { CommitImporter } from '../pull/importer.js';
 import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
@@ -116,8 +112,14 @@ async function findDelta(
   signal: AbortSignal,
 ): Promise<OfferedDelta | undefined> {
   if (summary?.deltas !== undefined) return chooseDelta(repository, summary.deltas, to);
-  const index = await remote.bytes(deltaIndexPath(to), OSTREE_SUMMARY_LIMIT, signal);
-  return index === undefined ? undefined : chooseDelta(repository, parseDeltaIndex(index), to);
+  const path = deltaIndexPath(to);
+  const index = await remote.bytes(path, OSTREE_SUMMARY_LIMIT, signal);
+  if (index === undefined) return undefined;
+  try {
+    return chooseDelta(repository, parseDeltaIndex(index), to);
+  } catch (error) {
+    throw inPlace(error, remote.at(path).href);
+  }
 }
 
 /** @returns undefined when the server does not have what it offers */
@@ -126,17 +128,20 @@ async function fetchSuperblock(
   { from, to, digest }: OfferedDelta,
   signal: AbortSignal,
 ): Promise<Superblock | undefined> {
-  const bytes = await remote.bytes(`${deltaFolder(from, to)}/superblock`, OSTREE_SUPERBLOCK_LIMIT, signal);
+  const path = `${deltaFolder(from, to)}/superblock`;
+  const bytes = await remote.bytes(path, OSTREE_METADATA_LIMIT, signal);
   if (bytes === undefined) return undefined;
-  const actual = sha256(bytes);
-  if (actual !== digest) throw new DigestMismatchError('the beginning of the delta', digest, actual);
-  const superblock = parseSuperblock(bytes);
-  if (superblock.from !== from || superblock.to !== to)
+  try {
+    verifyChecksum(bytes, digest, 'the beginning of the delta');
+    const superblock = parseSuperblock(bytes);
+    if (superblock.from === from && superblock.to === to) return superblock;
     throw new FormatError(
       'OSTREE_DELTA',
-      `the delta at ${deltaFolder(from, to)} is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
+      `the delta is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
     );
-  return superblock;
+  } catch (error) {
+    throw inPlace(error, remote.at(path).href);
+  }
 }
 
 /** A part is not there. What the others made is right all the same. */

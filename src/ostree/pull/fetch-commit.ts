@@ -6,6 +6,7 @@ import { parseCommit } from '../object/commit.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
+import type { ObjectKind } from '../object/kind.js';
 import { selected, type Selection } from '../selection.js';
 import type { Bases } from './bases.js';
 import type { CommitImporter } from './importer.js';
@@ -139,9 +140,17 @@ class Walk {
   async #file(id: Checksum): Promise<void> {
     if (this.#importer.has(id)) return;
     const found = this.#bases.file(id);
-    if (found === undefined) await this.#importer.addFile(id, await this.#source.file(id, this.#signal));
+    if (found === undefined) await this.#fetchFile(id);
     else this.#importer.copy(found.entry);
     this.#count('files', found);
+  }
+
+  async #fetchFile(id: Checksum): Promise<void> {
+    try {
+      await this.#importer.addFile(id, await this.#source.file(id, this.#signal));
+    } catch (error) {
+      throw named(error, 'file', id);
+    }
   }
 
   async #bytes(kind: MetadataKind, id: Checksum): Promise<Buffer> {
@@ -202,7 +211,7 @@ class Walk {
 }
 
 /** The parsers do not know which object it is. */
-function named(error: unknown, kind: MetadataKind, id: Checksum): unknown {
-  if (!(error instanceof FormatError)) return error;
+function named(error: unknown, kind: ObjectKind, id: Checksum): unknown {
+  if (!(error instanceof FormatError) || error.message.includes(id)) return error;
   return new FormatError(error.code, `${kind} ${id}: ${error.message}`, { cause: error });
 }

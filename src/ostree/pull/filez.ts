@@ -116,7 +116,8 @@ async function* inflate(rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer, voi
     try {
       for await (const piece of rest) {
         given += piece.length;
-        if (inflater.destroyed || inflater.readableEnded) continue;
+        // A server could go on for ever.
+        if (inflater.destroyed || inflater.readableEnded) break;
         // The inflater may keep it until it is asked for more.
         if (!inflater.write(Buffer.from(piece))) await drained(inflater);
       }

@@ -4,6 +4,7 @@ import { printable } from '../../bytes.js';
 import { BridgeError, FormatError } from '../../errors.js';
 import { isSignedBy } from '../../registry/policy/gpgv.js';
 import { Variant } from '../gvariant/variant.js';
+import { inPlace } from '../in-place.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseDictionary, type Commit } from '../object/commit.js';
 import type { Superblock } from '../delta/superblock.js';
@@ -72,20 +73,23 @@ export class SignatureCheck {
    * @throws BridgeError `OSTREE_SIGNATURE` when the commit is not signed by one of the keys
    */
   async commit(id: Checksum, bytes: Buffer, read: ReadSignatures): Promise<void> {
-    await this.#check(`commit ${id}`, [{ bytes, signatures: signaturesIn(await read()) }]);
+    const what = `commit ${id}`;
+    await this.#check(what, [{ bytes, signatures: signaturesIn(await read(), what) }]);
   }
 
   /** The same for the commit in a delta. Who signed all of the delta has signed the commit, too. */
   async delta({ to, commit, detached, bytes, signatures }: Superblock): Promise<void> {
-    await this.#check(`the delta to commit ${to}`, [
-      { bytes: commit, signatures: signaturesIn(detached) },
+    const what = `the delta to commit ${to}`;
+    await this.#check(what, [
+      { bytes: commit, signatures: signaturesIn(detached, what) },
       { bytes, signatures },
     ]);
   }
 
   /** The same for a summary. @param read what is in `summary.sig` */
   async summary(bytes: Buffer, read: ReadSignatures): Promise<void> {
-    await this.#check('the summary', [{ bytes, signatures: signaturesIn(await read()) }]);
+    const what = 'the summary';
+    await this.#check(what, [{ bytes, signatures: signaturesIn(await read(), what) }]);
   }
 
   /** One of what may be signed has to be, for each kind of keys. */
@@ -147,8 +151,12 @@ export function checkBinding(
     );
 }
 
-function signaturesIn(detached: Buffer | undefined): Signed['signatures'] {
-  return detached === undefined ? [] : parseDictionary(Variant.from('a{sv}', detached));
+function signaturesIn(detached: Buffer | undefined, what: string): Signed['signatures'] {
+  try {
+    return detached === undefined ? [] : parseDictionary(Variant.from('a{sv}', detached));
+  } catch (error) {
+    throw inPlace(error, `signatures of ${what}`);
+  }
 }
 
 function givenIn(signed: readonly Signed[], name: string): GivenSignature[] {
