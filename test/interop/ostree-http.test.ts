@@ -114,6 +114,18 @@ test('commits come over HTTP and by deltas as cfsctl brings them, and each progr
     assert.equal(ours, theirs);
     for (const program of [cfsctl, cfsbridge]) assert.equal(run(program, ['--repo', repository, 'fsck']).status, 0);
   }
+  const rows = (program: string): string[] =>
+    (
+      succeed(program, ['--repo', repositories[0], 'ostree', 'list-refs', url]).match(/^.*[0-9a-f]{64}.*$/gm) ?? []
+    ).sort();
+  assert.deepEqual(rows(cfsbridge), rows(cfsctl));
+  assert.equal(rows(cfsbridge).length, 1);
+  const listed = succeed(cfsbridge, ['--repo', repositories[1], 'ostree', 'list-refs', '--json', url]);
+  assert.deepEqual(JSON.parse(listed), [{ name: 'app/one', commit: two }]);
+  for (const program of [cfsctl, cfsbridge]) {
+    const missing = ['--repo', repositories[0], 'ostree', 'list-refs', `${url}/nothing`];
+    assert.equal(run(program, missing).status, 1);
+  }
   const objects = ['ours-objects', 'theirs-objects'].map((name) => join(path, name)) as [string, string];
   for (const repository of objects) succeed(cfsctl, ['--repo', repository, 'init', '--insecure']);
   const [ours, theirs] = [cfsbridge, cfsctl].map((program, i) => {
