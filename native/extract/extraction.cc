@@ -248,7 +248,8 @@ void Extraction::placeAt(const EntryPlace& place, const LayerEntry& entry) {
       for (const EntryXattr& xattr : entry.xattrs) setXattr(xattr, pathBelow(parent, "."), -1);
       return;
     case EntryKind::Nothing:
-      return folder_.remove(place);
+      if (!entry.path.empty()) folder_.remove(place);
+      return;
   }
   fail("INVALID_BATCH", "unknown kind of entry");
 }

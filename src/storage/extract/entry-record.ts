@@ -43,8 +43,11 @@ export function addEntry(batch: Batch, entry: TarEntry, rules: EntryRules): void
   const { forceMask } = rules;
   const isDevice = entry.type === 'char' || entry.type === 'block';
   const isForced = forceMask !== undefined;
-  const kind: Kind =
-    isForced && (isDevice || entry.type === 'fifo')
+  // containers-storage leaves the folder it unpacks in as it is, unless the entry has an absolute name.
+  const isOwnRoot = path === '' && !entry.path.startsWith('/');
+  const kind: Kind = isOwnRoot
+    ? 'nothing'
+    : isForced && (isDevice || entry.type === 'fifo')
       ? 'file'
       : isDevice && rules.inUserNamespace === true
         ? 'nothing'

@@ -36,7 +36,8 @@ export interface ExtractedLayer extends ContentCounts {
  * otherwise; what is hashed is what lies there in the end. Nothing is verified: the caller compares the diff_id before
  * anybody sees the folder. Nothing outside of the folder is touched, whatever the layer has.
  * @param stream disposed in the end, also after a failure
- * @param diff an empty folder. Its own mode and owner change when the tar has an entry for its root
+ * @param diff an empty folder. Its own mode and owner change when the tar has an entry `/`; an entry `./` changes
+ *   nothing, as with podman
  * @param tarSplit open for writing, empty; not synced
  * @throws FormatError with the entry and its offset for whatever is wrong in the layer; BridgeError `ZERO_COPY`,
  *   `SIZE_MISMATCH`, `SOURCE_CHANGED`, `NOT_A_FILE`, or an errno's name (`ENOSPC`); the signal's reason. What was
