@@ -34,6 +34,7 @@ export type FormatErrorCode =
   | 'LAYER_CHAIN'
   | 'LAYER_CONTENT'
   | 'LAYER_DEVICE'
+  | 'LAYER_DUPLICATE'
   | 'LAYER_HARDLINK'
   | 'LAYER_INLINE'
   | 'LAYER_PARENT'

@@ -104,9 +104,11 @@ int LayerFolder::folder(std::string_view path, bool make) {
   const std::string key(path);
   if (const auto found = known_.find(key); found != known_.end()) return found->second.get();
   OwnedFd opened = open(path);
-  if (!opened && errno == ENOENT && make) {
-    makeFolders(path);
-    opened = open(path);
+  if (!opened && errno == ENOENT) {
+    // A link may lead through what is missing, and up from there.
+    const std::string whole = resolved(path);
+    if (make && !whole.empty()) makeFolders(whole);
+    opened = open(whole.empty() ? "." : whole);
   }
   if (!opened) {
     if (errno == ENOTDIR) fail("LAYER_PARENT", "something in its path is no folder");
@@ -164,8 +166,7 @@ std::string LayerFolder::resolved(std::string_view path) {
   return done;
 }
 
-void LayerFolder::makeFolders(std::string_view path) {
-  const std::string whole = resolved(path);
+void LayerFolder::makeFolders(const std::string& whole) {
   for (size_t end = 0; end != std::string::npos;) {
     const size_t start = end == 0 ? 0 : end + 1;
     end = whole.find('/', start);

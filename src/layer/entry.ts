@@ -17,6 +17,8 @@ export interface TarEntry {
   mtimeSec: bigint;
   /** 0..999999999 */
   mtimeNsec: number;
+  /** When it was read last, where the archive says so; as the time above. Only stores keep it. */
+  atime?: { sec: bigint; nsec: number };
   /** Target of a symlink, or the name a hardlink shares its inode with. */
   linkPath: ByteString;
   devMajor: number;

@@ -11,7 +11,14 @@ export interface PaxRecords {
   gid?: number | undefined;
   mtimeSec?: bigint | undefined;
   mtimeNsec?: number | undefined;
+  atime?: PaxTime | undefined;
   xattrs?: Map<ByteString, ByteString>;
+}
+
+/** Nanoseconds (0 to 999999999) always count upwards from the seconds since 1970. */
+export interface PaxTime {
+  sec: bigint;
+  nsec: number;
 }
 
 const XATTR_PREFIX = 'SCHILY.xattr.';
@@ -81,9 +88,15 @@ function applyRecord(records: PaxRecords, key: string, value: ByteString, offset
     case 'gid':
       records[key] = decimal(key, value, offset);
       return;
-    case 'mtime':
-      applyTime(records, value, offset);
+    case 'atime':
+      records.atime = time(key, value, offset);
       return;
+    case 'mtime': {
+      const mtime = time(key, value, offset);
+      records.mtimeSec = mtime?.sec;
+      records.mtimeNsec = mtime?.nsec;
+      return;
+    }
   }
   if (key.startsWith(XATTR_PREFIX)) {
     const attribute = key.slice(XATTR_PREFIX.length);
@@ -109,19 +122,18 @@ function decimal(key: string, value: string, offset: number): number | undefined
   return number;
 }
 
-/** `[-]seconds[.fraction]`; the fraction is cut to nanoseconds, which always count upwards from the seconds. */
-function applyTime(records: PaxRecords, value: string, offset: number): void {
-  records.mtimeSec = undefined;
-  records.mtimeNsec = undefined;
-  if (value === '') return;
+/** `[-]seconds[.fraction]`; the fraction is cut to nanoseconds. */
+function time(key: string, value: string, offset: number): PaxTime | undefined {
+  if (value === '') return undefined;
   const match = /^([+-]?)(\d{1,19})(?:\.(\d*))?$/.exec(value);
-  if (!match) throw malformed('mtime', offset);
+  if (!match) throw malformed(key, offset);
   const seconds = BigInt(match[2]!);
-  if (seconds >= 1n << 63n) throw malformed('mtime', offset);
+  if (seconds >= 1n << 63n) throw malformed(key, offset);
   const nanoseconds = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
-  const negative = match[1] === '-';
-  records.mtimeSec = negative ? -seconds - (nanoseconds > 0 ? 1n : 0n) : seconds;
-  records.mtimeNsec = negative && nanoseconds > 0 ? 1_000_000_000 - nanoseconds : nanoseconds;
+  if (match[1] !== '-') return { sec: seconds, nsec: nanoseconds };
+  return nanoseconds > 0
+    ? { sec: -seconds - 1n, nsec: 1_000_000_000 - nanoseconds }
+    : { sec: -seconds, nsec: nanoseconds };
 }
 
 function malformed(what: string, offset: number): FormatError {

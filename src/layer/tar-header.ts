@@ -2,7 +2,7 @@ import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
 import { NAME_LIMIT, PATH_LIMIT } from '../limits.js';
 import type { EntryType, TarEntry } from './entry.js';
-import type { PaxRecords } from './pax.js';
+import type { PaxRecords, PaxTime } from './pax.js';
 import { signedField, unsignedField } from './tar-number.js';
 
 /** Tar works in blocks of this many bytes: a header is one, content is padded to whole ones. */
@@ -24,6 +24,9 @@ const MAGIC_OFFSET = 257;
 const DEV_MAJOR = [329, 8] as const;
 const DEV_MINOR = [337, 8] as const;
 const PREFIX = [345, 155] as const;
+/** Of GNU headers, which have no prefix. */
+const GNU_ATIME = [345, 12] as const;
+const GNU_MAGIC = 'ustar  \0';
 
 const MAX_ID = 0xffff_ffff;
 const LONG_NAME = new RegExp(`[^/]{${NAME_LIMIT + 1}}`);
@@ -87,7 +90,15 @@ export function headerType(block: Buffer, at: number): string {
 
 /** True for ustar, PAX and GNU headers, false for V7. */
 export function hasMagic(block: Buffer, at: number): boolean {
-  return isUstar(block, at) || block.toString('latin1', at + MAGIC_OFFSET, at + MAGIC_OFFSET + 8) === 'ustar  \0';
+  return isUstar(block, at) || isGnu(block, at);
+}
+
+function isGnu(block: Buffer, at: number): boolean {
+  // Most are not, and this costs less than a string.
+  return (
+    block[at + MAGIC_OFFSET + 5] === 0x20 &&
+    block.toString('latin1', at + MAGIC_OFFSET, at + MAGIC_OFFSET + GNU_MAGIC.length) === GNU_MAGIC
+  );
 }
 
 function isUstar(block: Buffer, at: number): boolean {
@@ -131,6 +142,7 @@ export function parseEntry(block: Buffer, at: number, extensions: Extensions, of
   const uid = pax?.uid ?? number(block, at, UID, 'uid', MAX_ID, offset);
   const gid = pax?.gid ?? number(block, at, GID, 'gid', MAX_ID, offset);
   if (uid > MAX_ID || gid > MAX_ID) throw bad('uid or gid of more than 32 bits', path, offset);
+  const atime = pax?.atime ?? gnuAtime(block, at);
   return {
     path,
     type,
@@ -140,12 +152,19 @@ export function parseEntry(block: Buffer, at: number, extensions: Extensions, of
     size,
     mtimeSec,
     mtimeNsec: pax?.mtimeNsec ?? 0,
+    ...(atime === undefined ? undefined : { atime }),
     linkPath,
     devMajor: isDevice ? number(block, at, DEV_MAJOR, 'device number', MAX_ID, offset) : 0,
     devMinor: isDevice ? number(block, at, DEV_MINOR, 'device number', MAX_ID, offset) : 0,
     xattrs: pax?.xattrs ?? NO_XATTRS,
     offset,
   };
+}
+
+function gnuAtime(block: Buffer, at: number): PaxTime | undefined {
+  if (block[at + GNU_ATIME[0]] === 0 || !isGnu(block, at)) return undefined;
+  const sec = signedField(block, at + GNU_ATIME[0], GNU_ATIME[1]);
+  return sec === undefined ? undefined : { sec, nsec: 0 };
 }
 
 function entryType(block: Buffer, at: number, path: ByteString, offset: number): EntryType {

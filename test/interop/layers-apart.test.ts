@@ -4,29 +4,13 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { cfsbridge } from '../support/cli/run-cli.js';
-import { END, header, padded } from '../support/layers/make-tar.js';
+import { tarOf } from '../support/layers/case-tar.js';
 import { folders, marks } from '../support/layers/layer-cases.js';
 import { writeLayout } from '../support/images/oci-layout.js';
 import { cfsctl, run, runInPeers, SharedFolder, succeed, whyNoPeers, type Answer } from './peers.js';
 import { makeRepository } from './repositories.js';
 
-/** Too long to lie inside a splitstream, so that it has to be found in the store. */
-const CONTENT = Buffer.alloc(100, 'content ');
 const VFS_UNPACKS = 20;
-
-function tarOf(layer: readonly string[]): Buffer {
-  const parts = layer.flatMap((text) => {
-    const [path = '', symlink] = text.split(' -> ');
-    const [name = '', hardlink] = text.split(' = ');
-    if (symlink !== undefined) return [header({ name: path, type: '2', link: symlink })];
-    if (hardlink !== undefined) return [header({ name, type: '1', link: hardlink })];
-    if (text.endsWith('/')) return [header({ name: text, type: '5', mode: 0o700 })];
-    return /(?:^|\/)\.wh\.[^/]+$/.test(text)
-      ? [header({ name: text })]
-      : [header({ name: text, size: CONTENT.length }), padded(CONTENT)];
-  });
-  return Buffer.concat([...parts, END]);
-}
 
 /** The names of the listing that `find` or a dump gives: type, mode, target. */
 const shown = (path: string, isDirectory: boolean, mode: string, target: string): string =>

@@ -24,8 +24,9 @@ const IGNORED_XATTR = 'security.selinux';
 /** Fixed part of a record, in bytes; native/base/layouts.h has it. */
 const HEAD = 68;
 const XATTR_HEAD = 7;
-/** Go's `time.Unix(0, 1<<63-1)`, in seconds: later times are taken for 1970, as those before it. */
-const LATEST = 9_223_372_036n;
+/** The last time that Go's `time.Unix(0, n)` can be: later ones are taken for 1970, as those before it. */
+const LATEST: Time = [9_223_372_036n, 854_775_807];
+const EPOCH: Time = [0n, 0];
 
 type Kind = keyof typeof ENTRY_KIND;
 type Time = readonly [seconds: bigint, nanoseconds: number];
@@ -119,12 +120,24 @@ function addMark(
   write(batch, entry, { kind, path, target: '', mode: 0, owned: true, times: timesOf(entry), xattrs });
 }
 
-/** What is set in the end: Go has no time before 1970 for files, and accessed is what was changed. */
-function timesOf({ type, mtimeSec, mtimeNsec }: TarEntry): readonly [Time, Time] {
+/**
+ * What is set in the end. A file was not read before it was changed; but of a folder the tar has to say when it was, or
+ * it never was. Only symlinks have times before 1970.
+ */
+function timesOf({ type, mtimeSec, mtimeNsec, atime }: TarEntry): readonly [access: Time, modification: Time] {
   const modification: Time = [mtimeSec, mtimeNsec];
-  if (type === 'symlink') return [modification, modification];
-  const settled: Time = mtimeSec < 0n || mtimeSec > LATEST ? [0n, 0] : modification;
-  return [type === 'directory' ? [0n, 0] : settled, settled];
+  const said: Time | undefined = atime === undefined ? undefined : [atime.sec, atime.nsec];
+  if (type === 'directory') return [settled(said ?? EPOCH), settled(modification)];
+  const access = said === undefined || isBefore(said, modification) ? modification : said;
+  return type === 'symlink' ? [access, modification] : [settled(access), settled(modification)];
+}
+
+function settled(time: Time): Time {
+  return isBefore(time, EPOCH) || isBefore(LATEST, time) ? EPOCH : time;
+}
+
+function isBefore([seconds, nanoseconds]: Time, [than, nanosecondsThan]: Time): boolean {
+  return seconds < than || (seconds === than && nanoseconds < nanosecondsThan);
 }
 
 function write(batch: Batch, entry: TarEntry, record: Made): void {

@@ -1,4 +1,5 @@
-import type { ByteString } from '../../bytes.js';
+import { showBytes, type ByteString } from '../../bytes.js';
+import { FormatError } from '../../errors.js';
 import { INLINE_LIMIT, type TarEntry } from '../../layer/entry.js';
 import { closeChunk, type Chunk, type FdChunk, type LayerStream, type NamedChunk } from '../../layer/stream.js';
 import { Batch } from '../../layer/batch.js';
@@ -56,6 +57,7 @@ export class LayerExtractor implements TarVisitor {
   readonly counts: ContentCounts = { cloned: 0, clonedBytes: 0, copied: 0, copiedBytes: 0, inline: 0, inlineBytes: 0 };
   readonly uids = new Set<number>();
   readonly gids = new Set<number>();
+  readonly #names = new Set<ByteString>();
   readonly #extraction: Extraction;
   readonly #rules: EntryRules;
   readonly #batch = new Batch();
@@ -184,6 +186,7 @@ export class LayerExtractor implements TarVisitor {
   /** Its header is complete. */
   #begin(entry: TarEntry): void {
     const path = cleanName(entry.path);
+    this.#checkName(path, entry);
     if (!path.slice(path.lastIndexOf('/') + 1).startsWith(WHITEOUT)) {
       this.uids.add(entry.uid);
       this.gids.add(entry.gid);
@@ -195,6 +198,14 @@ export class LayerExtractor implements TarVisitor {
     this.#due.shift();
     this.#parts.push(this.#split.file(entry.path, 0)(NO_CRC));
     this.#submitWhenFull();
+  }
+
+  /** Content is found by its name when the tar is put together again: one name has to have one content. */
+  #checkName(path: ByteString, { path: name, offset }: TarEntry): void {
+    if (this.#names.size === this.#names.add(path).size)
+      throw new FormatError('LAYER_DUPLICATE', 'the layer has two entries of one name, which no store takes', {
+        place: { entry: showBytes(name), offset },
+      });
   }
 
   /** Takes content that is among the inline bytes. @returns the position after it */

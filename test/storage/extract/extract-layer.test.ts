@@ -8,6 +8,7 @@ import { withoutLeak } from '../../support/open-fds.js';
 import { smallIndex, unpackSmallStore, type SmallStore } from '../../support/images/small-store.js';
 import { Store } from '../../../src/storage/store.js';
 import { TemporaryFolder } from '../../support/filesystems.js';
+import { joinedSegments } from '../../support/layers/tar-split-lines.js';
 import { listTree, type Shown } from '../../support/list-tree.js';
 import { extractTo } from '../../support/layers/extract-to.js';
 
@@ -41,7 +42,7 @@ for (const name of Object.keys(smallIndex())) {
       assert.deepEqual(comparable(listTree(diff)), comparable(listTree(theirs)), layer.id);
       const recipe = gunzipSync(readFileSync(join(folder.path, 'tar-split'))).toString('latin1');
       const podmans = readFileSync(join(small.graphroot, 'overlay-layers', `${layer.id}.tar-split.gz`));
-      assert.deepEqual(joined(recipe), joined(gunzipSync(podmans).toString('latin1')));
+      assert.deepEqual(joinedSegments(recipe), joinedSegments(gunzipSync(podmans).toString('latin1')));
     }
   });
 }
@@ -62,28 +63,4 @@ function comparable(shown: Map<string, Shown>): Map<string, Shown> {
   }
   shown.delete('');
   return shown;
-}
-
-interface Line {
-  type: number;
-  name?: string;
-  payload: string | null;
-}
-
-/**
- * Lines of tar-split without their numbers. Where nothing but other segments follows a segment, it means nothing where
- * they are cut; and podman has lines for global headers, which stand for no bytes.
- */
-function joined(text: string): Line[] {
-  const lines: Line[] = [];
-  for (const line of text.trimEnd().split('\n')) {
-    const { position: _, ...rest } = JSON.parse(line) as Line & { position: number };
-    const last = lines.at(-1);
-    if (rest.type === 2 && last?.type === 2)
-      last.payload = Buffer.concat(
-        [last.payload, rest.payload].map((payload) => Buffer.from(payload ?? '', 'base64')),
-      ).toString('base64');
-    else if (rest.name?.startsWith('pax_global_header') !== true) lines.push(rest);
-  }
-  return lines;
 }

@@ -31,6 +31,16 @@ export async function collect(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(all);
 }
 
+/** A layer whose tar comes as bytes, cut at random places. */
+export function tarStream(tar: Buffer, seed = 1): LayerStream {
+  return {
+    async *[Symbol.asyncIterator]() {
+      for (const bytes of randomPieces(tar, seed, 2000)) yield [{ kind: 'bytes' as const, bytes }];
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
 /** The SHA-256 of the tar that a layer stands for. */
 export async function tarDigest(layer: LayerStream): Promise<string> {
   await using disposed = layer;
