@@ -179,7 +179,7 @@ export type { LayerKey, WritableStore } from './storage/write/writable-store.js'
 export type { PutLayerOptions, PutLayerResult } from './storage/write/put-layer.js';
 export type { ImageToPut, PutImageResult } from './storage/write/put-image.js';
 export type { CompressedBlob } from './storage/write/layer-record.js';
-export type { ExtractedLayer, ExtractOptions } from './storage/write/extract.js';
+export type { ExtractedLayer, ExtractOptions } from './storage/extract/extract-layer.js';
 export type { Signatures } from './storage/write/image-items.js';
 
 // Layers and file trees

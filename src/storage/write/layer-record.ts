@@ -1,6 +1,6 @@
 // The record of a layer in layers.json. Source: containers/storage, `Layer` in layers.go.
 import { createHash, randomBytes } from 'node:crypto';
-import type { ExtractedLayer } from './extract.js';
+import type { ExtractedLayer } from '../extract/extract-layer.js';
 import { layerRecordSchema, parseRecords, type LayerRecord, type OddRecord } from '../records.js';
 import { goTime } from './go-time.js';
 import { RawRecord } from './raw-record.js';

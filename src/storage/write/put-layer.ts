@@ -5,7 +5,7 @@ import { DigestMismatchError } from '../../errors.js';
 import { openBeneath } from '../../fd/fd.js';
 import type { LayerStream } from '../../layer/stream.js';
 import { files } from '../../native.js';
-import { extractLayer, type ExtractedLayer, type ExtractOptions } from './extract.js';
+import { extractLayer, type ExtractedLayer, type ExtractOptions } from '../extract/extract-layer.js';
 import type { LockWait } from '../lock.js';
 import type { StoreFolders } from './folders.js';
 import { commitLayerFolder, stageLayerFolder } from './layer-folder.js';
@@ -17,7 +17,7 @@ import { LAYERS_STAGING, StagingFolder, TREES_STAGING } from './staging-folder.j
 const syncFile = promisify(fsync);
 
 /** What is known of a layer before it is written, and how it is to be written. */
-export interface PutLayerOptions extends LockWait, Pick<ExtractOptions, 'zeroCopy'> {
+export interface PutLayerOptions extends LockWait, Pick<ExtractOptions, 'zeroCopy' | 'onProgress'> {
   /** id, in the same store, of the layer that this one is put on; the lowest layer of an image has none */
   parent?: string | undefined;
   /** sha256:… of the uncompressed tar */
@@ -45,7 +45,7 @@ export async function putLayer(
   folders: StoreFolders,
   settings: WriteSettings,
   stream: LayerStream,
-  { parent, diffId, compressed, zeroCopy, ...wait }: PutLayerOptions,
+  { parent, diffId, compressed, zeroCopy, onProgress, ...wait }: PutLayerOptions,
 ): Promise<PutLayerResult> {
   await using content = stream;
   {
@@ -61,7 +61,7 @@ export async function putLayer(
   const { forceMask, plainWhiteouts, inUserNamespace } = settings;
   using diff = stageLayerFolder(folders, trees.dir, folder, parent, forceMask);
   const extracted = await extractLayer(content, diff, tarSplit, {
-    ...{ zeroCopy, forceMask, plainWhiteouts, inUserNamespace, signal: wait.signal },
+    ...{ zeroCopy, forceMask, plainWhiteouts, inUserNamespace, onProgress, signal: wait.signal },
   });
   if (extracted.diffId !== diffId)
     throw new DigestMismatchError('layer', diffId, extracted.diffId, { place: { layer: diffId } });

@@ -1,0 +1,106 @@
+// What is put into a containers-storage is what podman, buildah and skopeo would have made of it.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { unpackSmallStore } from '../support/images/small-store.js';
+import { fillStore, TreeStore } from './written-store.js';
+import { graphroot, hashOfOutput, inTree, peerCommand, SharedFolder, whyNoPeers, whyNoStore } from './peers.js';
+
+/** The layers' records without what differs from one writing to the next. */
+function layersOf(store: TreeStore): unknown[] {
+  const text = readFileSync(join(store.graphroot, 'overlay-layers/layers.json'), 'utf8');
+  return (JSON.parse(text) as object[]).map((layer) => ({ ...layer, created: '' }));
+}
+
+const imagesOf = (store: TreeStore): unknown =>
+  JSON.parse(readFileSync(join(store.graphroot, 'overlay-images/images.json'), 'utf8'));
+
+const list = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
+
+function savedBy(store: TreeStore, name: string): string {
+  const [program = '', ...args] = peerCommand('sid', [...store.command('podman'), 'save', '-q', name]);
+  return hashOfOutput(program, args);
+}
+
+describe('an image of a real store, put into a new one', { skip: whyNoStore() }, () => {
+  const NAME = 'localhost/mid:latest';
+  let folder: SharedFolder;
+  let ours: TreeStore;
+  let theirs: TreeStore;
+
+  before(async () => {
+    folder = new SharedFolder();
+    ours = new TreeStore(folder, 'ours');
+    theirs = new TreeStore(folder, 'theirs');
+    await fillStore(graphroot, ours.graphroot, [NAME]);
+    const source = `containers-storage:[overlay@/share/store+/share/store.run]${NAME}`;
+    inTree('skopeo', '--insecure-policy', 'copy', '-q', source, theirs.reference(NAME));
+  });
+  after(() => folder[Symbol.dispose]());
+
+  test('the indexes say what they say where skopeo has copied it', () => {
+    assert.deepEqual(layersOf(ours), layersOf(theirs));
+    assert.deepEqual(imagesOf(ours), imagesOf(theirs));
+  });
+
+  test('podman lists it', () => {
+    assert.equal(ours.podman('images', '--format', '{{.Repository}}:{{.Tag}}').trim(), NAME);
+  });
+
+  test('podman finds no more to say about it than where skopeo has copied it', () => {
+    const known = new Set(theirs.problems('--quick=false'));
+    assert.deepEqual(
+      ours.problems('--quick=false').filter((line) => !known.has(line)),
+      [],
+    );
+  });
+
+  test('podman mounts it, with the same files', () => {
+    const script =
+      'mount=$(podman "$@" image mount "$NAME"); cd "$mount"; ' +
+      'find . -printf "%P %y %m %U %G %s %T@ %l\\n" | sort; podman "$@" image unmount "$NAME" >/dev/null';
+    const listing = (store: TreeStore): string =>
+      inTree('env', `NAME=${NAME}`, 'sh', '-ec', script, 'sh', ...store.command('podman').slice(1));
+    const [one, other] = [listing(ours), listing(theirs)];
+    assert.ok(one.length > 100_000);
+    // Sizes of folders are the file system's.
+    const plain = (text: string): string => text.replace(/^(.* d \d+ \d+ \d+) \d+/gm, '$1');
+    assert.equal(plain(one), plain(other));
+  });
+
+  test('podman saves the same tar', () => {
+    assert.equal(savedBy(ours, NAME), savedBy(theirs, NAME));
+  });
+
+  test('buildah builds on top of it, and podman removes all', () => {
+    const script =
+      'c=$(buildah "$@" from --pull-never "$NAME"); m=$(buildah "$@" mount "$c"); echo new >"$m/new"; ' +
+      'buildah "$@" umount "$c" >/dev/null; buildah "$@" commit -q "$c" localhost/above; buildah "$@" rm "$c" >/dev/null';
+    inTree('env', `NAME=${NAME}`, 'sh', '-ec', script, 'sh', ...ours.command('buildah').slice(1));
+    assert.match(ours.podman('images', '--format', '{{.Repository}}'), /localhost\/above/);
+    ours.podman('rmi', '-a', '-f');
+    ours.assertEmpty(list);
+  });
+});
+
+describe('a recorded store with odd images, put into a new one', { skip: whyNoPeers() }, () => {
+  let folder: SharedFolder;
+  let ours: TreeStore;
+
+  before(async () => {
+    folder = new SharedFolder();
+    ours = new TreeStore(folder, 'ours');
+    const small = unpackSmallStore(folder.path);
+    try {
+      await fillStore(small.graphroot, ours.graphroot);
+    } finally {
+      small.remove();
+    }
+  });
+  after(() => folder[Symbol.dispose]());
+
+  test('podman lists all of its images', () => {
+    assert.ok(ours.podman('images', '-a', '-q').trim().split('\n').length >= 20);
+  });
+});
