@@ -6,7 +6,8 @@ import { isErrno } from '../../fd/fd.js';
  * @param what was written
  */
 export function writeError(error: unknown, what: string, graphroot: string): unknown {
-  if (error instanceof BridgeError) return error;
+  // Those of unpacking say where in the layer it was, and may be about the layer's source otherwise.
+  if (error instanceof BridgeError && !isErrno(error, 'ENOSPC', 'EDQUOT')) return error;
   if (isErrno(error, 'ENOSPC', 'EDQUOT'))
     return new BridgeError(
       'NO_SPACE',

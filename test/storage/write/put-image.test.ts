@@ -15,6 +15,7 @@ import {
   unpackSmallStore,
   type SmallStore,
 } from '../../support/images/small-store.js';
+import { fastFolder } from '../../support/fast-folder.js';
 import { withoutLeak } from '../../support/open-fds.js';
 
 interface ImageRecord {
@@ -36,7 +37,7 @@ let store: WritableStore;
 
 beforeEach(async () => {
   if (skip) return;
-  small = unpackSmallStore();
+  small = unpackSmallStore(fastFolder);
   store = await openStoreForWriting({ graphroot: small.graphroot });
 });
 

@@ -13,7 +13,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { BridgeError, DigestMismatchError } from '../../../src/errors.js';
@@ -21,6 +20,7 @@ import type { LayerStream } from '../../../src/layer/stream.js';
 import { Store, type StoredLayer } from '../../../src/storage/store.js';
 import { openStoreForWriting } from '../../../src/storage/write/open.js';
 import type { WritableStore } from '../../../src/storage/write/writable-store.js';
+import { fastFolder } from '../../support/fast-folder.js';
 import { makeStore, type MadeEntry } from '../../support/images/made-store.js';
 import { hashTar } from '../../support/layers/hash-tar.js';
 import { withoutLeak } from '../../support/open-fds.js';
@@ -44,7 +44,7 @@ function entries(layer: number): MadeEntry[] {
 
 beforeEach(async () => {
   if (skip) return;
-  folder = mkdtempSync(join(tmpdir(), 'put-layer-'));
+  folder = mkdtempSync(join(fastFolder, 'put-layer-'));
   makeStore(join(folder, 'from'), [{ name: IMAGE, layers: [0, 1, 2].map((layer) => ({ entries: entries(layer) })) }]);
   from = Store.open({ graphroot: join(folder, 'from') });
   graphroot = join(folder, 'new/store');
