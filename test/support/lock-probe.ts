@@ -31,3 +31,15 @@ export async function eventuallyFree(graphroot: string): Promise<void> {
     assert.ok(performance.now() < deadline, 'the layers of the store stay locked');
   }
 }
+
+/** Locks a file for writing, as another process. @returns what gives the lock back */
+export async function holdLock(path: string): Promise<() => Promise<void>> {
+  const script = `${OPEN}fcntl.lockf(lock, fcntl.LOCK_EX)\nprint("locked", flush=True)\nsys.stdin.read()\n`;
+  const holder = spawn('python3', ['-c', script, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(holder, 'exit');
+  await once(holder.stdout, 'data');
+  return async () => {
+    holder.stdin.end();
+    await ended;
+  };
+}

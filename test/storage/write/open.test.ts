@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import {
   chownSync,
   existsSync,
@@ -17,6 +16,7 @@ import { join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { BridgeError } from '../../../src/errors.js';
 import { openStoreForWriting, type OpenForWritingOptions } from '../../../src/storage/write/open.js';
+import { holdLock } from '../../support/lock-probe.js';
 import { withoutLeak } from '../../support/open-fds.js';
 import { walk } from '../../support/walk.js';
 
@@ -109,15 +109,10 @@ test('a store on a file system that is read-only is refused', { skip }, async ()
 
 test('what another writer has locked is waited for, and given up after a while', { skip }, async () => {
   await open();
-  const script =
-    'import fcntl, sys\nf = open(sys.argv[1], "r+b")\nfcntl.lockf(f, fcntl.LOCK_EX)\nprint("locked", flush=True)\nsys.stdin.read()';
-  const holder = spawn('python3', ['-c', script, join(graphroot, 'storage.lock')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  await once(holder.stdout, 'data');
+  const release = await holdLock(join(graphroot, 'storage.lock'));
   await assert.rejects(open({ timeout: 50 }), refusedAs('STORE_BUSY'));
   const opened = open();
-  holder.stdin.end();
+  await release();
   await opened;
 });
 
@@ -135,15 +130,11 @@ test('staging folders that nobody uses are removed, those in use stay', { skip }
   const used = join(graphroot, 'overlay/tempdirs/lock-used');
   writeFileSync(used, '');
   mkdirSync(join(graphroot, 'overlay/tempdirs/temp-dir-used'));
-  const script =
-    'import fcntl, sys\nf = open(sys.argv[1], "r+b")\nfcntl.lockf(f, fcntl.LOCK_EX)\nprint("locked", flush=True)\nsys.stdin.read()';
-  const holder = spawn('python3', ['-c', script, used], { stdio: ['pipe', 'pipe', 'inherit'] });
-  await once(holder.stdout, 'data');
+  const release = await holdLock(used);
   await open();
   assert.deepEqual(readdirSync(join(graphroot, 'overlay/tempdirs')).sort(), ['lock-used', 'other', 'temp-dir-used']);
   assert.deepEqual(readdirSync(join(graphroot, 'overlay-layers/tmp')), ['other']);
-  holder.stdin.end();
-  await once(holder, 'exit');
+  await release();
   await open();
   assert.deepEqual(readdirSync(join(graphroot, 'overlay/tempdirs')), ['other']);
 });
