@@ -8,6 +8,7 @@ import type { Session } from '../../src/cli/session.js';
 import { cfsctl, succeed } from './peers.js';
 
 const page = readFileSync(new URL('../../../docs/cfsctl.md', import.meta.url), 'utf8');
+const [, table = ''] = /^## Commands\n([^]*?)^## /m.exec(page) ?? [];
 const [, missing = ''] = /^## What is missing\n([^]*?)^## /m.exec(page) ?? [];
 
 interface Theirs {
@@ -56,6 +57,24 @@ describe('the command line of cfsctl', {
     }
     assert.ok(options > 60, `only ${options} options were found`);
     assert.deepEqual(unnamed, []);
+  });
+
+  test('each command has its row in the table, or is named as missing', () => {
+    const commands = [...theirs()].filter(({ help }) => !/^Commands:/m.test(help)).map(({ words }) => words.join(' '));
+    assert.deepEqual(
+      commands.filter((words) => !`${table}${missing}`.includes(`\`${words}\``)),
+      [],
+    );
+    assert.deepEqual(
+      commands
+        .filter((words) => words.startsWith('ostree '))
+        .map((words) => words.slice('ostree '.length))
+        .sort(),
+      [
+        ...['apply-delta', 'commit', 'compute-id', 'dump', 'export', 'images', 'inspect', 'list-refs', 'mount'],
+        ...['pull', 'pull-local', 'tag', 'untag'],
+      ],
+    );
   });
 
   test('each value of an option that has a list is taken, or named as missing', () => {
