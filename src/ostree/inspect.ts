@@ -1,9 +1,12 @@
 import { showBytes } from '../bytes.js';
+import type { Algorithm } from '../fsverity/algorithm.js';
+import { verityDigest } from '../fsverity/digest.js';
 import type { Checksum } from './object/checksum.js';
 import { parseCommit, type Commit } from './object/commit.js';
 import { parseDirMeta } from './object/dirmeta.js';
 import { parseDirTree } from './object/dirtree.js';
-import type { FileHeader } from './object/file-header.js';
+import { isSymlink, type FileHeader } from './object/file-header.js';
+import type { ObjectKind } from './object/kind.js';
 import type { Variant } from './gvariant/variant.js';
 import { isWhole, type CommitForm } from './form.js';
 import { selected, selectionOf } from './selection.js';
@@ -40,8 +43,8 @@ export function metadataList({ metadata }: Commit): MetadataValue[] {
   return metadata.map(([key, value]) => ({ key, type: value.type.signature, value: showValue(value) }));
 }
 
-/** All that a commit stream has. */
-export function commitJson({ id, stream, image, objects, form }: StoredCommit): unknown {
+/** All that a commit stream has. @param algorithm of the repository, for the fs-verity digests of content */
+export function commitJson({ id, stream, image, objects, form }: StoredCommit, algorithm: Algorithm): unknown {
   const commit = parseCommit(objects.metadata('commit', id));
   return {
     commit: id,
@@ -58,17 +61,13 @@ export function commitJson({ id, stream, image, objects, form }: StoredCommit): 
     ...(isWhole(form) ? {} : form),
     objects: [...kindsOf(objects, commit, form)]
       .sort(([one], [other]) => (one < other ? -1 : 1))
-      .map(([object, kind]) => describe(objects, object, kind)),
+      .map(([object, kind]) => describe(objects, object, kind, algorithm)),
   };
 }
 
 /** What the objects of a commit are, which only shows where they are referred to. */
-function kindsOf(
-  objects: CommitObjects,
-  { tree, meta }: Commit,
-  form: CommitForm,
-): Map<Checksum, 'commit' | 'dirtree' | 'dirmeta' | 'file'> {
-  const kinds = new Map<Checksum, 'commit' | 'dirtree' | 'dirmeta' | 'file'>([
+function kindsOf(objects: CommitObjects, { tree, meta }: Commit, form: CommitForm): Map<Checksum, ObjectKind> {
+  const kinds = new Map<Checksum, ObjectKind>([
     [objects.commit, 'commit'],
     [meta, 'dirmeta'],
   ]);
@@ -88,19 +87,20 @@ function kindsOf(
   return kinds;
 }
 
-function describe(objects: CommitObjects, id: Checksum, kind: 'commit' | 'dirtree' | 'dirmeta' | 'file'): unknown {
+function describe(objects: CommitObjects, id: Checksum, kind: ObjectKind, algorithm: Algorithm): unknown {
   if (kind === 'dirmeta') {
     const bytes = objects.metadata(kind, id);
     return { id, kind, size: bytes.length, ...describeMetadata(parseDirMeta(bytes)) };
   }
   if (kind !== 'file') return { id, kind, size: objects.metadata(kind, id).length };
-  const { header, size, object } = objects.file(id);
+  const { header, size, object, inline } = objects.file(id);
   return {
     id,
     kind,
     size: Number(size),
     ...describeMetadata(header),
     ...(header.target === '' ? {} : { target: showBytes(header.target) }),
+    ...(isSymlink(header) ? {} : { digest: object ?? verityDigest(inline, algorithm).toString('hex') }),
     where: object === undefined ? 'inline' : 'object',
     object: object ?? null,
   };

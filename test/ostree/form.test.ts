@@ -227,7 +227,7 @@ test('of a part of a commit only that is fetched, with the folders on the way', 
   assert.deepEqual([...found.entries.keys()], ['share']);
   assert.deepEqual(form, options.form);
   assert.deepEqual(await problemsOf(repository), []);
-  const text = JSON.stringify(commitJson(await stored(repository, pulled.ref)));
+  const text = JSON.stringify(commitJson(await stored(repository, pulled.ref), repository.algorithm));
   assert.equal(text.split('"kind":"file"').length - 1, 3);
   using target = OstreeFolder.open(archive);
   await assert.rejects(exportCommit(repository, await stored(repository, pulled.ref), target), { code: 'UNSUPPORTED' });

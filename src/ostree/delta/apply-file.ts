@@ -48,11 +48,11 @@ export async function applyDeltaFile(
     );
   const base = await readBase(repository, from, signal);
   const importer = new CommitImporter(repository, nothing.policy);
-  const { target, counts } = counting(importer);
+  const { target, counts, onProgress } = counting(importer, superblock, options.onProgress);
   const readPart = (index: number, stop: AbortSignal): AsyncIterable<Buffer> =>
     filePieces(join(dirname(path), `${index}`), stop);
   await applyDeltaParts(superblock, base, repository.root, readPart, target, signal);
-  const pulled = await pullCommit(repository, nothing, to, { ...pull, importer, from });
+  const pulled = await pullCommit(repository, nothing, to, { ...pull, importer, from, onProgress });
   return {
     ...pulled,
     metadata: pulled.metadata + counts.metadata,

@@ -3,6 +3,8 @@ import { FormatError, NotFoundError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
 import type { Repository } from '../../repository/repository.js';
 import type { Checksum } from '../object/checksum.js';
+import type { OnProgress } from '../pull/fetch-commit.js';
+import { measuredFile } from '../pull/measured-source.js';
 import { completeStream, readCommit } from '../stream/read-commit.js';
 import { applyPart, type DeltaBase, type DeltaTarget } from './apply-part.js';
 import { inPlace } from '../in-place.js';
@@ -95,20 +97,43 @@ export async function readBase(
   };
 }
 
-/** The same target, and how many objects it took. */
-export function counting(target: DeltaTarget): { target: DeltaTarget; counts: { metadata: number; files: number } } {
+interface CountingTarget {
+  readonly target: DeltaTarget;
+  /** how many objects it took */
+  readonly counts: { metadata: number; files: number };
+  /** of the pull that brings the rest */
+  readonly onProgress: OnProgress;
+}
+
+/** The same target, which counts what it takes. @param onProgress is told of that, and of what comes after it */
+export function counting(target: DeltaTarget, { parts }: Superblock, onProgress?: OnProgress): CountingTarget {
   const counts = { metadata: 0, files: 0 };
+  let filesLeft = parts.flatMap(({ objects }) => objects).filter(({ kind }) => kind === 'file').length;
+  let bytes = 0;
+  const onBytes = (count: number): void => {
+    bytes += count;
+    onProgress?.({ ...counts, reused: 0, filesLeft, bytes });
+  };
   return {
     counts,
     target: {
-      addMetadata: (kind, id, bytes) => {
-        target.addMetadata(kind, id, bytes);
+      addMetadata: (kind, id, content) => {
+        target.addMetadata(kind, id, content);
         counts.metadata++;
+        onBytes(content.length);
       },
       addFile: async (id, file) => {
-        await target.addFile(id, file);
+        await target.addFile(id, measuredFile(file, onBytes));
         counts.files++;
+        filesLeft--;
       },
     },
+    onProgress: (rest) =>
+      onProgress?.({
+        ...rest,
+        metadata: counts.metadata + rest.metadata,
+        files: counts.files + rest.files,
+        bytes: bytes + rest.bytes,
+      }),
   };
 }

@@ -166,7 +166,7 @@ async function pullByDelta(
       throw cause instanceof NotFoundError ? new PartMissing(cause.message, { cause }) : cause;
     }
   };
-  const { target, counts } = counting(importer);
+  const { target, counts, onProgress } = counting(importer, superblock, options.onProgress);
   let complete = true;
   try {
     await applyDeltaParts(superblock, base, repository.root, readPart, target, signal);
@@ -176,7 +176,7 @@ async function pullByDelta(
   }
   const ids = new Set(fallbacks.map(({ id }) => id));
   const rest = complete ? only(source, ids) : source;
-  const pulled = await pullCommit(repository, rest, to, { ...options, importer, from });
+  const pulled = await pullCommit(repository, rest, to, { ...options, importer, from, onProgress });
   return {
     ...pulled,
     metadata: pulled.metadata + counts.metadata,

@@ -10,6 +10,7 @@ import type { ObjectKind } from '../object/kind.js';
 import { selected, type Selection } from '../selection.js';
 import type { Bases } from './bases.js';
 import type { CommitImporter } from './importer.js';
+import { measured } from './measured-source.js';
 import type { MetadataKind, ObjectSource } from './source.js';
 
 /** How many objects a pull was about, without those of the commits that it was based on. */
@@ -25,13 +26,17 @@ export interface ObjectCounts {
 export interface FetchProgress extends Readonly<ObjectCounts> {
   /** files that are known by now and not there yet */
   readonly filesLeft: number;
+  /** what came of objects so far, without compression */
+  readonly bytes: number;
 }
+
+export type OnProgress = (progress: FetchProgress) => void;
 
 interface FetchOptions {
   /** what of the commit's tree is wanted */
   selection: Selection;
   signal: AbortSignal | undefined;
-  onProgress?: ((progress: FetchProgress) => void) | undefined;
+  onProgress?: OnProgress | undefined;
   /**
    * is told why an object could not be had, and says whether to go on without it; the commit itself has to be had.
    * Default: no
@@ -51,8 +56,14 @@ export async function fetchCommit(
   bases: Bases,
   { selection, signal, onProgress, onLost }: FetchOptions,
 ): Promise<ObjectCounts> {
-  const walk = new Walk(importer, source, bases, selection, signal, onLost);
-  await walk.run(commit, onProgress);
+  let bytes = 0;
+  const report = (): void => onProgress?.({ ...walk.counts, filesLeft: walk.filesLeft, bytes });
+  const noted = measured(source, (count) => {
+    bytes += count;
+    report();
+  });
+  const walk = new Walk(importer, noted, bases, selection, signal, onLost);
+  await walk.run(commit, report);
   return walk.counts;
 }
 
@@ -96,8 +107,12 @@ class Walk {
     setMaxListeners(0, this.#signal);
   }
 
+  get filesLeft(): number {
+    return this.#files.length;
+  }
+
   /** Does as many steps at a time as the source takes; each may add others. */
-  async run(commit: Checksum, onProgress: FetchOptions['onProgress']): Promise<void> {
+  async run(commit: Checksum, onStep: () => void): Promise<void> {
     // The commit alone comes first: its parent is a base.
     await this.#do({ kind: 'commit', id: commit });
     const running = new Set<Promise<void>>();
@@ -110,7 +125,7 @@ class Walk {
       }
       if (running.size === 0) break;
       await Promise.race(running);
-      onProgress?.({ ...this.counts, filesLeft: this.#files.length });
+      onStep();
     }
     this.#signal.throwIfAborted();
   }

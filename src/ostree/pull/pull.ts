@@ -13,7 +13,7 @@ import { checkCommitRef, readStoredRef, writeStoredRef } from '../refs.js';
 import { selectionOf } from '../selection.js';
 import { completeStream, findStored } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
-import { fetchCommit, type FetchProgress, type ObjectCounts } from './fetch-commit.js';
+import { fetchCommit, type ObjectCounts, type OnProgress } from './fetch-commit.js';
 import { CommitImporter } from './importer.js';
 import { PullJournal } from './journal.js';
 import type { ObjectSource } from './source.js';
@@ -33,7 +33,7 @@ export interface PullCommitOptions extends Abortable {
   importer?: CommitImporter | undefined;
   /** objects come from afar: one that arrived before the pull was killed is not fetched again by the next one */
   resumable?: boolean | undefined;
-  onProgress?: (progress: FetchProgress) => void;
+  onProgress?: OnProgress;
 }
 
 export interface PulledCommit extends PublishedCommit, Readonly<ObjectCounts> {

@@ -42,7 +42,7 @@ const pullParams = z.object({
 
 /** One reply of Pull; it has one member. */
 const pullFrame = z.object({
-  progress: z.object({ metadata: count, files: count, files_left: count }).nullish(),
+  progress: z.object({ metadata: count, files: count, files_left: count, bytes: count }).nullish(),
   message: optional,
   completed: z
     .object({ ...stored, name: optional, metadata: count, files: count, reused: count, delta_parts: number })

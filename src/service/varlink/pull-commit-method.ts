@@ -74,8 +74,8 @@ class Frames implements AsyncIterable<PullCommitFrame> {
   #wake: () => void = () => {};
   #ended = false;
 
-  progress({ metadata, files, filesLeft }: FetchProgress): void {
-    this.#progress = { progress: { metadata, files, files_left: filesLeft } };
+  progress({ metadata, files, filesLeft, bytes }: FetchProgress): void {
+    this.#progress = { progress: { metadata, files, files_left: filesLeft, bytes } };
     this.#wake();
   }
 

@@ -13,7 +13,7 @@ export async function run(
 ): Promise<void> {
   using repository = await openRepository(session, options, 'read');
   const stored = await readStored(repository, resolveStored(repository, source), session.signal);
-  if (options.json) return await session.out.json(commitJson(stored));
+  if (options.json) return await session.out.json(commitJson(stored, repository.algorithm));
   const commit = parseCommit(stored.objects.metadata('commit', stored.id));
   await session.out.write(options.metadata ? metadataText(commit) : commitText(stored.id, commit));
 }
