@@ -134,7 +134,7 @@ export class LayerExtractor implements TarVisitor {
   inline(bytes: Buffer): void {
     for (let from = 0; from < bytes.length; ) {
       const due = this.#due[0];
-      if (due !== undefined && this.#at === due.contentAt) {
+      if (due !== undefined && this.#at >= due.contentAt) {
         from = this.#smallPiece(bytes, from, due);
         continue;
       }

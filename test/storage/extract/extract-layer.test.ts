@@ -1,5 +1,6 @@
 // What comes out is what podman unpacked: the recorded store is the judge.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -10,6 +11,8 @@ import { Store } from '../../../src/storage/store.js';
 import { TemporaryFolder } from '../../support/filesystems.js';
 import { joinedSegments } from '../../support/layers/tar-split-lines.js';
 import { listTree, type Shown } from '../../support/list-tree.js';
+import type { Chunk, LayerStream } from '../../../src/layer/stream.js';
+import { END, header, padded } from '../../support/layers/make-tar.js';
 import { extractTo } from '../../support/layers/extract-to.js';
 
 const skip = process.getuid?.() === 0 ? false : 'owners and devices of a store need root';
@@ -64,3 +67,29 @@ function comparable(shown: Map<string, Shown>): Map<string, Shown> {
   shown.delete('');
   return shown;
 }
+
+test('wherever the pieces of the stream are cut, what comes out is the same', { skip }, async () => {
+  const contents = [1, 20, 63, 64, 65, 700].map((size) => Buffer.alloc(size, `content of ${size} `));
+  const tar = Buffer.concat([
+    ...contents.flatMap((content, index) => [header({ name: `file-${index}`, size: content.length }), padded(content)]),
+    END,
+  ]);
+  for (const length of [1, 7, 100, 512, 513, 530, tar.length]) {
+    using folder = new TemporaryFolder();
+    const diff = join(folder.path, 'diff');
+    mkdirSync(diff);
+    const chunks: Chunk[] = [];
+    for (let at = 0; at < tar.length; at += length)
+      chunks.push({ kind: 'bytes', bytes: tar.subarray(at, at + length) });
+    const stream: LayerStream = {
+      async *[Symbol.asyncIterator]() {
+        for (let at = 0; at < chunks.length; at += 200) yield chunks.slice(at, at + 200);
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+    const { diffId } = await extractTo(stream, diff, join(folder.path, 'tar-split'));
+    assert.equal(diffId, `sha256:${createHash('sha256').update(tar).digest('hex')}`);
+    for (const [index, content] of contents.entries())
+      assert.deepEqual(readFileSync(join(diff, `file-${index}`)), content, `pieces of ${length}`);
+  }
+});
