@@ -66,6 +66,8 @@ export type Instance = ManifestList['manifests'][number];
 export class StoredImage {
   readonly id: string;
   readonly names: readonly string[];
+  /** names that it had, as the store lists them */
+  readonly namesHistory: readonly string[];
   /** ID of the top layer; artifacts have none */
   readonly topLayer: string | undefined;
   readonly #root: StoreRoot;
@@ -82,6 +84,7 @@ export class StoredImage {
   constructor(root: StoreRoot, record: ImageRecord, special: { wanted?: string; problem?: FormatError } = {}) {
     this.id = record.id;
     this.names = record.names ?? [];
+    this.namesHistory = record['names-history'] ?? [];
     this.topLayer = record.layer || undefined;
     this.#root = root;
     this.#record = record;
@@ -163,6 +166,23 @@ export class StoredImage {
   }
 
   /**
+   * The exact bytes of the other manifests that the store keeps with the image: the lists it was pulled through.
+   * @throws NotFoundError, DigestMismatchError
+   */
+  lists(): Buffer[] {
+    const prefix = `${MANIFEST_KEY}-`;
+    const own = this.manifestDigest;
+    return (this.#record['big-data-names'] ?? []).flatMap((key) => {
+      const digest = key.startsWith(prefix) ? key.slice(prefix.length) : own;
+      if (digest === own) return [];
+      const bytes = this.#root.imageData(this.id, key, STORE_MANIFEST_LIMIT);
+      if (!bytes) throw new NotFoundError(`image ${this.id} has no manifest ${digest} in the store`);
+      checkDigest(`manifest of image ${this.id}`, digest, bytes);
+      return [bytes];
+    });
+  }
+
+  /**
    * What the store keeps beside the image under a digest: its config, and whatever else was stored with it.
    * @throws NotFoundError, DigestMismatchError
    */
@@ -213,18 +233,21 @@ export class StoredImage {
   }
 
   #find(): Manifest | ManifestList {
+    // Of an image that was pulled through a list, the record has the list's digest.
+    let expected = this.#record.digest;
     for (const digest of [this.#wanted, this.#record.digest]) {
       if (!digest) continue;
       const bytes = this.#root.imageData(this.id, `${MANIFEST_KEY}-${digest}`, STORE_MANIFEST_LIMIT);
       if (!bytes) continue;
       checkDigest(`manifest of image ${this.id}`, digest, bytes);
       if (!isList(bytes)) return readManifest(bytes, this.id);
+      if (digest === this.#record.digest) expected = this.#record['big-data-digests']?.[MANIFEST_KEY];
     }
     const bytes = this.#root.imageData(this.id, MANIFEST_KEY, STORE_MANIFEST_LIMIT);
     if (!bytes) throw new NotFoundError(`image ${this.id} has no manifest in the store`);
     // podman makes lists empty and fills them later: the record keeps the digest of the empty one.
     if (isList(bytes)) return parseJson(bytes, listSchema, `manifest list ${this.id}`);
-    if (this.#record.digest) checkDigest(`manifest of image ${this.id}`, this.#record.digest, bytes);
+    if (expected) checkDigest(`manifest of image ${this.id}`, expected, bytes);
     return readManifest(bytes, this.id);
   }
 }

@@ -29,6 +29,8 @@ export const imageRecordSchema = z.object({
   /** digest of the manifest */
   digest: z.string().nullish(),
   names,
+  /** names that it had, the last one first */
+  'names-history': names,
   /** the top layer; artifacts have none */
   layer: id.or(z.literal('')).nullish(),
   /** JSON of the program that made the image */
