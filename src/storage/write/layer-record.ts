@@ -48,12 +48,14 @@ export function unfinishedLayer(id: string, parent: string | undefined): RawReco
 /** Says in the record what the layer is, and that it is finished. */
 export function finishLayer(record: RawRecord, layer: ExtractedLayer, blob: CompressedBlob | undefined): void {
   const { diffId, size, uids, gids } = layer;
+  // Of digests by other algorithms podman makes nothing.
+  const told = blob?.digest.startsWith('sha256:') ? blob : undefined;
   setAll(record, {
-    'compressed-diff-digest': blob?.digest ?? diffId,
-    'compressed-size': blob?.size ?? size,
+    'compressed-diff-digest': told?.digest ?? diffId,
+    'compressed-size': told?.size ?? size,
     'diff-digest': diffId,
     'diff-size': size,
-    compression: COMPRESSIONS[blob?.compression ?? 'none'] || undefined,
+    compression: COMPRESSIONS[told?.compression ?? 'none'] || undefined,
     uidset: uids.length > 0 ? uids : undefined,
     gidset: gids.length > 0 ? gids : undefined,
   });

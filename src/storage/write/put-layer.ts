@@ -22,7 +22,10 @@ export interface PutLayerOptions extends LockWait, Pick<ExtractOptions, 'zeroCop
   parent?: string | undefined;
   /** sha256:… of the uncompressed tar */
   diffId: string;
-  /** the blob it came in, for podman to find the layer by; only where it was verified that this is the layer's blob */
+  /**
+   * the blob it came in, for podman to find the layer by; only where it was verified that this is the layer's blob.
+   * Default: the one that the stream was found to come out of
+   */
   compressed?: CompressedBlob | undefined;
 }
 
@@ -81,7 +84,7 @@ export async function putLayer(
   try {
     commitLayerFolder(folders, trees.dir, folder, id, parent);
     files.renameat2(recipes.dir.number, recipe, folders.layers.number, `${id}.tar-split.gz`, 0);
-    finishLayer(record, extracted, compressed);
+    finishLayer(record, extracted, compressed ?? stream.blob);
     await layers.save();
   } catch (error) {
     // Where that does not work either, whoever comes next does it.
