@@ -36,7 +36,7 @@ export { verifyLayerStream } from './oci/pull/verified.js';
 export { KeptParts, type KeptPart, type PartEnd } from './repository/kept-parts.js';
 
 // Where images come from
-export type { BlobSource, ImageSource, LayerSource, Referrer, SourceTraits } from './oci/source/source.js';
+export type { BlobSource, ImageSource, LayerSource, Referrer, SourceTraits, StoreExtras } from './oci/source/source.js';
 export { openSource } from './oci/source/open.js';
 export type { OpenSourceOptions } from './oci/source/transports.js';
 export { linkingMount, openStorageImage, type StorageSourceOptions } from './oci/source/storage.js';
@@ -70,6 +70,12 @@ export type { ClientCertificate, TlsSettings } from './http/agents.js';
 
 // Copying and pushing
 export { copyFrom, copyImage, type CopyOptions } from './oci/push/copy.js';
+export { pushToStore } from './oci/store/push-to-store.js';
+export { pushAll, type PushAllOptions } from './oci/store/push-all.js';
+export { pullAll, type PullAllOptions } from './oci/store/pull-all.js';
+export type { AllOptions, AllResult, NamedOutcome, SkippedName } from './oci/store/all.js';
+export type { StoreCopyOptions, StoreCopyResult, StoredCopy, StoreEvent } from './oci/store/types.js';
+export type { LayerSurvey } from './oci/store/survey.js';
 export { copyTo, type CopyToOptions, type CopyToResult } from './oci/push/remote.js';
 export { RemoteRepository } from './oci/remote/remote-repository.js';
 export type { LayerServerOptions } from './oci/remote/layer-server.js';

@@ -73,6 +73,36 @@ export function parseImageReference(input: string): ImageReference {
 }
 
 /**
+ * Takes a reference apart that names a store and no image in it: `containers-storage:[overlay@/graph+/run]`, or just
+ * `containers-storage:` for the one that podman uses.
+ * @throws FormatError `BAD_REFERENCE`, also when an image is named
+ */
+export function parseStoreReference(input: string): StoreChoice | undefined {
+  if (input === TRANSPORT) return undefined;
+  const text = input.slice(TRANSPORT.length);
+  if (!input.startsWith(`${TRANSPORT}[`) || text.indexOf(']') !== text.length - 1)
+    throw new FormatError(
+      'BAD_REFERENCE',
+      `"${input}" does not name a store alone: write ${TRANSPORT} or ${TRANSPORT}[overlay@/path/of/the/store]`,
+    );
+  return parseStoreChoice(text.slice(1, -1), input);
+}
+
+/**
+ * The name that an image gets in a store by a reference: completed as podman completes it, with `:latest` where neither
+ * tag nor digest is written.
+ * @throws FormatError `BAD_REFERENCE` for an image ID, a digest alone, or both tag and digest
+ */
+export function storedNameOf({ text, repository, tag, digest, idPrefix }: ImageReference): string {
+  // What looks like the beginning of an ID is a name here, unless it follows an @.
+  if (repository === undefined || (idPrefix !== undefined && text.includes('@')))
+    throw bad(text, 'an ID or a digest is no name; write one, such as localhost/app:1');
+  if (digest === undefined) return `${repository}:${tag ?? 'latest'}`;
+  if (tag !== undefined) throw bad(text, 'it has a tag and a digest; leave out one of them');
+  return `${repository}@${digest}`;
+}
+
+/**
  * Docker's rules for names: `busybox` is `docker.io/library/busybox`, what looks like a host is one.
  * @returns the repository and the tag if one is written
  */

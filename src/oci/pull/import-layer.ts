@@ -80,7 +80,7 @@ async function readLayer(
     }
     const diffId = await importer.end();
     if (!allowUnverified) checkDiffId(layer.diffId, diffId);
-    return { diffId, blob: stream.blob };
+    return { diffId, blob: stream.blob ?? (diffId === layer.diffId ? layer.packed : undefined) };
   } catch (error) {
     const ofPool = error === pipeline.failure;
     await pipeline.abandon();

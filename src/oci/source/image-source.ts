@@ -3,7 +3,15 @@ import { BridgeError } from '../../errors.js';
 import type { LayerStream } from '../../layer/stream.js';
 import { parseImage } from '../../spec/image.js';
 import type { Descriptor, Manifest } from '../../spec/manifest.js';
-import type { BlobSource, FindOptions, FoundBlob, ImageSource, LayerSource, SourceTraits } from './source.js';
+import type {
+  BlobSource,
+  FindOptions,
+  FoundBlob,
+  ImageSource,
+  LayerSource,
+  SourceTraits,
+  StoreExtras,
+} from './source.js';
 
 /** A `LayerSource` that is asked with a signal in any case. */
 export interface LayerPart extends Omit<LayerSource, 'open'> {
@@ -22,6 +30,8 @@ export interface SourceParts extends SourceTraits {
   openBlob?: (descriptor: Descriptor, signal: AbortSignal) => Promise<ByteSource>;
   /** Any blob by its digest; see `ImageSource`. */
   findBlob?: (digest: string, options?: FindOptions) => Promise<FoundBlob>;
+  /** What else a containers-storage keeps with it; see `ImageSource`. */
+  extras?: () => StoreExtras;
   /** Gives back what the source holds. */
   close: () => void | Promise<void>;
 }

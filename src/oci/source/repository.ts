@@ -4,6 +4,7 @@ import { mergedStream } from '../../repository/splitstream/merged.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import type { Repository } from '../../repository/repository.js';
 import { openImage, type RepositoryImage } from '../image/image.js';
+import { packedBlob } from '../pull/packed.js';
 import { PARALLEL_LAYERS } from './parallel-layers.js';
 import { RepositoryLayer } from '../image/repository-layer.js';
 import { imageSource } from './image-source.js';
@@ -29,9 +30,15 @@ export async function openRepositoryImage(repository: Repository, reference: str
     manifest: image.manifestStream.bytes,
     config: image.configStream.bytes,
     layers: (diffIds) =>
-      diffIds.map((diffId) => {
+      diffIds.map((diffId, index) => {
         const stream = streamOf(image, diffId);
-        return { diffId, size: undefined, open: async (signal) => new RepositoryLayer(repository, stream, signal) };
+        const listed = image.manifest.layers[index];
+        return {
+          diffId,
+          size: undefined,
+          packed: listed && packedBlob(repository, listed, stream),
+          open: async (signal) => new RepositoryLayer(repository, stream, signal),
+        };
       }),
     openBlob: async ({ digest }) => streamBytes(repository, streamOf(image, digest)),
     findBlob: async (digest) => {

@@ -1,6 +1,6 @@
 import type { Abortable } from '../../abortable.js';
 import type { ByteSource } from '../../fd/byte-source.js';
-import type { LayerStream } from '../../layer/stream.js';
+import type { LayerStream, PackedBlob } from '../../layer/stream.js';
 import type { Descriptor } from '../../spec/manifest.js';
 
 /** One layer of an image, wherever it is. */
@@ -13,6 +13,8 @@ export interface LayerSource {
   open(options?: Abortable): Promise<LayerStream>;
   /** The blob that the manifest lists, where the source has it, and it is another one than the tar. */
   blob?: BlobSource | undefined;
+  /** The blob that it came out of, where that was seen and is not just what the manifest says. */
+  packed?: PackedBlob | undefined;
   /** The layer has its name: nothing has to be kept that would save reading it again. */
   landed?: (() => void) | undefined;
 }
@@ -65,6 +67,18 @@ export interface SourceTraits {
   silenceLimit?: number | undefined;
 }
 
+/** What a containers-storage keeps with an image, and no document of the image says. */
+export interface StoreExtras {
+  /** normalised */
+  names: readonly string[];
+  /** those that it had */
+  namesHistory: readonly string[];
+  /** as they are kept, in order */
+  signatures: readonly Buffer[];
+  /** those that it was pulled through: exact bytes, and what is signed of them */
+  lists: readonly { manifest: Buffer; signatures: readonly Buffer[] }[];
+}
+
 /** An image that can be pulled. `close` or `await using` gives back connections and store handles. */
 export interface ImageSource extends SourceTraits, AsyncDisposable {
   /** The exact bytes of the manifest. */
@@ -81,6 +95,11 @@ export interface ImageSource extends SourceTraits, AsyncDisposable {
    * @throws NotFoundError; as `openSource`
    */
   findBlob?: ((digest: string, options?: FindOptions) => Promise<FoundBlob>) | undefined;
+  /**
+   * What else a containers-storage keeps with it; left out by sources that are none.
+   * @throws FormatError, NotFoundError, DigestMismatchError for what is damaged
+   */
+  extras?: (() => StoreExtras) | undefined;
   /** Lists what refers to the image; left out by sources that do not know. */
   referrers?: ((signal: AbortSignal) => Promise<readonly Referrer[]>) | undefined;
   close(): Promise<void>;

@@ -10,11 +10,12 @@ import { showName, type ImageName } from '../../registry/policy/signed-identity.
 import { parseSignature } from '../../registry/signatures/signature.js';
 import type { StoredImage } from '../../storage/image.js';
 import type { Platform } from '../../spec/platform.js';
+import { digestLike } from '../../spec/manifest.js';
 import { bytesSource } from '../../fd/byte-source.js';
 import { forEachLayer, imageSource } from './image-source.js';
 import { PARALLEL_LAYERS } from './parallel-layers.js';
 import { StoreLayerReader } from './store-layer-reader.js';
-import type { ImageSource } from './source.js';
+import type { ImageSource, StoreExtras } from './source.js';
 
 export interface StorageSourceOptions extends Abortable {
   /** absolute path of the store; found as podman finds it when left out, unless the reference names one */
@@ -61,6 +62,7 @@ export async function openStorageImage(reference: string, options: StorageSource
         const bytes = image.data(digest);
         return { size: bytes.length, bytes: bytesSource(bytes) };
       },
+      extras: () => extrasOf(image),
       trusted: store.trusted,
       canShare: true,
       parallelLayers: PARALLEL_LAYERS.store,
@@ -73,6 +75,19 @@ export async function openStorageImage(reference: string, options: StorageSource
     store[Symbol.dispose]();
     throw error;
   }
+}
+
+function extrasOf(image: StoredImage): StoreExtras {
+  const own = image.signatures();
+  return {
+    names: image.names,
+    namesHistory: image.namesHistory,
+    signatures: own.length > 0 ? own : image.signatures(image.manifestDigest),
+    lists: image.lists().map((manifest) => ({
+      manifest,
+      signatures: image.signatures(digestLike('sha256:', manifest)),
+    })),
+  };
 }
 
 async function admitted(

@@ -1,11 +1,12 @@
 import { FormatError, NotFoundError } from '../../../errors.js';
 import { isErrno } from '../../../fd/fd.js';
+import { STORE_FORM } from '../../store/destination.js';
 import type { Destination } from './destination.js';
 import { DESTINATIONS, type DestinationOptions, type DestinationTransport } from './transports.js';
 
 /** How destinations look, for people: `oci:DIR[:NAME]`. */
 export function destinationForms(): string[] {
-  return Object.entries(DESTINATIONS).map(([name, { form }]) => `${name}:${form}`);
+  return [...Object.entries(DESTINATIONS).map(([name, { form }]) => `${name}:${form}`), STORE_FORM];
 }
 
 /** Whether a destination is in a registry. */
