@@ -5,6 +5,7 @@ import { cat } from './commands/cat.options.js';
 import { completion } from './commands/completion.options.js';
 import { computeId } from './commands/compute-id.options.js';
 import { computeKarg } from './commands/compute-karg.options.js';
+import { copy } from './commands/copy.options.js';
 import { createDumpfile } from './commands/create-dumpfile.options.js';
 import { createImage } from './commands/create-image.options.js';
 import { dumpFiles } from './commands/dump-files.options.js';
@@ -121,6 +122,7 @@ const OSTREE_COMMANDS: readonly Entry[] = [
   [ostreeUntag, () => import('./commands/ostree/untag.js')],
 ];
 
+const COPY: Entry = [copy, () => import('./commands/copy.js')];
 const SERVE: Entry = [serve, () => import('./commands/serve.js')];
 const PROXY: Entry = [proxy, () => import('./commands/proxy.js')];
 /** cfsctl has this one in two places, and it does the same in both. */
@@ -170,7 +172,7 @@ export function createProgram(session: Session): Command {
   for (const entry of [...OCI_COMMANDS, VARLINK]) add(oci, entry);
   const ostree = program.command('ostree').description('Work with ostree commits');
   for (const entry of OSTREE_COMMANDS) add(ostree, entry);
-  for (const entry of [SERVE, PROXY, VARLINK]) add(program, entry);
+  for (const entry of [COPY, SERVE, PROXY, VARLINK]) add(program, entry);
 
   // For their help alone: they are started before the command line is parsed.
   for (const [name, what] of [

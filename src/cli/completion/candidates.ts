@@ -5,7 +5,7 @@ import { defaultRepositoryPath } from '../../repository/default-path.js';
 import { ARGUMENTS, ELSEWHERE } from './arguments.js';
 import { visibleCommands, type Word } from './grammar.js';
 import { namesIn, needsNoQuotes } from './names.js';
-import { beginnings, type ReferenceKind } from './references.js';
+import { beginnings, isReferenceKind, type ReferenceKind } from './references.js';
 import { optionsOf, readWords, splitOption, type Typed } from './words.js';
 
 const HELP: Word = { name: '--help', description: 'Print help' };
@@ -22,6 +22,7 @@ const NO_PATH = new Set([
   '--subject',
   '--timestamp',
   '--base-name',
+  '--filter',
 ]);
 
 /**
@@ -75,7 +76,7 @@ function argumentsFor(typed: Typed, current: string): Word[] {
   const kind = ARGUMENTS[command]?.[typed.given];
   if (kind === undefined) return [];
   if (kind === 'folder') return paths(current, true);
-  if (kind === 'reference' || kind === 'registry-reference') return references(kind, current);
+  if (isReferenceKind(kind)) return references(kind, current);
   const repository = repositoryOf(typed, ELSEWHERE[command]);
   return repository === undefined ? [] : namesIn(repository, kind, current).map(plain);
 }

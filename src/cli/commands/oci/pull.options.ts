@@ -10,6 +10,7 @@ import {
 } from '../../registry-options.js';
 import { referenceForms } from '../../../oci/source/open.js';
 import type { DeltaCommandOptions } from '../../pull-delta.js';
+import { allOptions, type AllCommandOptions } from '../../store-options.js';
 import type { CommandDefinition, GlobalOptions } from '../../session.js';
 import type { LocalFetch } from '../../../repository/local-fetch.js';
 import type { Platform } from '../../../spec/platform.js';
@@ -19,7 +20,8 @@ export interface PullCommandOptions
     RegistryCommandOptions,
     PolicyCommandOptions,
     ProxyCommandOptions,
-    DeltaCommandOptions {
+    DeltaCommandOptions,
+    AllCommandOptions {
   localFetch: LocalFetch;
   zeroCopy?: true;
   socket?: string;
@@ -31,13 +33,19 @@ export interface PullCommandOptions
   platform?: Platform;
   /** in bytes */
   maxPartial?: number;
+  dryRun?: true;
   json?: true;
 }
 
 export const ociPull: CommandDefinition = {
   name: 'pull',
   define: (command) =>
-    proxyOptions(policyOptions(registryOptions(command)))
+    allOptions(
+      proxyOptions(policyOptions(registryOptions(command))),
+      'Pull all images of the containers-storage that is the only argument then: containers-storage:[STORE]',
+      'take tags away that are names of no image of the store',
+    )
+      .option('--dry-run', 'With --all: change nothing, and say what would be pulled')
       .description('Bring an image into the repository, verifying every layer')
       .argument(
         '<image>',
@@ -101,6 +109,7 @@ export const ociPull: CommandDefinition = {
           'Examples:\n' +
           '  $ cfsbridge oci pull docker://docker.io/library/debian:12 debian\n' +
           '  $ cfsbridge oci pull containers-storage:docker.io/library/debian:12 debian\n' +
+          "  $ cfsbridge oci pull --all --filter 'localhost/*' containers-storage:\n" +
           '  $ cfsbridge oci pull --bootable containers-storage:quay.io/fedora/fedora-bootc:43 os\n' +
           '  $ cfsbridge oci pull --socket /run/cfsbridge.sock debian:12 debian\n' +
           '  $ cfsbridge oci pull --proxy docker://quay.io/fedora/fedora:42 fedora\n' +

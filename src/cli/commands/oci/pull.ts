@@ -1,19 +1,19 @@
 import { NotFoundError } from '../../../errors.js';
 import { findBootImage } from '../../../oci/image/find-boot-image.js';
 import type { PullOptions, PullResult } from '../../../oci/pull/types.js';
-import {
-  locateImage,
-  locateProxiedImage,
-  locateServedImage,
-  type ImageLocation,
-} from '../../../oci/source/location.js';
+import { locateImage } from '../../../oci/source/location.js';
 import { isRegistryReference, openSource } from '../../../oci/source/open.js';
 import type { OpenSourceOptions } from '../../../oci/source/transports.js';
 import { KeptParts } from '../../../repository/kept-parts.js';
 import { erofsVersions } from '../../../repository/meta.js';
 import { parseObjectId, type ObjectId } from '../../../fsverity/object-id.js';
 import type { Repository } from '../../../repository/repository.js';
+import { pullAll } from '../../../oci/store/pull-all.js';
+import { parseStoreReference } from '../../../storage/reference.js';
+import { AllReport } from '../../all-report.js';
+import { locateSource } from '../../locate-source.js';
 import { openRepository, repositoryPath } from '../../open-repository.js';
+import { checkNoAllOptions, refuseOptions } from '../../store-options.js';
 import { UsageError } from '../../errors.js';
 import { addStats, describeBytes, describeObjects, describeUnshareable } from '../../../oci/pull/stats.js';
 import { pullImageOrDelta } from '../../pull-delta.js';
@@ -28,19 +28,21 @@ import {
 import type { Session } from '../../session.js';
 import type { PullCommandOptions } from './pull.options.js';
 
-/** `oci pull`: brings an image into the repository. */
+/** `oci pull`: brings an image, or all of a store, into the repository. */
 export async function run(
   session: Session,
   [image, name]: [string, string | undefined],
   options: PullCommandOptions,
 ): Promise<void> {
-  if (options.from !== undefined && options.socket === undefined)
-    throw new UsageError("option '--from' says which repository of a server; it needs '--socket'");
+  if (options.all) {
+    if (name !== undefined) throw new UsageError("option '--all' is about every image: name the store alone");
+    return await pullAllFrom(session, image, options);
+  }
+  checkNoAllOptions(options);
+  refuseOptions({ '--dry-run': options.dryRun }, "it needs '--all'");
   if (options.expectedDigest !== undefined && !options.bootable)
     throw new UsageError("option '--expected-digest' is about the boot image; it needs '--bootable'");
-  if (options.socket !== undefined && wantsProxy(options))
-    throw new UsageError("options '--socket' and '--proxy' are two ways to an image; leave out one of them");
-  const location = locate(image, options);
+  const location = locateSource(image, options);
   const { inRegistry, proxied } = location;
   if (!inRegistry && !proxied && !(options.fallback !== undefined && isRegistryReference(options.fallback)))
     checkNoRegistryOptions(options);
@@ -84,9 +86,47 @@ export async function run(
   await reportBootImage(session, repository, result, expected, options.json === true);
 }
 
-function locate(image: string, options: PullCommandOptions): ImageLocation {
-  if (options.socket !== undefined) return locateServedImage(options.socket, image, options.from);
-  return wantsProxy(options) ? locateProxiedImage(image, options.proxyCommand) : locateImage(image);
+async function pullAllFrom(session: Session, store: string, options: PullCommandOptions): Promise<void> {
+  parseStoreReference(store);
+  checkNoRegistryOptions(options);
+  const { socket, expectedDigest, keepBlobs, maxPartial, parallel, verifyKey, fallback } = options;
+  refuseOptions(
+    {
+      '--socket': socket,
+      '--proxy': wantsProxy(options),
+      '--expected-digest': expectedDigest,
+      '--keep-blobs': keepBlobs,
+      '--max-partial': maxPartial,
+      '--parallel': parallel,
+      '--verify-key': verifyKey,
+      '--fallback': fallback,
+    },
+    'it is not for all images of a store',
+  );
+  using mount = await locateImage(`${store}all`).linkingMount(repositoryPath(options));
+  using repository = await openRepository(session, options, options.dryRun ? 'read' : 'write', mount?.openDir);
+  await using progress = await PullProgress.start(process.stderr, 'layers');
+  const report = new AllReport(session, options, (line) => progress.say(line));
+  const opening: OpenSourceOptions = {
+    platform: options.platform,
+    openDir: mount?.openDir,
+    policy: policyChoice(options),
+    signal: session.signal,
+  };
+  const result = await pullAll(repository, store, (reference) => openSource(reference, opening), {
+    ...report.options,
+    platform: options.platform,
+    pulling: {
+      localFetch: options.zeroCopy ? 'zerocopy' : options.localFetch,
+      bootable: options.bootable === true,
+      sealSource: options.sealSource === true,
+      allowUnverified: options.allowUnverified === true,
+      erofsVersion: options.erofsVersion,
+      onEvent: (event) => progress.show(event),
+    },
+  });
+  await progress[Symbol.asyncDispose]();
+  await report.print(result);
 }
 
 /** Says which EROFS image to boot from; makes the one that is expected. */

@@ -3,9 +3,14 @@ import { imageReference, oneOf, positiveCount } from '../../option-values.js';
 import { registryOptions, type RegistryCommandOptions } from '../../registry-options.js';
 import { destinationForms } from '../../../oci/push/destination/open.js';
 import type { CommandDefinition, GlobalOptions } from '../../session.js';
+import { allOptions, storeOptions, type AllCommandOptions, type StoreCommandOptions } from '../../store-options.js';
 import type { Compression } from '../../../compress/decompress.js';
 
-export interface PushCommandOptions extends GlobalOptions, RegistryCommandOptions {
+export interface PushCommandOptions
+  extends GlobalOptions,
+    RegistryCommandOptions,
+    StoreCommandOptions,
+    AllCommandOptions {
   compression?: Compression;
   compressionLevel?: number;
   parallel?: number;
@@ -17,10 +22,14 @@ export interface PushCommandOptions extends GlobalOptions, RegistryCommandOption
 export const ociPush: CommandDefinition = {
   name: 'push',
   define: (command) =>
-    registryOptions(command)
-      .description('Push an image or artifact to a registry, or into a folder or archive')
+    allOptions(
+      storeOptions(registryOptions(command), 'For containers-storage'),
+      'Push all tagged images into the containers-storage that is the only argument then: containers-storage:[STORE]',
+      'take names from images of the store that are no tags of the repository',
+    )
+      .description('Push an image or artifact to a registry, or into a containers-storage, folder or archive')
       .addArgument(new Argument('<image>', 'A tag, or @ and the digest of a manifest').argParser(imageReference))
-      .argument('<destination>', oneOf(destinationForms()))
+      .argument('[destination]', oneOf(destinationForms()))
       .addOption(
         new Option(
           '--compression <algorithm>',
@@ -53,6 +62,8 @@ export const ociPush: CommandDefinition = {
         '\n' +
           'Examples:\n' +
           '  $ cfsbridge oci push web:stable docker://registry.example.com/web:stable\n' +
-          '  $ cfsbridge oci push --compression zstd web:stable oci:layouts/web:stable',
+          '  $ cfsbridge oci push --compression zstd web:stable oci:layouts/web:stable\n' +
+          '  $ cfsbridge oci push web:stable containers-storage:localhost/web:stable\n' +
+          "  $ cfsbridge oci push --all --filter 'localhost/*' containers-storage:",
       ),
 };
