@@ -7,6 +7,7 @@ import { isErrno, openBeneath, type Fd } from '../../fd/fd.js';
 import { getXattr, setXattr } from '../../fd/xattrs.js';
 import { LOWERS_LIMIT, STORE_LOWERS_LIMIT } from '../../limits.js';
 import { files } from '../../native.js';
+import { OVERRIDE_XATTR } from '../extract/entry-record.js';
 import { openFile, readStoreFile } from '../read-file.js';
 import { isThere, makeFolder, type StoreFolders } from './folders.js';
 import { unsupported } from './settings.js';
@@ -17,7 +18,6 @@ const SHORT_NAME_LENGTH = 26;
 const SHORT_NAME = /^[A-Z2-7]{26}$/;
 /** The root of a lowest layer that says nothing of it. */
 const BASE_MODE = 0o555;
-const OVERRIDE = 'user.containers.override_stat';
 const LABEL = 'security.selinux';
 
 /** Whose a folder is, and with which mode. */
@@ -62,7 +62,6 @@ export function stageLayerFolder(
   if (parent !== undefined) writeLowers(folder, lowersOf(folders, parent));
   fchownSync(diff.number, forced.uid, forced.gid);
   fchmodSync(diff.number, forced.mode);
-  if (forceMask !== undefined) setXattr(diff, OVERRIDE, Buffer.from(showOverride(owner)));
   return diff.move();
 }
 
@@ -124,7 +123,7 @@ function ownerOfParent({ graphroot, trees }: StoreFolders, parent: string): Owne
   try {
     using diff = openBeneath(trees, `${parent}/diff`, DIRECTORY);
     const { uid, gid, mode } = diff.stat();
-    const override = getXattr(diff, OVERRIDE)?.toString('latin1');
+    const override = getXattr(diff, OVERRIDE_XATTR)?.toString('latin1');
     return (override === undefined ? undefined : parseOverride(override)) ?? { uid, gid, mode: mode & 0o7777 };
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw gone(parent, error);
@@ -180,11 +179,7 @@ function label(from: Fd, to: Fd): void {
   if (wanted !== undefined && getXattr(to, LABEL)?.equals(wanted) !== true) setXattr(to, LABEL, wanted);
 }
 
-/** Source: containers/storage pkg/idtools, `Stat`. */
-function showOverride({ uid, gid, mode }: Owner): string {
-  return `${uid}:${gid}:${mode.toString(8).padStart(4, '0')}:dir`;
-}
-
+/** What `OVERRIDE_XATTR` says. Source: containers/storage pkg/idtools, `Stat`. */
 function parseOverride(text: string): Owner | undefined {
   const [, uid, gid, mode] = /^(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::|$)/.exec(text) ?? [];
   return mode === undefined

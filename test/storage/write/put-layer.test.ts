@@ -15,6 +15,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { getXattr, setXattr } from '../../../src/fd/xattrs.js';
+import { openPath } from '../../../src/fd/fd.js';
 import { BridgeError, DigestMismatchError } from '../../../src/errors.js';
 import type { LayerStream } from '../../../src/layer/stream.js';
 import { Store, type StoredLayer } from '../../../src/storage/store.js';
@@ -270,7 +272,35 @@ test('unknown members and unfinished layers of others: the ones stay, the others
   assert.equal(existsSync(join(graphroot, `overlay-layers/${unfinished.id}.tar-split.gz`)), false);
 });
 
-test('a layer gets mode and owner of the one below, and the label of the store', { skip }, async () => {
+test('a layer gets the label of the store', { skip }, async () => {
+  const [base] = (await layersOf()) as [StoredLayer];
+  const wanted = Buffer.from('system_u:object_r:container_ro_file_t:s0\0');
+  {
+    using overlay = openPath(join(graphroot, 'overlay'));
+    setXattr(overlay, 'security.selinux', wanted);
+  }
+  const { id } = await to.putLayer(await streamOf(base), { diffId: base.diffId! });
+  for (const path of [id, `${id}/diff`]) {
+    using made = openPath(join(graphroot, 'overlay', path));
+    assert.deepEqual(getXattr(made, 'security.selinux'), wanted);
+  }
+});
+
+test('with force_mask the modes are forced, also where the parent has them so', { skip }, async () => {
+  const forced = join(folder, 'forced');
+  const writing = { driverOptions: ['overlay.force_mask=0711'] };
+  await using store = await openStoreForWriting({ graphroot: forced, writing });
+  let parent: string | undefined;
+  for (const layer of await layersOf()) {
+    ({ id: parent } = await store.putLayer(await streamOf(layer), { parent, diffId: layer.diffId! }));
+    const diff = join(forced, 'overlay', parent, 'diff');
+    for (const path of ['', 'usr']) assert.equal(lstatSync(join(diff, path)).mode & 0o7777, 0o711, path);
+    using root = openPath(diff);
+    assert.equal(getXattr(root, 'user.containers.override_stat')?.toString(), '0:0:0755:dir');
+  }
+});
+
+test('a layer gets mode and owner of the one below', { skip }, async () => {
   const [base, next] = (await layersOf()) as [StoredLayer, StoredLayer];
   const { id: parent } = await to.putLayer(await streamOf(base), { diffId: base.diffId! });
   const diffOf = (id: string): string => join(graphroot, 'overlay', id, 'diff');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Store } from '../../../src/storage/store.js';
 import { makeStore, type MadeEntry } from '../images/made-store.js';
@@ -15,6 +15,8 @@ const LONGEST_RUN = 120_000;
 
 /** A store with an image of two layers, and what becomes of another one into which the image is put. */
 export class StoreSteps implements Disposable {
+  /** the image that is put */
+  static readonly image = IMAGE;
   readonly #folder: string;
   readonly #from: string;
   /** where the image is put */
@@ -27,9 +29,14 @@ export class StoreSteps implements Disposable {
     makeStore(this.#from, [{ name: IMAGE, layers: [0, 1].map((layer) => ({ entries: entries(layer) })) }]);
   }
 
+  /** The same, from the folder that was given. */
+  get inFolder(): string {
+    return join(basename(this.#folder), 'to');
+  }
+
   /** Begins anew, without a store. */
   reset(): void {
-    rmSync(this.graphroot, { recursive: true, force: true });
+    for (const path of [this.graphroot, `${this.graphroot}.run`]) rmSync(path, { recursive: true, force: true });
   }
 
   /** Puts the image. @returns how many steps that were */
