@@ -34,6 +34,11 @@ export class StoreSteps implements Disposable {
     return join(basename(this.#folder), 'to');
   }
 
+  /** The command line that puts the image. */
+  get command(): readonly string[] {
+    return [process.execPath, PROGRAM, this.#from, this.graphroot, IMAGE];
+  }
+
   /** Begins anew, without a store. */
   reset(): void {
     for (const path of [this.graphroot, `${this.graphroot}.run`]) rmSync(path, { recursive: true, force: true });
@@ -102,8 +107,8 @@ export class StoreSteps implements Disposable {
   }
 
   #run(...step: string[]): { status: number | null; signal: string | null; stdout: string; stderr: string } {
-    const args = [PROGRAM, this.#from, this.graphroot, IMAGE, ...step];
-    return spawnSync(process.execPath, args, { encoding: 'utf8', timeout: LONGEST_RUN });
+    const [program = '', ...args] = this.command;
+    return spawnSync(program, [...args, ...step], { encoding: 'utf8', timeout: LONGEST_RUN });
   }
 
   [Symbol.dispose](): void {
