@@ -32,15 +32,16 @@ export interface OpenForWritingOptions extends StoreOptions, LockWait {
  * ```ts
  * import { discoverStore, openStoreForWriting, Store } from 'composefs-bridge';
  *
- * using from = Store.open({ graphroot: '/srv/storage' });
- * await using to = await openStoreForWriting(discoverStore());
+ * using from = Store.open(discoverStore());
+ * await using to = await openStoreForWriting({ graphroot: '/srv/storage' });
  * const image = await from.image('docker.io/library/debian:12');
  * let topLayer: string | undefined;
- * for (const { id, diffId } of await from.layers(image)) {
+ * for (const { id, diffId = '' } of await from.layers(image)) {
  *   const stream = await from.layerStream({ id }, { lease: 'descriptors' });
- *   ({ id: topLayer } = await to.putLayer(stream, { parent: topLayer, diffId: diffId! }));
+ *   ({ id: topLayer } = await to.putLayer(stream, { parent: topLayer, diffId }));
  * }
  * await to.putImage({ manifest: image.manifest(), config: image.config(), topLayer, names: image.names });
+ * console.log((await to.images()).length); // 1
  * ```
  */
 export async function openStoreForWriting(options: OpenForWritingOptions): Promise<WritableStore> {
