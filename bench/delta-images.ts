@@ -1,11 +1,11 @@
 // Two images of which the second is an update of the first, the same bytes every time: 400 MB in four layers, of whose
 // files one in twenty has changed, some of them in a folder that has another name.
-import { createCipheriv, createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Layout, type LayerOfImage } from '../test/support/images/source-layout.js';
 import { END, header, padded } from '../test/support/layers/make-tar.js';
 import { Random } from '../test/support/random.js';
+import { contentOf, sizeOf, words } from './file-contents.js';
 
 const LAYERS = 4;
 const LAYER_BYTES = 100e6;
@@ -14,10 +14,6 @@ const FILES_PER_FOLDER = 50;
 const CHANGED = 20;
 /** And one folder of so many has another name, with all that is in it. */
 const RENAMED = 25;
-/** Of as many bytes, so many have no pattern: as much as gzip leaves of programs and texts. */
-const [BLOCK, NOISE] = [64, 24] as const;
-const TABLE = Buffer.from(words(64 << 10, 'table'));
-
 const compressed = promisify(gzip);
 
 /** Writes `old` and `new` to an OCI layout. @param folder does not exist */
@@ -58,28 +54,6 @@ function addFiles(tars: { old: Buffer[]; new: Buffer[] }, layer: number): void {
   }
 }
 
-/** As in a system: most files are small, most bytes are in large ones. */
-function sizeOf(random: Random): number {
-  const kind = random.upTo(99);
-  if (kind < 55) return 200 + random.upTo(8000);
-  if (kind < 95) return 8000 + random.upTo(100_000);
-  return 100_000 + random.upTo(2_000_000);
-}
-
-function contentOf(name: string, size: number): Buffer {
-  const key = createHash('sha256').update(name).digest();
-  const cipher = createCipheriv('aes-128-ctr', key.subarray(0, 16), key.subarray(16));
-  const blocks = Math.ceil(size / BLOCK);
-  const noise = cipher.update(Buffer.alloc(blocks * NOISE));
-  const content = Buffer.alloc(blocks * BLOCK);
-  for (let block = 0; block < blocks; block++) {
-    noise.copy(content, block * BLOCK, block * NOISE, (block + 1) * NOISE);
-    const from = noise.readUInt16LE(block * NOISE) % (TABLE.length - BLOCK);
-    TABLE.copy(content, block * BLOCK + NOISE, from, from + BLOCK - NOISE);
-  }
-  return content.subarray(0, size);
-}
-
 /** A fifth is new. What is put in moves the rest; in half of them there are other addresses, too. */
 function updated(old: Buffer, random: Random): Buffer {
   const content = Buffer.from(old);
@@ -92,12 +66,4 @@ function updated(old: Buffer, random: Random): Buffer {
   if (random.upTo(1) === 1)
     for (let at = 500; at < changed.length; at += 1000) changed[at] = ((changed[at] as number) + 3) & 0xff;
   return changed;
-}
-
-/** Text of so many bytes. */
-function words(size: number, seed: string): string {
-  const noise = createHash('shake128', { outputLength: size }).update(seed).digest();
-  let text = '';
-  for (let at = 0; text.length < size; at++) text += `${(noise[at % size] as number) ^ (at >> 5)} `;
-  return text.slice(0, size);
 }

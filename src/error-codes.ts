@@ -151,6 +151,7 @@ export type RegistryErrorCode =
 export type NativeErrorCode =
   | 'ABORTED'
   | 'CONTENT_SIZE'
+  | 'INFLATE'
   | 'INVALID_BATCH'
   | 'LEASED'
   | 'NOT_A_FILE'

@@ -15,9 +15,14 @@ export const OPERATION = {
   dataEnd: 6,
   range: 7,
   entry: 8,
+  digest: 9,
+  deflated: 10,
+  deflatedFile: 11,
 } as const;
 /** Size of a part that may have any. */
 export const ANY_SIZE = 0xffff_ffff_ffff_ffffn;
+/** Content that the addon inflates has so many bytes at most. */
+export const INFLATABLE = 0x80000n;
 
 /** What is made of an entry that is unpacked. */
 export const ENTRY_KIND = {
@@ -49,6 +54,7 @@ export const OUTCOME = {
   present: 4,
   small: 5,
   unshareable: 6,
+  digest: 7,
 } as const;
 
 /** Where in the result of one file what is. */

@@ -21,6 +21,9 @@ namespace cfsbridge {
 //     u64 where in the tar it is, u16 length of the path, u16 length of the target, u16 number of xattrs,
 //     the path, the target, and for each xattr: u8 whether the file has to get it, u16 length of the name,
 //     u32 length of the value, the name, the value
+//   Digest: nothing; its result is the SHA-256 of all bytes since the one before it
+//   Deflated: u64 size of the content, u32 size of the deflate data, which are behind it
+//   DeflatedFile: u64 size of the content, i32 descriptor, u64 where the deflate data begin, u32 their size
 enum class Operation : uint8_t {
   Bytes = 0,
   Named = 1,
@@ -30,10 +33,15 @@ enum class Operation : uint8_t {
   Data = 5,
   DataEnd = 6,
   Range = 7,
-  Entry = 8
+  Entry = 8,
+  Digest = 9,
+  Deflated = 10,
+  DeflatedFile = 11
 };
 // Size of a part that may have any.
 constexpr uint64_t kAnySize = 0xffffffffffffffff;
+// Content that is deflated has so many bytes at most.
+constexpr uint64_t kInflatable = 0x80000;
 
 // What is made of an entry that is unpacked. Whiteout: a device 0:0. Opaque: an xattr of its folder. Nothing: what was
 // there goes away.
@@ -68,7 +76,8 @@ enum class Outcome : uint8_t {
   Copied = 3,
   Present = 4,
   Small = 5,
-  Unshareable = 6
+  Unshareable = 6,
+  Digest = 7
 };
 
 // Where in the result of one file what is: u8 Outcome, u8 length, and 64 bytes for the digest or the content.

@@ -1,8 +1,5 @@
 // gzip for JavaScript, into memory that is used again: node:zlib makes a new buffer for each quarter of a megabyte, and
-// V8 collects garbage all the time to get rid of them. The zlib is Node's own, found at run time, since not every Node
-// comes with its header; its interface has been the same since version 1.
-#include <dlfcn.h>
-
+// V8 collects garbage all the time to get rid of them.
 #include <algorithm>
 #include <limits>
 #include <memory>
@@ -11,46 +8,13 @@
 #include <stdexcept>
 
 #include "base/addon.h"
+#include "compress/raw_inflate.h"
+#include "compress/zlib.h"
 
 namespace cfsbridge {
 namespace {
 
-// z_stream of zlib.h. inflateInit2_ is told its size, and refuses another one.
-struct ZlibStream {
-  const uint8_t* nextIn;
-  unsigned availIn;
-  unsigned long totalIn;
-  uint8_t* nextOut;
-  unsigned availOut;
-  unsigned long totalOut;
-  const char* message;
-  void *state, *allocate, *release, *opaque;
-  int dataType;
-  unsigned long check, reserved;
-};
-
-constexpr const char* kVersion = "1.2";  // only the first digit counts
-constexpr int kGzip = 15 + 16;           // the largest window, and gzip's header and check
-constexpr int kNoFlush = 0;
-constexpr int kOk = 0, kStreamEnd = 1, kBufferError = -5, kMemoryError = -4;
-
-struct Zlib {
-  template <typename Function>
-  static Function* find(const char* name) {
-    return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
-  }
-  int (*const init)(ZlibStream*, int, const char*,
-                    int) = find<int(ZlibStream*, int, const char*, int)>("inflateInit2_");
-  int (*const inflate)(ZlibStream*, int) = find<int(ZlibStream*, int)>("inflate");
-  int (*const reset)(ZlibStream*) = find<int(ZlibStream*)>("inflateReset");
-  int (*const end)(ZlibStream*) = find<int(ZlibStream*)>("inflateEnd");
-
-  bool found() const { return init && inflate && reset && end; }
-  static const Zlib& get() {
-    static const Zlib zlib;
-    return zlib;
-  }
-};
+constexpr int kGzip = 15 + 16;  // the largest window, and gzip's header and check
 
 struct Progress {
   size_t consumed, produced;
@@ -60,7 +24,7 @@ struct Progress {
 class Gunzip {
  public:
   Gunzip() {
-    if (Zlib::get().init(&stream_, kGzip, kVersion, sizeof stream_) != kOk) throw std::bad_alloc();
+    if (Zlib::get().init(&stream_, kGzip, kZlibVersion, sizeof stream_) != kOk) throw std::bad_alloc();
   }
   ~Gunzip() { Zlib::get().end(&stream_); }
   Gunzip(const Gunzip&) = delete;
@@ -174,12 +138,18 @@ Napi::Value IsGunzipComplete(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), handleOf(info)->complete());
 }
 
+// Whether ingests can inflate.
+Napi::Value CanInflate(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), RawInflate::available());
+}
+
 }  // namespace
 
 void initGunzip(Napi::Env, Napi::Object exports) {
   addFunction<OpenGunzip>(exports, "openGunzip");
   addFunction<RunGunzip>(exports, "runGunzip");
   addFunction<IsGunzipComplete>(exports, "isGunzipComplete");
+  addFunction<CanInflate>(exports, "canInflate");
 }
 
 }  // namespace cfsbridge

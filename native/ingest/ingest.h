@@ -34,10 +34,15 @@ struct Item {
   const uint8_t* data = nullptr;
   uint64_t size = 0;
   std::string_view name;
+  uint64_t start = 0;       // where in the file deflate data begin
+  uint32_t storedSize = 0;  // of deflate data
   size_t result = 0;
   std::shared_ptr<uint8_t[]> buffer;
 
-  bool isFile() const { return kind == Operation::Named || kind == Operation::Open || kind == Operation::Memory; }
+  bool isDeflated() const { return kind == Operation::Deflated || kind == Operation::DeflatedFile; }
+  // The content is a file of the source, which may be shared.
+  bool isPlain() const { return kind == Operation::Named || kind == Operation::Open; }
+  bool isFile() const { return isPlain() || isDeflated() || kind == Operation::Memory; }
 };
 
 struct FileResult {
@@ -160,6 +165,7 @@ class Ingest : public std::enable_shared_from_this<Ingest> {
   void postpone(Group& group);
   void runLarge(std::shared_ptr<LargeFile> file, const std::shared_ptr<SourceRead>& reading);
   void readGroup(Group& group, SourceRead& reading, size_t& current);
+  void readContent(Item& item, struct stat* st, uint8_t* content);
   void drainItem(Item& item, Batch& batch);
   void drainLarge(const std::shared_ptr<Batch>& batch, Item& item);
   void openSource(Item& item, struct stat* st);

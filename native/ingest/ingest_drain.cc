@@ -32,6 +32,10 @@ void Ingest::drainItem(Item& item, Batch& batch) {
       return beginData(item.size);
     case Operation::DataEnd:
       return endData(batch.results[item.result]);
+    case Operation::Digest:
+      sha_.finish(batch.results[item.result].bytes.data());
+      batch.results[item.result].outcome = Outcome::Digest;
+      return;
     case Operation::Data:
       if (!data_ || data_->written + item.size > data_->expected)
         cfsbridge::fail("SIZE_MISMATCH", "more content than announced");

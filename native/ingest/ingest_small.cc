@@ -3,11 +3,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "ingest/ingest.h"
 #include "ingest/pool.h"
 #include "base/file_io.h"
+#include "compress/raw_inflate.h"
 
 namespace cfsbridge {
 namespace {
@@ -16,6 +19,21 @@ void checkSize(const Item& item, const struct stat& st) {
   if (static_cast<uint64_t>(st.st_size) != item.size)
     cfsbridge::fail("SIZE_MISMATCH", "the file has " + std::to_string(st.st_size) + " bytes, its header says " +
                                          std::to_string(item.size));
+}
+
+static_assert(kInflatable <= kGroupBytes);
+constexpr size_t kInflateStep = 64 * 1024;
+
+void inflateFile(const Item& item, uint8_t* content) {
+  std::unique_ptr<uint8_t[]> piece(new uint8_t[kInflateStep]);
+  RawInflate inflate(content, item.size);
+  for (uint32_t at = 0; at < item.storedSize;) {
+    const size_t size = std::min<size_t>(kInflateStep, item.storedSize - at);
+    fromSource([&] { readExactly(item.fd.get(), piece.get(), size, item.start + at); });
+    inflate.feed(piece.get(), size);
+    at += static_cast<uint32_t>(size);
+  }
+  inflate.finish();
 }
 
 }  // namespace
@@ -73,7 +91,7 @@ void Ingest::withdrawWrong() {
 
 Outcome Ingest::storeSmall(Item& item, const struct stat& st, const uint8_t* content, const Digest& digest) {
   if (!policy_.store) return Outcome::Hashed;
-  if (item.kind != Operation::Memory) {
+  if (item.isPlain()) {
     if (policy_.reflink && !store_->reflinkHopeless(st.st_dev)) {
       if (store_->presentAndRight(digest, item.size, &st)) return Outcome::Present;
       if (OwnedFd clone = store_->reflink(item.fd.get(), st)) {
@@ -115,6 +133,20 @@ void Ingest::postpone(Group& group) {
   leased_.push_back(std::move(group));
 }
 
+// Content that is not in memory yet.
+void Ingest::readContent(Item& item, struct stat* st, uint8_t* content) {
+  if (item.kind == Operation::DeflatedFile) return inflateFile(item, content);
+  if (item.kind == Operation::Deflated) {
+    RawInflate inflate(content, item.size);
+    inflate.feed(item.data, item.storedSize);
+    return inflate.finish();
+  }
+  fromSource([&] {
+    openSource(item, st);
+    readExactly(item.fd.get(), content, item.size, 0);
+  });
+}
+
 // Reads, hashes and stores the files; `current` is the one that it is at.
 void Ingest::readGroup(Group& group, SourceRead& reading, size_t& current) {
   Batch& batch = *group.batch;
@@ -127,10 +159,7 @@ void Ingest::readGroup(Group& group, SourceRead& reading, size_t& current) {
     Item& item = batch.items[group.items[current]];
     if (item.kind != Operation::Memory) {
       reading.result.store(static_cast<int64_t>(item.result), std::memory_order_relaxed);
-      fromSource([&] {
-        openSource(item, &stats[current]);
-        readExactly(item.fd.get(), buffer + offset, item.size, 0);
-      });
+      readContent(item, &stats[current], buffer + offset);
       item.data = buffer + offset;
       offset += item.size;
     }

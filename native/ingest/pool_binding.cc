@@ -9,6 +9,7 @@
 
 #include "base/addon.h"
 #include "base/file_io.h"
+#include "compress/raw_inflate.h"
 #include "ingest/ingest.h"
 #include "base/op_reader.h"
 #include "ingest/pool.h"
@@ -20,7 +21,7 @@ namespace {
 Item readItem(OpReader& ops) {
   Item item;
   const uint8_t kind = ops.number<uint8_t>();
-  if (kind > static_cast<uint8_t>(Operation::DataEnd)) fail("INVALID_BATCH", "unknown operation");
+  if (kind > static_cast<uint8_t>(Operation::DeflatedFile)) fail("INVALID_BATCH", "unknown operation");
   item.kind = static_cast<Operation>(kind);
   switch (item.kind) {
     case Operation::Bytes:
@@ -44,18 +45,32 @@ Item readItem(OpReader& ops) {
       item.size = ops.number<uint64_t>();
       break;
     case Operation::DataEnd:
+    case Operation::Digest:
+      break;
+    case Operation::Deflated:
+      item.size = ops.number<uint64_t>();
+      item.storedSize = ops.number<uint32_t>();
+      item.data = ops.bytes(item.storedSize);
+      break;
+    case Operation::DeflatedFile:
+      item.size = ops.number<uint64_t>();
+      item.fd.reset(ops.number<int32_t>());
+      item.start = ops.number<uint64_t>();
+      item.storedSize = ops.number<uint32_t>();
       break;
     case Operation::Range:
     case Operation::Entry:
       fail("INVALID_BATCH", "nothing that can be stored");
   }
-  item.large = item.kind != Operation::Memory && item.isFile() && item.size > kLargeFile;
+  if (item.isDeflated() && (item.size > kInflatable || !RawInflate::available()))
+    fail("INVALID_BATCH", "content that is not inflated here");
+  item.large = item.isPlain() && item.size > kLargeFile;
   if (item.kind == Operation::Memory) item.ready = true;
   return item;
 }
 
 void addItem(Batch& batch, Item item) {
-  if (item.isFile() || item.kind == Operation::DataEnd) {
+  if (item.isFile() || item.kind == Operation::DataEnd || item.kind == Operation::Digest) {
     item.result = batch.results.size();
     batch.results.emplace_back();
     if (item.isFile()) batch.unstored++;

@@ -5,7 +5,7 @@ import { OPERATION } from '../layouts.js';
 
 /**
  * Operations on one layer, collected for a single call into the addon. Everything is in tar order.
- * Each `named`, `open`, `memory` and `dataEnd` yields one result, in the same order.
+ * Each `named`, `open`, `memory`, `deflated`, `deflatedFile` and `dataEnd` yields one result, in the same order.
  */
 export class Batch {
   readonly #out = new GrowingBuffer(256 * 1024);
@@ -57,6 +57,34 @@ export class Batch {
     this.#out.bytes.writeUInt32LE(content.length, at + 1);
     this.#out.bytes.set(content, at + 5);
     this.#files++;
+  }
+
+  /** The same, of `size` bytes (> 0), at most `INFLATABLE`, as deflate data without a header. */
+  deflated(data: Buffer, size: number): void {
+    const at = this.#out.reserve(13 + data.length);
+    this.#out.bytes[at] = OPERATION.deflated;
+    writeSize(this.#out.bytes, size, at + 1);
+    this.#out.bytes.writeUInt32LE(data.length, at + 9);
+    this.#out.bytes.set(data, at + 13);
+    this.#files++;
+  }
+
+  /** The same, with the data in a file from `start` on, `length` bytes; the batch owns `fd` from here on. */
+  deflatedFile(fd: Fd, start: number, length: number, size: number): void {
+    const at = this.#out.reserve(25);
+    this.#out.bytes[at] = OPERATION.deflatedFile;
+    writeSize(this.#out.bytes, size, at + 1);
+    this.#out.bytes.writeInt32LE(fd.number, at + 9);
+    writeSize(this.#out.bytes, start, at + 13);
+    this.#out.bytes.writeUInt32LE(length, at + 21);
+    this.#descriptors.push(fd);
+    this.#files++;
+  }
+
+  /** Behind a file: its result says the SHA-256 of all that came since the last digest. */
+  digest(): void {
+    const at = this.#out.reserve(1);
+    this.#out.bytes[at] = OPERATION.digest;
   }
 
   /** Starts one file's content that comes in pieces: `data` calls adding up to `size`, then `dataEnd`. */

@@ -15,7 +15,10 @@ type Outcome = 'hashed' | 'reflinked' | 'hardlinked' | 'copied' | 'present';
 const OUTCOMES = Object.keys(OUTCOME) as (keyof typeof OUTCOME)[];
 
 /** What became of one file: an object, or its content where that is short enough to stay inline. */
-export type FileResult = StoredFile | { outcome: 'small'; content: Buffer };
+export type FileResult = (StoredFile | { outcome: 'small'; content: Buffer }) & {
+  /** where it was asked for behind the file: SHA-256 of all since it was asked for before, in hex */
+  sha256?: string;
+};
 
 /** A file that is an object now. */
 export interface StoredFile {
@@ -24,6 +27,8 @@ export interface StoredFile {
   /** copied because of its owner, mode or capabilities, where it would have been hardlinked otherwise */
   unshareable: boolean;
 }
+
+const SHA256_SIZE = 32;
 
 interface NativeIngest {
   submit(ops: Buffer): Promise<Buffer>;
@@ -226,6 +231,9 @@ export class LayerIngest {
       if (outcome === 'small') {
         const length = packed[at + RESULT_AT.length] as number;
         results.push({ outcome, content: packed.subarray(content, content + length) });
+      } else if (outcome === 'digest') {
+        const last = results.at(-1);
+        if (last !== undefined) last.sha256 = packed.toString('hex', content, content + SHA256_SIZE);
       } else {
         const unshareable = outcome === 'unshareable';
         results.push({

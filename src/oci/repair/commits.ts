@@ -11,7 +11,7 @@ import { sha256, type Checksum } from '../../ostree/object/checksum.js';
 import { encodeHeader } from '../../ostree/object/file-header.js';
 import { Bases } from '../../ostree/pull/bases.js';
 import { fetchCommit } from '../../ostree/pull/fetch-commit.js';
-import { CommitImporter } from '../../ostree/pull/importer.js';
+import { CommitImporter, type OnObject } from '../../ostree/pull/importer.js';
 import type { ObjectSource } from '../../ostree/pull/source.js';
 import { listStored, listStoredRefs } from '../../ostree/refs.js';
 import { selectionOf } from '../../ostree/selection.js';
@@ -168,10 +168,10 @@ export class CommitRepair {
     const form = stored?.form ?? formBehind(contentId, names);
     if (form === undefined) return `${problem}, and no name of it says what part of the commit it had`;
     const commit = idOf(contentId);
-    const importer = new Importer(this.#repository, this.#health, this.#sources);
+    await using importer = new Importer(this.#repository, this.#health, this.#sources);
     for (const entry of sound) importer.copy(entry);
     if (!(await this.#fetch(importer, commit, form))) return problem;
-    const chunk = importer.finish(commit);
+    const chunk = await importer.finish(commit);
     try {
       const tree = commitTree(new CommitObjects(chunk.bytes, chunk.objects), form);
       const image = (await this.#image(tree, stored?.image, true)) as ObjectId;
@@ -250,9 +250,10 @@ class Importer extends CommitImporter {
 
   constructor(repository: Repository, health: Health, sources: readonly Source[]) {
     const trusted = sources.every(({ objects }) => objects.policy.trusted);
-    super(repository, { take: 'reflink', trusted }, (id, _, object) => {
+    const note: OnObject = (id, _, object) => {
       if (object !== undefined) health.setRight(object, `file ${id} of ${this.from}`);
-    });
+    };
+    super(repository, { take: 'reflink', trusted }, note, true);
   }
 }
 

@@ -47,7 +47,7 @@ export async function applyDeltaFile(
       `cannot apply delta offline: contains ${fallbacks.length} fallback entries`,
     );
   const base = await readBase(repository, from, signal);
-  const importer = new CommitImporter(repository, nothing.policy);
+  await using importer = new CommitImporter(repository, nothing.policy);
   const { target, counts, onProgress } = counting(importer, superblock, options.onProgress);
   const readPart = (index: number, stop: AbortSignal): AsyncIterable<Buffer> =>
     filePieces(join(dirname(path), `${index}`), stop);

@@ -156,7 +156,7 @@ async function pullByDelta(
 ): Promise<PulledCommit> {
   const { from, to, parts, fallbacks } = superblock;
   const { signal } = options;
-  const importer = new CommitImporter(repository, source.policy);
+  await using importer = new CommitImporter(repository, source.policy);
   const base = await readBase(repository, from, signal);
   const readPart = async function* (index: number, stop: AbortSignal): AsyncGenerator<Buffer, void, void> {
     const path = `${deltaFolder(from, to)}/${index}`;

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { FormatError } from '../../errors.js';
 import { isErrno, O_PATH, type Fd } from '../../fd/fd.js';
-import { readAt, readBlocks, readSmallFile } from '../../fd/read-file.js';
+import { readAt, readSmallFile } from '../../fd/read-file.js';
 import { getXattr, listXattrs } from '../../fd/xattrs.js';
 import { OSTREE_HEADER_LIMIT, OSTREE_METADATA_LIMIT, PATH_LIMIT } from '../../limits.js';
 import { files as native, type FileStat } from '../../native.js';
@@ -11,14 +11,13 @@ import type { Checksum } from '../object/checksum.js';
 import { parseFileMeta } from '../object/dirmeta.js';
 import { isSymlink, type FileHeader } from '../object/file-header.js';
 import { readXattrs } from '../object/xattrs.js';
-import { readFilez } from '../pull/filez.js';
+import { openFilez } from '../pull/filez.js';
 import type { MetadataKind, ObjectSource, SourceFile } from '../pull/source.js';
 import type { RepositoryMode } from './config.js';
 import { openObject, type OstreeFolder } from './repository.js';
 
-/** So many files are opened, and inflated, at the same time. */
+/** So many files are opened at the same time. */
 const PARALLEL = 16;
-const PIECE = 256 << 10;
 /** Where bare-user repositories keep what a file would have if it were root's. */
 export const USER_META = 'user.ostreemeta';
 
@@ -31,18 +30,9 @@ export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolic
       using file = openObject(objects, id, kind);
       return readSmallFile(file, OSTREE_METADATA_LIMIT);
     },
-    file: (id, signal) => (mode === 'archive' ? archived(objects, id, signal) : READERS[mode](objects, id)),
+    file: (id, signal) =>
+      mode === 'archive' ? openFilez(openObject(objects, id, 'filez'), signal) : READERS[mode](objects, id),
   };
-}
-
-async function archived(objects: Fd, id: Checksum, signal: AbortSignal): Promise<SourceFile> {
-  return readFilez(piecesOf(openObject(objects, id, 'filez'), signal));
-}
-
-/** Owns the file. */
-async function* piecesOf(file: Fd, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
-  using owned = file;
-  yield* readBlocks(owned, 0, owned.stat().size, PIECE, signal);
 }
 
 type BareMode = Exclude<RepositoryMode, 'archive'>;

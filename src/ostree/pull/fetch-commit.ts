@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { commitContentId } from '../../repository/names.js';
@@ -67,6 +68,9 @@ export async function fetchCommit(
   return walk.counts;
 }
 
+/** After so many steps others have their turn. */
+const BREATH = 64;
+
 interface Step {
   readonly kind: MetadataKind | 'file';
   readonly id: Checksum;
@@ -88,6 +92,9 @@ class Walk {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #onLost: FetchOptions['onLost'];
+  #idle: (() => void)[] = [];
+  #busy = 0;
+  #done = 0;
 
   constructor(
     importer: CommitImporter,
@@ -115,28 +122,41 @@ class Walk {
   async run(commit: Checksum, onStep: () => void): Promise<void> {
     // The commit alone comes first: its parent is a base.
     await this.#do({ kind: 'commit', id: commit });
-    const running = new Set<Promise<void>>();
-    for (;;) {
-      while (running.size < this.#source.parallel && !this.#signal.aborted) {
-        const step = this.#next();
-        if (step === undefined) break;
-        const done: Promise<void> = this.#tried(step).finally(() => running.delete(done));
-        running.add(done);
-      }
-      if (running.size === 0) break;
-      await Promise.race(running);
-      onStep();
-    }
+    await Promise.all(Array.from({ length: this.#source.parallel }, () => this.#steps(onStep)));
     this.#signal.throwIfAborted();
+    await this.#importer.settle();
   }
 
-  /** Ends the walk when the step fails, unless it may go on without. */
-  async #tried(step: Step): Promise<void> {
-    try {
-      await this.#do(step);
-    } catch (error) {
-      if (!this.#signal.aborted && this.#onLost?.(error) !== true) this.#stop.abort(error);
+  /**
+   * Does one step after the other, until none is left and none under way. A failure ends all of them, unless it may go
+   * on without.
+   */
+  async #steps(onStep: () => void): Promise<void> {
+    while (!this.#signal.aborted) {
+      const step = this.#next();
+      if (step === undefined) {
+        if (this.#busy === 0) break;
+        await new Promise<void>((resolve) => this.#idle.push(resolve));
+        continue;
+      }
+      this.#busy++;
+      try {
+        await this.#do(step);
+      } catch (error) {
+        if (!this.#signal.aborted && this.#onLost?.(error) !== true) this.#stop.abort(error);
+      }
+      this.#busy--;
+      // What is at hand already would leave no time for anything else.
+      if (++this.#done % BREATH === 0) await setImmediate();
+      onStep();
+      this.#wake();
     }
+    this.#wake();
+  }
+
+  /** Those who wait for steps. */
+  #wake(): void {
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #next(): Step | undefined {

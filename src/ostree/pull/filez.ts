@@ -1,17 +1,25 @@
 // A file object of an archive repository, and of one that is served: the sized header, then the content as raw deflate
 // data. Nothing comes behind the data, and behind the header of a symlink nothing at all.
-import { promisify } from 'node:util';
-import { createInflateRaw, inflateRaw, type InflateRaw, type ZlibOptions } from 'node:zlib';
+import { createInflateRaw, type InflateRaw } from 'node:zlib';
 import { FormatError } from '../../errors.js';
-import { WHOLE_CONTENT_LIMIT } from '../../limits.js';
-import { headerLength, isSymlink, parseSizedHeader, type SizedHeader } from '../object/file-header.js';
+import type { Fd } from '../../fd/fd.js';
+import { readAt, readBlocks } from '../../fd/read-file.js';
+import { INFLATABLE } from '../../layouts.js';
+import { headerLength, isSymlink, parseSizedHeader, type FileHeader } from '../object/file-header.js';
+import { damagedArchive as damaged, explained, inflateAll } from './inflate.js';
 import type { SourceFile } from './source.js';
 
 const PREFIX = 8;
 const OUTPUT_SIZE = 256 << 10;
+const PIECE = 256 << 10;
+/** So much of a file is read at first: the header, and all of most files. */
+const BEGINNING = 4 << 10;
+/** No more deflate data are needed to say that there is no content. */
+const NOTHING_DEFLATED = 64;
 
 /**
- * Reads the beginning of a .filez; its content comes piece by piece, and for a small file at once.
+ * Reads a .filez that comes over a connection. Its content is inflated when it is taken; that of a large file comes
+ * piece by piece.
  * @param pieces of the file, in order; each is used before the next one is asked for
  * @throws FormatError `OSTREE_OBJECT` for what is no such file, here or with the content
  */
@@ -19,20 +27,63 @@ export async function readFilez(pieces: AsyncIterable<Buffer>): Promise<SourceFi
   const reader = new HeadReader(pieces[Symbol.asyncIterator]());
   try {
     const prefix = await reader.atLeast(PREFIX);
-    const { header, size, length } = parseSizedHeader(await reader.atLeast(headerLength(prefix)));
-    if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw damaged(`says that it has ${size} bytes of content`);
+    const { header, size, length } = parseHead(await reader.atLeast(headerLength(prefix)));
     const rest = reader.rest(length);
-    if (size === 0n) {
-      await checkEmpty({ header, size, length }, rest);
-      return { header, size: 0, content: { kind: 'none' } };
+    if (size === 0) {
+      await checkEmpty(header, await gather(rest, NOTHING_DEFLATED));
+      return { header, size, content: { kind: 'none' } };
     }
-    if (size <= WHOLE_CONTENT_LIMIT)
-      return { header, size: Number(size), content: { kind: 'bytes', bytes: await inflateWhole(rest, Number(size)) } };
-    return { header, size: Number(size), content: { kind: 'pieces', pieces: inflate(rest) } };
+    if (size > INFLATABLE) return { header, size, content: { kind: 'pieces', pieces: inflate(rest) } };
+    return { header, size, content: { kind: 'deflated', data: await gather(rest, mostDeflated(size)) } };
   } catch (error) {
     await reader.end();
     throw error;
   }
+}
+
+/**
+ * The same of one that is on this machine.
+ * @param fd closed here, or by whoever takes the content
+ */
+export async function openFilez(fd: Fd, signal: AbortSignal): Promise<SourceFile> {
+  using file = fd;
+  const end = file.stat().size;
+  let head = readAt(file, 0, Math.min(BEGINNING, end));
+  if (head.length < end && headerLength(head) > head.length) head = readAt(file, 0, Math.min(headerLength(head), end));
+  const { header, size, length } = parseHead(head);
+  const isWhole = head.length === end;
+  if (size === 0) {
+    if (end - length > NOTHING_DEFLATED) throw tooMuch(NOTHING_DEFLATED);
+    await checkEmpty(header, readAt(file, length, end - length));
+    return { header, size, content: { kind: 'none' } };
+  }
+  if (size > INFLATABLE)
+    return { header, size, content: { kind: 'pieces', pieces: inflate(blocksOf(file.move(), length, end, signal)) } };
+  if (end - length > mostDeflated(size)) throw tooMuch(mostDeflated(size));
+  if (isWhole) return { header, size, content: { kind: 'deflated', data: head.subarray(length) } };
+  return { header, size, content: { kind: 'deflated-file', fd: file.move(), start: length, length: end - length } };
+}
+
+/** Owns the file. */
+async function* blocksOf(
+  file: Fd,
+  start: number,
+  end: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, void> {
+  using owned = file;
+  yield* readBlocks(owned, start, end, PIECE, signal);
+}
+
+function parseHead(bytes: Buffer): { header: FileHeader; size: number; length: number } {
+  const { header, size, length } = parseSizedHeader(bytes);
+  if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw damaged(`says that it has ${size} bytes of content`);
+  return { header, size: Number(size), length };
+}
+
+/** What deflate does not make smaller it makes larger by five bytes for every 16 KiB or more, and a few. */
+function mostDeflated(size: number): number {
+  return size + Math.ceil(size / 1024) + 1024;
 }
 
 /** Reads the header, which may come in pieces, and gives what comes behind it. */
@@ -68,16 +119,10 @@ class HeadReader {
   }
 }
 
-async function checkEmpty({ header }: SizedHeader, rest: AsyncIterable<Buffer>): Promise<void> {
-  const bytes = await gather(rest, 64);
+async function checkEmpty(header: FileHeader, bytes: Buffer): Promise<void> {
   if (bytes.length === 0) return;
   if (isSymlink(header)) throw damaged('is a symlink with content');
   if ((await inflateAll(bytes, 0)).length > 0) throw damaged('has content, its header says that there is none');
-}
-
-async function inflateWhole(rest: AsyncIterable<Buffer>, size: number): Promise<Buffer> {
-  // What deflate does not make smaller it makes larger by five bytes for every 16 KiB or more, and a few.
-  return inflateAll(await gather(rest, size + Math.ceil(size / 1024) + 1024), size);
 }
 
 /** @param limit more is more than any content of its size needs */
@@ -86,26 +131,14 @@ async function gather(rest: AsyncIterable<Buffer>, limit: number): Promise<Buffe
   let length = 0;
   for await (const piece of rest) {
     length += piece.length;
-    if (length > limit) throw damaged(`has more than ${limit} bytes behind its header`);
+    if (length > limit) throw tooMuch(limit);
     pieces.push(Buffer.from(piece));
   }
   return Buffer.concat(pieces);
 }
 
-/** With `info`, which the types do not know. */
-const inflateAsync = promisify(inflateRaw) as unknown as (
-  data: Buffer,
-  options: ZlibOptions,
-) => Promise<{ buffer: Buffer; engine: InflateRaw }>;
-
-async function inflateAll(bytes: Buffer, size: number): Promise<Buffer> {
-  try {
-    const { buffer, engine } = await inflateAsync(bytes, { info: true, maxOutputLength: Math.max(size, 1) });
-    if (engine.bytesWritten < bytes.length) throw damaged('goes on behind its content');
-    return buffer;
-  } catch (error) {
-    throw explained(error, size);
-  }
+function tooMuch(limit: number): FormatError {
+  return damaged(`has more than ${limit} bytes behind its header`);
 }
 
 async function* inflate(rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
@@ -148,15 +181,4 @@ function drained(inflater: InflateRaw): Promise<void> {
     };
     for (const event of ['drain', 'close', 'end']) inflater.on(event, done);
   });
-}
-
-function explained(error: unknown, size: number | undefined): unknown {
-  if (!(error instanceof Error) || !('code' in error)) return error;
-  const code = String(error.code);
-  if (code === 'ERR_BUFFER_TOO_LARGE') return damaged(`has more content than the ${size} bytes that its header says`);
-  return code.startsWith('Z_') ? damaged(`has content that cannot be inflated: ${error.message}`) : error;
-}
-
-function damaged(what: string): FormatError {
-  return new FormatError('OSTREE_OBJECT', `a file of the archive ${what}`);
 }

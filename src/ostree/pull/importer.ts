@@ -1,44 +1,66 @@
 import { createHash } from 'node:crypto';
 import { DigestMismatchError, FormatError } from '../../errors.js';
+import type { Fd } from '../../fd/fd.js';
 import { DIGEST_SIZE, type ObjectId } from '../../fsverity/object-id.js';
 import { Batch } from '../../layer/batch.js';
 import type { LayerPolicy } from '../../repository/local-fetch.js';
-import type { LayerIngest } from '../../repository/objects.js';
+import { IngestPipeline } from '../../repository/ingest-pipeline.js';
+import type { FileResult, LayerIngest, StoreFailure } from '../../repository/objects.js';
 import type { Repository } from '../../repository/repository.js';
 import { readAt } from '../../fd/read-file.js';
 import { verifyChecksum, type Checksum } from '../object/checksum.js';
 import { encodeHeader, encodeSizedHeader } from '../object/file-header.js';
 import type { StoredEntry } from '../stream/commit-objects.js';
 import { CommitStreamBuilder, type CommitChunk } from '../stream/commit-stream-builder.js';
+import { canInflate, inflateAll } from './inflate.js';
 import type { MetadataKind, SourceContent, SourceFile } from './source.js';
+
+/** An object that was verified. @param object where the content of a file is that is not in the data */
+export type OnObject = (id: Checksum, data: Buffer, object: ObjectId | undefined) => void;
+
+/** What is remembered of a file in a batch. */
+interface Sent {
+  readonly id: Checksum;
+  readonly sized: Buffer;
+}
+
+/** A batch is sent when it has one of so many files that were taken: a kill loses few of them. */
+const SHARE = 512;
 
 /**
  * Takes the objects of one commit, in any order: each is verified against its id, and the content of files that are
- * not small goes into the repository. Nothing gets a name.
+ * not small goes into the repository. Nothing gets a name. Disposing waits for what is under way, and gives it up.
  */
-export class CommitImporter {
+export class CommitImporter implements AsyncDisposable {
   readonly #builder = new CommitStreamBuilder();
   readonly #repository: Repository;
   readonly #policy: LayerPolicy;
   /** Content of so many bytes at most is in the commit stream. */
   readonly #inlineLimit: number;
-  /** Filled and submitted in one go. */
-  readonly #batch = new Batch();
-  readonly #note: (id: Checksum, data: Buffer, object: ObjectId | undefined) => void;
+  readonly #apart: boolean;
+  #ingest: LayerIngest;
+  #pipeline: IngestPipeline<readonly Sent[]>;
+  /** Until the file before is done, where each is taken apart. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** What is in the pipeline's batch. */
+  #sent: Sent[] = [];
+  #files = 0;
+  #finished = false;
+  readonly #note: OnObject;
 
   /**
    * @param policy how files that are open are taken
    * @param note called with each object that was verified
+   * @param apart one file after the other is taken, and the next one also when one is wrong
    */
-  constructor(
-    repository: Repository,
-    policy: LayerPolicy,
-    note: (id: Checksum, data: Buffer, object: ObjectId | undefined) => void = () => undefined,
-  ) {
+  constructor(repository: Repository, policy: LayerPolicy, note: OnObject = () => undefined, apart = false) {
     this.#note = note;
     this.#repository = repository;
     this.#policy = policy;
     this.#inlineLimit = 2 * DIGEST_SIZE[repository.algorithm];
+    this.#apart = apart;
+    this.#ingest = this.#newIngest();
+    this.#pipeline = this.#newPipeline();
   }
 
   has(id: Checksum): boolean {
@@ -67,25 +89,81 @@ export class CommitImporter {
   }
 
   /**
-   * Verifies a file and stores it. Takes the descriptor in it, also when it throws.
+   * Takes a file, which is verified and stored by the time that `settle` is done; what is wrong with it is thrown by
+   * then, here for another file or there. Takes the descriptor in it, also when it throws.
    * @throws DigestMismatchError for another file; FormatError `OSTREE_OBJECT` when there are more or less bytes of
    *   content than the source says; what the repository and the content throw
    */
   async addFile(id: Checksum, { header, size, content }: SourceFile): Promise<void> {
+    using file = 'fd' in content ? content.fd : undefined;
     const hashed = encodeHeader(header);
     const sized = encodeSizedHeader(header, BigInt(size));
+    if (size > this.#inlineLimit && content.kind !== 'pieces')
+      return await (this.#apart
+        ? this.#sendApart({ id, sized }, hashed, size, content, file)
+        : this.#send({ id, sized }, hashed, size, content, file));
     if (size > this.#inlineLimit) {
-      this.#add(id, sized, await this.#store(id, hashed, size, content));
+      const { pieces } = content as { pieces: AsyncIterable<Buffer> };
+      this.#add(id, sized, await this.#storePieces(id, hashed, size, pieces));
       return;
     }
-    const bytes = await smallContent(id, size, content);
+    const bytes = await contentBytes(size, content);
+    checkSize(id, size, bytes.length);
     checkFile(id, createHash('sha256').update(hashed).update(bytes).digest('hex'));
     this.#add(id, Buffer.concat([sized, bytes]), undefined);
   }
 
-  /** @param commit one of the objects that were taken */
-  finish(commit: Checksum): CommitChunk {
+  /** Waits until all files are verified and stored. @throws as `addFile` */
+  async settle(): Promise<void> {
+    this.#submit();
+    await this.#pipeline.finish();
+  }
+
+  /** Of what was taken, when all is settled. @param commit one of the objects */
+  async finish(commit: Checksum): Promise<CommitChunk> {
+    await this.settle();
+    this.#finished = true;
     return this.#builder.finish(commit);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#finished) return;
+    this.#finished = true;
+    await this.#giveUp();
+  }
+
+  #newIngest(): LayerIngest {
+    return this.#repository.objects.ingest(this.#policy.take, this.#policy);
+  }
+
+  #newPipeline(): IngestPipeline<readonly Sent[]> {
+    return new IngestPipeline(this.#ingest, {
+      take: (results, sent) => sent.forEach(({ id, sized }, index) => this.#taken(id, sized, results[index])),
+      place: placed,
+    });
+  }
+
+  async #giveUp(): Promise<void> {
+    await this.#pipeline.abandon();
+    await this.#ingest.withdrawWrong();
+  }
+
+  /** The same as `#send`, of nothing else at a time. */
+  async #sendApart(...file: [Sent, Buffer, number, SourceContent, Fd | undefined]): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      try {
+        await this.#send(...file);
+        await this.settle();
+      } catch (error) {
+        await this.#giveUp();
+        this.#sent = [];
+        this.#ingest = this.#newIngest();
+        this.#pipeline = this.#newPipeline();
+        throw error;
+      }
+    });
+    this.#turn = turn.catch(() => undefined);
+    await turn;
   }
 
   #add(id: Checksum, data: Buffer, object: ObjectId | undefined): void {
@@ -93,89 +171,104 @@ export class CommitImporter {
     this.#note(id, data, object);
   }
 
-  async #store(id: Checksum, header: Buffer, size: number, content: SourceContent): Promise<ObjectId> {
-    const ingest = this.#repository.objects.ingest(this.#policy.take, this.#policy);
+  async #send(sent: Sent, hashed: Buffer, size: number, content: SourceContent, file: Fd | undefined): Promise<void> {
+    const bytes = isForAddon(content) ? undefined : await contentBytes(size, content);
+    if (bytes !== undefined) checkSize(sent.id, size, bytes.length);
+    await this.#pipeline.room();
+    const { batch } = this.#pipeline;
+    batch.bytes(hashed);
+    if (bytes !== undefined) batch.memory(bytes);
+    else if (content.kind === 'deflated') batch.deflated(content.data, size);
+    else if (content.kind === 'deflated-file') batch.deflatedFile(file!.move(), content.start, content.length, size);
+    else batch.open(file!.move(), size);
+    batch.digest();
+    this.#sent.push(sent);
+    this.#files++;
+    if (this.#pipeline.isFull || this.#sent.length > this.#files / SHARE) this.#submit();
+  }
+
+  #submit(): void {
+    const sent = this.#sent;
+    this.#sent = [];
+    this.#pipeline.submit(sent);
+  }
+
+  #taken(id: Checksum, sized: Buffer, result: FileResult | undefined): void {
+    checkFile(id, result?.sha256 ?? '');
+    this.#add(id, sized, storedIn(result));
+  }
+
+  async #storePieces(id: Checksum, header: Buffer, size: number, pieces: AsyncIterable<Buffer>): Promise<ObjectId> {
+    const ingest = this.#newIngest();
     try {
-      const object = await this.#submit(ingest, id, header, size, content);
+      const result = await submitPieces(ingest, id, header, size, pieces);
       checkFile(id, ingest.digest());
-      return object;
+      return storedIn(result);
     } catch (error) {
       ingest.abort();
-      await ingest.withdrawWrong();
       throw error;
     }
   }
-
-  async #submit(
-    ingest: LayerIngest,
-    id: Checksum,
-    header: Buffer,
-    size: number,
-    content: SourceContent,
-  ): Promise<ObjectId> {
-    if (content.kind === 'pieces') return this.#submitPieces(ingest, id, header, size, content.pieces);
-    const batch = this.#batch;
-    if (content.kind === 'file') {
-      batch.bytes(header);
-      batch.open(content.fd, size);
-    } else {
-      checkSize(id, size, content.kind === 'none' ? 0 : content.bytes.length);
-      batch.bytes(header);
-      batch.memory((content as { bytes: Buffer }).bytes);
-    }
-    return storedIn(await ingest.submit(batch));
-  }
-
-  async #submitPieces(
-    ingest: LayerIngest,
-    id: Checksum,
-    header: Buffer,
-    size: number,
-    pieces: AsyncIterable<Buffer>,
-  ): Promise<ObjectId> {
-    const batch = this.#batch;
-    batch.bytes(header);
-    batch.dataBegin(size);
-    let last: Promise<unknown> = ingest.submit(batch);
-    let length = 0;
-    for await (const piece of pieces) {
-      await last;
-      length += piece.length;
-      if (length > size) checkSize(id, size, length);
-      batch.data(piece);
-      last = ingest.submit(batch);
-      // Its error comes when its turn does.
-      last.catch(() => undefined);
-    }
-    await last;
-    checkSize(id, size, length);
-    batch.dataEnd();
-    return storedIn(await ingest.submit(batch));
-  }
 }
 
-function storedIn([result]: Awaited<ReturnType<LayerIngest['submit']>>): ObjectId {
+async function submitPieces(
+  ingest: LayerIngest,
+  id: Checksum,
+  header: Buffer,
+  size: number,
+  pieces: AsyncIterable<Buffer>,
+): Promise<FileResult | undefined> {
+  const batch = new Batch();
+  batch.bytes(header);
+  batch.dataBegin(size);
+  let last: Promise<unknown> = ingest.submit(batch);
+  let length = 0;
+  for await (const piece of pieces) {
+    await last;
+    length += piece.length;
+    if (length > size) checkSize(id, size, length);
+    batch.data(piece);
+    last = ingest.submit(batch);
+    // Its error comes when its turn does.
+    last.catch(() => undefined);
+  }
+  await last;
+  checkSize(id, size, length);
+  batch.dataEnd();
+  const [result] = await ingest.submit(batch);
+  return result;
+}
+
+/** Whether the addon opens it, and inflates it where need be. */
+function isForAddon({ kind }: SourceContent): boolean {
+  return kind === 'file' || (canInflate && (kind === 'deflated' || kind === 'deflated-file'));
+}
+
+/** The addon says which result it was: there is one of the file, and one of its digest. */
+function placed(error: StoreFailure, sent: readonly Sent[]): Error | undefined {
+  const id = error.file === undefined ? undefined : sent[Math.floor(error.file / 2)]?.id;
+  if (id === undefined || error.code !== 'INFLATE') return undefined;
+  return new FormatError('OSTREE_OBJECT', `file ${id} of the archive ${error.message}`, { cause: error });
+}
+
+function storedIn(result: FileResult | undefined): ObjectId {
   if (result === undefined || result.outcome === 'small') throw new RangeError('no object came of a file');
   return result.id;
 }
 
-async function smallContent(id: Checksum, size: number, content: SourceContent): Promise<Buffer> {
-  const bytes = await contentBytes(size, content);
-  checkSize(id, size, bytes.length);
-  return bytes;
-}
-
-/** @param size more than that need not be read */
+/** All of a content, in memory; of a file only what `size` says. */
 async function contentBytes(size: number, content: SourceContent): Promise<Buffer> {
   switch (content.kind) {
     case 'none':
       return Buffer.alloc(0);
     case 'bytes':
       return content.bytes;
-    case 'file': {
-      using file = content.fd;
-      return readAt(file, 0, size);
-    }
+    case 'deflated':
+      return inflateAll(content.data, size);
+    case 'deflated-file':
+      return inflateAll(readAt(content.fd, content.start, content.length), size);
+    case 'file':
+      return readAt(content.fd, 0, size);
     case 'pieces': {
       const pieces: Buffer[] = [];
       let length = 0;

@@ -14,7 +14,7 @@ import { selectionOf } from '../selection.js';
 import { completeStream, findStored } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type ObjectCounts, type OnProgress } from './fetch-commit.js';
-import { CommitImporter } from './importer.js';
+import { CommitImporter, type OnObject } from './importer.js';
 import { PullJournal } from './journal.js';
 import type { ObjectSource } from './source.js';
 
@@ -29,7 +29,7 @@ export interface PullCommitOptions extends Abortable {
   from?: Checksum | undefined;
   /** of the image; default: what the repository says */
   erofsVersion?: ErofsVersion | undefined;
-  /** has objects of the commit already */
+  /** has objects of the commit already; disposed with the pull */
   importer?: CommitImporter | undefined;
   /** objects come from afar: one that arrived before the pull was killed is not fetched again by the next one */
   resumable?: boolean | undefined;
@@ -76,15 +76,15 @@ export async function pullCommit(
   await bases.add(previous);
   await bases.addOthers();
   using journal = options.resumable === true ? PullJournal.open(repository, commit) : undefined;
-  const note = journal && ((...object: Parameters<PullJournal['note']>): void => journal.note(...object));
-  const importer = options.importer ?? new CommitImporter(repository, source.policy, note);
+  const note = journal && ((...object: Parameters<OnObject>): void => journal.note(...object));
+  await using importer = options.importer ?? new CommitImporter(repository, source.policy, note);
   try {
     const counts = await fetchCommit(importer, commit, journal?.before(source) ?? source, bases, {
       selection: selectionOf(form),
       signal,
       onProgress,
     });
-    const published = await publishCommit(repository, importer.finish(commit), version, form);
+    const published = await publishCommit(repository, await importer.finish(commit), version, form);
     await name(repository, ref, stored);
     journal?.remove();
     return { commit, ref, ...published, ...counts, deltaParts: undefined };

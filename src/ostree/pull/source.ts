@@ -12,6 +12,10 @@ export type SourceContent =
   | { readonly kind: 'none' }
   /** all of it */
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  /** all of it, as deflate data without a header */
+  | { readonly kind: 'deflated'; readonly data: Buffer }
+  /** the same, in an open file from `start` on, `length` bytes; whoever gets it owns it */
+  | { readonly kind: 'deflated-file'; readonly fd: Fd; readonly start: number; readonly length: number }
   /** an open file, which may be shared; whoever gets it owns it */
   | { readonly kind: 'file'; readonly fd: Fd }
   /** each piece is used before the next one is asked for */
