@@ -9,13 +9,26 @@ import { VarlinkConnection } from '../../src/rpc/varlink/client.js';
 import type { ReceivedVarlinkReply } from '../../src/rpc/varlink/client.js';
 import { VarlinkRemoteError } from '../../src/rpc/varlink/varlink-error.js';
 import { ociInterface, ociMethods } from '../../src/rpc/contracts/oci.js';
+import { ostreeInterface, ostreeMethods } from '../../src/rpc/contracts/ostree.js';
 import { repositoryInterface, repositoryMethods } from '../../src/rpc/contracts/repository.js';
 import { whyNoAttacker } from './attack.js';
 import { AttackedServer } from './server.js';
 import { giveAway } from './stranger-repository.js';
-import { copyOf, noMount, original, removeOriginal, rowsOf, trustTable, type Made } from './trust-table.js';
+import {
+  copyOf,
+  emptyDelta,
+  noMount,
+  original,
+  removeOriginal,
+  rowsOf,
+  startSummaries,
+  trustTable,
+  type Made,
+} from './trust-table.js';
 
 const skip = whyNoAttacker();
+const summaries = await startSummaries();
+after(() => summaries.close());
 
 interface Cell {
   client: VarlinkConnection;
@@ -54,6 +67,19 @@ const METHODS: Record<'writes' | 'reads' | 'sends' | 'mounts', Method[]> = {
     ],
     ['PutLayer', ({ client, handle, made }) => putLayer(client, handle, made)],
     ['FinalizeImage', (cell) => finalizeImage(cell)],
+    [
+      'Ostree.Pull',
+      ({ client, handle, made }) =>
+        client.call(ostreeMethods.Pull, { handle, place: join(made.folder, 'ostree'), ref: 'other' }),
+    ],
+    [
+      'Ostree.ApplyDelta',
+      ({ client, handle, made }) => client.call(ostreeMethods.ApplyDelta, { handle, path: emptyDelta(made.folder) }),
+    ],
+    ['Ostree.ListRefs', ({ client, handle }) => client.call(ostreeMethods.ListRefs, { handle, url: summaries.url })],
+    ['Ostree.Commit', ({ client, handle }) => client.call(ostreeMethods.Commit, { handle, source: 'refs/web' })],
+    ['Ostree.Tag', ({ client, handle }) => client.call(ostreeMethods.Tag, { handle, commit: 'commit', name: 'copy' })],
+    ['Ostree.Untag', ({ client, handle }) => client.call(ostreeMethods.Untag, { handle, name: 'commit' })],
   ],
   reads: [
     ['OpenRepository', ({ client, path }) => client.call(repositoryMethods.OpenRepository, { path })],
@@ -69,6 +95,17 @@ const METHODS: Record<'writes' | 'reads' | 'sends' | 'mounts', Method[]> = {
     ['Check', ({ client, handle }) => client.call(ociMethods.Check, { handle })],
     ['Inspect', ({ client, handle }) => client.call(ociMethods.Inspect, { handle, image: 'image' })],
     ['HasLayer', ({ client, handle, made }) => client.call(ociMethods.HasLayer, { handle, diff_id: made.diffId })],
+    ['Ostree.ListCommits', ({ client, handle }) => client.call(ostreeMethods.ListCommits, { handle })],
+    ['Ostree.Inspect', ({ client, handle }) => client.call(ostreeMethods.Inspect, { handle, commit: 'commit' })],
+    [
+      'Ostree.Dump',
+      async ({ client, handle }) => {
+        let last: unknown;
+        for await (last of client.callMore(ostreeMethods.Dump, { handle, commit: 'commit' }));
+        return last;
+      },
+    ],
+    ['Ostree.ComputeId', ({ client, handle }) => client.call(ostreeMethods.ComputeId, { handle, commit: 'commit' })],
   ],
   sends: [
     [
@@ -83,6 +120,11 @@ const METHODS: Record<'writes' | 'reads' | 'sends' | 'mounts', Method[]> = {
           params: { diff_id: made.diffId, consumer_has_cap_dac_override: false },
         }),
     ],
+    [
+      'Ostree.Export',
+      ({ client, handle, made }) =>
+        client.call(ostreeMethods.Export, { handle, commit: 'commit', path: join(made.folder, 'bare') }),
+    ],
   ],
   mounts: [
     ['Mount', ({ client, handle }) => client.call(repositoryMethods.Mount, { handle, name: 'refs/web', options: {} })],
@@ -90,6 +132,10 @@ const METHODS: Record<'writes' | 'reads' | 'sends' | 'mounts', Method[]> = {
       'OciMount',
       ({ client, handle }) =>
         client.call(ociMethods.OciMount, { handle, image: 'image', bootable: false, options: {} }),
+    ],
+    [
+      'Ostree.Mount',
+      ({ client, handle }) => client.call(ostreeMethods.Mount, { handle, commit: 'commit', options: {} }),
     ],
   ],
 };
@@ -171,11 +217,12 @@ test('the table has every method, and each of its cells is tried', () => {
     rows,
     rowsOf(METHODS).map((kind) => METHODS[kind].map(([name]) => name)),
   );
-  const methods = new Set(
-    [repositoryInterface, ociInterface].flatMap(({ description }) =>
-      [...description.matchAll(/^method (\w+)/gm)].map(([, name]) => name),
-    ),
-  );
+  const named = ({ description }: { description: string }, prefix = ''): string[] =>
+    [...description.matchAll(/^method (\w+)/gm)].map(([, name]) => `${prefix}${name}`);
+  const methods = new Set([
+    ...[repositoryInterface, ociInterface].flatMap((each) => named(each)),
+    ...named(ostreeInterface, 'Ostree.'),
+  ]);
   assert.deepEqual(
     [
       ...new Set(rows.flat().map((name) => name.replace(' with dry_run', ''))),

@@ -2,26 +2,25 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { after, test } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../../src/cli/program.js';
 import type { Session } from '../../src/cli/session.js';
-import { encodeVariant } from '../../src/ostree/gvariant/encode.js';
 import { cfsbridge as program } from '../support/cli/run-cli.js';
 import { whyNoAttacker } from './attack.js';
 import { giveAway } from './stranger-repository.js';
 import {
   copyOf,
+  emptyDelta,
   ignoreMount,
   noMount,
   original,
   removeOriginal,
   rowsOf,
+  startSummaries,
   trustTable,
   type Made,
 } from './trust-table.js';
@@ -40,26 +39,8 @@ interface Case {
   begun?: (stderr: string, repository: string) => boolean;
 }
 
-/** A server whose repository has one ref. */
-const summaries = createServer((request, response) => {
-  const refs = [['a', [Buffer.alloc(8), Buffer.alloc(32), []]]];
-  if (request.url === '/summary') response.end(encodeVariant('(a(s(taya{sv}))a{sv})', [refs, []]));
-  else response.writeHead(404).end();
-});
-summaries.listen(0, '127.0.0.1');
-await once(summaries, 'listening');
+const summaries = await startSummaries();
 after(() => summaries.close());
-
-/** A delta of no parts to a commit that is there. */
-function emptyDelta(folder: string): string {
-  const id = readFileSync(join(folder, 'ostree/refs/heads/commit'), 'utf8').trim();
-  const commit = readFileSync(join(folder, `ostree/objects/${id.slice(0, 2)}/${id.slice(2)}.commit`));
-  const [nothing, to] = [Buffer.alloc(0), Buffer.from(id, 'hex')];
-  const type = '(a{sv}tayay(a{sv}aya(say)sstayay)aya(uayttay)a(yaytt))';
-  const path = join(folder, 'superblock');
-  writeFileSync(path, encodeVariant(type, [[], Buffer.alloc(8), nothing, to, commit, nothing, [], []]));
-  return path;
-}
 
 /** What the commands do with a repository, a row of the table each. */
 const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
@@ -97,7 +78,7 @@ const COMMANDS: Record<'writes' | 'reads' | 'sends' | 'mounts', Case[]> = {
     { name: 'ostree apply-delta', words: ({ folder }) => ['ostree', 'apply-delta', emptyDelta(folder)] },
     {
       name: 'ostree list-refs',
-      words: () => ['ostree', 'list-refs', `http://127.0.0.1:${(summaries.address() as AddressInfo).port}`],
+      words: () => ['ostree', 'list-refs', summaries.url],
       // It is run beside the server.
       begun: () => false,
     },

@@ -1,10 +1,14 @@
 // The tables of docs/security.md about whose repository may be used for what, and a repository to try them with.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { encodeVariant } from '../../src/ostree/gvariant/encode.js';
 import { writeLayout } from '../support/images/oci-layout.js';
 import { writeArchive } from '../support/images/ostree-archive.js';
 import { systemTar } from '../support/layers/system-tar.js';
@@ -92,6 +96,29 @@ export function copyOf({ folder, repository }: Made): string {
 
 export function ignoreMount(place: string): void {
   assert.equal(spawnSync('umount', [place]).status, 0);
+}
+
+/** A server whose repository of ostree has one ref. */
+export async function startSummaries(): Promise<{ url: string; close: () => void }> {
+  const server = createServer((request, response) => {
+    const refs = [['a', [Buffer.alloc(8), Buffer.alloc(32), []]]];
+    if (request.url === '/summary') response.end(encodeVariant('(a(s(taya{sv}))a{sv})', [refs, []]));
+    else response.writeHead(404).end();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => void server.close() };
+}
+
+/** A delta of no parts to a commit that is there. */
+export function emptyDelta(folder: string): string {
+  const id = readFileSync(join(folder, 'ostree/refs/heads/commit'), 'utf8').trim();
+  const commit = readFileSync(join(folder, `ostree/objects/${id.slice(0, 2)}/${id.slice(2)}.commit`));
+  const [nothing, to] = [Buffer.alloc(0), Buffer.from(id, 'hex')];
+  const type = '(a{sv}tayay(a{sv}aya(say)sstayay)aya(uayttay)a(yaytt))';
+  const path = join(folder, 'superblock');
+  writeFileSync(path, encodeVariant(type, [[], Buffer.alloc(8), nothing, to, commit, nothing, [], []]));
+  return path;
 }
 
 /** The keys, in order. */

@@ -2,7 +2,7 @@
 // cfsctl take what came of it.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -162,6 +162,32 @@ describe('commits by varlinkctl', { skip }, () => {
     assert.equal(one('Export', { commit: 'made', path, reference: 'stable' })['commit'], made['commit']);
     inTree('ostree', `--repo=${shared.inside}/bare`, 'fsck');
     assert.equal(inTree('ostree', `--repo=${shared.inside}/bare`, 'rev-parse', 'stable').trim(), made['commit']);
+  });
+
+  test('a stranger does not name files for the server to read', () => {
+    chmodSync(shared.path, 0o755);
+    chmodSync(join(shared.path, 'socket'), 0o666);
+    const stranger = (method: string, parameters: object): Answer => {
+      const words = [
+        'setpriv',
+        '--reuid=65534',
+        '--regid=65534',
+        '--clear-groups',
+        'varlinkctl',
+        '-j',
+        'call',
+        address,
+      ];
+      const text = JSON.stringify({ handle: 1, ...parameters });
+      return run(inPeers, [...words, `${NAME}.${method}`, text], { CFSBRIDGE_PEERS: peers });
+    };
+    assert.equal(stranger('ListCommits', {}).status, 0);
+    for (const [method, parameters] of [
+      ['Commit', { source: join(shared.path, 'tree') }],
+      ['Pull', { place: 'http://127.0.0.1:1/', ref: 'x', server: { authfile: '/etc/shadow' } }],
+      ['ListRefs', { url: 'http://127.0.0.1:1/', server: { cert_dir: '/etc' } }],
+    ] as const)
+      assert.match(stranger(method, parameters).stdout, /only root and the user of the server/, method);
   });
 
   test('exports a container image', () => {

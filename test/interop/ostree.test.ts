@@ -187,7 +187,14 @@ describe('ostree', { skip }, () => {
   test('ostree takes what is exported of a container image', () => {
     const path = repository('fsverity-sha512-12', '1');
     const layout = join(shared.path, 'layout');
-    writeLayout(layout, [systemTar({ 'usr/bin/tool': 'tool '.repeat(100), 'etc/tool': 'few', 'run/lock': 'none' })]);
+    const files = {
+      'usr/bin/tool': 'tool '.repeat(100),
+      'etc/tool': 'few',
+      'run/lock': 'none',
+      'etc/selinux/config': 'SELINUXTYPE=targeted\n',
+      'etc/selinux/targeted/contexts/files/file_contexts': '/.* u:o:default\n/etc(/.*)? u:o:etc\n',
+    };
+    writeLayout(layout, [systemTar(files)]);
     succeed(cfsbridge, ['--repo', path, 'oci', 'pull', `oci:${layout}:image`, 'web']);
     for (const mode of ['bare', 'bare-user']) {
       const target = `container-${mode}`;
@@ -215,7 +222,20 @@ describe('ostree', { skip }, () => {
         '/usr/bin/tool',
         '/usr/etc',
         '/usr/etc/tool',
+        '/usr/etc/selinux',
+        '/usr/etc/selinux/config',
+        '/usr/etc/selinux/targeted',
+        '/usr/etc/selinux/targeted/contexts',
+        '/usr/etc/selinux/targeted/contexts/files',
+        '/usr/etc/selinux/targeted/contexts/files/file_contexts',
       ]);
+      const labels = ostree(target, 'ls', '-R', '-X', 'c');
+      for (const [path, label] of [
+        ['/usr/etc/tool', 'etc'],
+        ['/usr/bin/tool', 'default'],
+        ['/usr/etc', 'etc'],
+      ])
+        assert.match(labels, new RegExp(`b'security\\.selinux', .*u:o:${label}.* ${path}$`, 'm'));
     }
   });
 });

@@ -6,8 +6,10 @@ import { parseHeader } from '../../ostree/http/header.js';
 import type { RemoteOptions } from '../../ostree/http/remote.js';
 import { parseEd25519Keys } from '../../ostree/verify/signature-check.js';
 import type { CommitCheckOptions } from '../../ostree/verify/commit-check.js';
+import { isRootOrSelf } from '../../fd/peer.js';
 import { publicKeysIn } from '../../registry/policy/openpgp-keys.js';
 import { ostreeInterface, type ServerChoice, type Verification } from '../../rpc/contracts/ostree.js';
+import type { VarlinkCall } from '../../rpc/varlink/server.js';
 
 type Optional<T> = T | null | undefined;
 
@@ -15,11 +17,20 @@ export function invalidRequest(message: string): Error {
   return ostreeInterface.error('InvalidRequest', { message });
 }
 
+/**
+ * Strangers have repositories of the server's user by their handles, not other files of that user.
+ * @throws InvalidRequest
+ */
+export function checkMayNameFiles({ peer }: VarlinkCall): void {
+  if (!isRootOrSelf(peer.uid)) throw invalidRequest('only root and the user of the server name files for it to read');
+}
+
 /** @throws InvalidRequest */
-export function remoteOf(server: Optional<ServerChoice>): RemoteOptions {
+export function remoteOf(server: Optional<ServerChoice>, call: VarlinkCall): RemoteOptions {
   const { credentials, anonymous, authfile, cert_dir: certDir, tls_verify: tlsVerify, headers } = server ?? {};
   if (anonymous === true && (credentials != null || authfile != null))
     throw invalidRequest('anonymous, and credentials or an authfile');
+  if (authfile != null || certDir != null) checkMayNameFiles(call);
   const parsed = (headers ?? []).map((text) => {
     const header = parseHeader(text);
     if (header === undefined) throw invalidRequest('a header is NAME:VALUE');

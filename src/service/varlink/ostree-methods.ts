@@ -12,6 +12,7 @@ import { fetchSummary } from '../../ostree/http/fetch-summary.js';
 import { OstreeRemote } from '../../ostree/http/remote.js';
 import { DEAD_XATTRS, hasDeadXattrs } from '../../ostree/image/dead-xattrs.js';
 import { ensureImage } from '../../ostree/image/ensure-image.js';
+import { findImage } from '../../ostree/image/find-image.js';
 import { readCommitTree } from '../../ostree/image/read-tree.js';
 import { listCommitRefs, removeCommitRef, resolveStored, writeStoredRef } from '../../ostree/refs.js';
 import { readStored } from '../../ostree/stream/read-commit.js';
@@ -20,7 +21,15 @@ import type { Repository } from '../../repository/repository.js';
 import { ostreeInterface, ostreeMethods } from '../../rpc/contracts/ostree.js';
 import { implement, type VarlinkCall, type VarlinkHandler, type VarlinkReplies } from '../../rpc/varlink/server.js';
 import { serviceErrors } from '../../rpc/varlink/service-interface.js';
-import { checksOf, erofsVersionOf, formOf, invalidRequest, remoteOf, timestampOf } from './commit-options.js';
+import {
+  checkMayNameFiles,
+  checksOf,
+  erofsVersionOf,
+  formOf,
+  invalidRequest,
+  remoteOf,
+  timestampOf,
+} from './commit-options.js';
 import type { ConnectionRepositories } from './handles.js';
 import { DESCRIPTORS, lacksDescriptors, mount } from './mount-methods.js';
 
@@ -55,8 +64,10 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
       };
     }),
     implement(ostreeMethods.Dump, (parameters, call) => dump(repositories, parameters, call)),
-    implement(ostreeMethods.Commit, async ({ handle, source, ...choice }, { signal }) => {
+    implement(ostreeMethods.Commit, async ({ handle, source, ...choice }, call) => {
+      const { signal } = call;
       using repository = await repositories.use(handle, 'write', signal);
+      if (source.startsWith('/')) checkMayNameFiles(call);
       if (/^\.{1,2}\//.test(source)) throw invalidRequest('the path of a folder begins with /');
       const { commit, stream, image } = await commitSource(repository, source, {
         ref: choice.reference ?? undefined,
@@ -79,6 +90,12 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
       return { parameters: {} };
     }),
     implement(ostreeMethods.ComputeId, async ({ handle, commit, erofs_version: version }, { signal }) => {
+      {
+        using repository = await repositories.use(handle, 'read', signal);
+        storedOf(repository, commit);
+        const found = await findImage(repository, commit, signal);
+        if (found !== undefined) return { parameters: { image_id: found } };
+      }
       using repository = await repositories.use(handle, 'write', signal);
       const stored = await readStored(repository, storedOf(repository, commit), signal);
       const wanted = erofsVersionOf(version) ?? erofsVersions(repository.meta)[0] ?? 1;
@@ -122,8 +139,9 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
       const made = { commit, verity: stream, image, name: rest.ref ?? null };
       return { parameters: { ...made, metadata, files, delta_parts: rest.deltaParts ?? null } };
     }),
-    implement(ostreeMethods.ListRefs, async ({ handle, url, subset, server }, { signal }) => {
-      await using remote = new OstreeRemote(url, remoteOf(server));
+    implement(ostreeMethods.ListRefs, async ({ handle, url, subset, server }, call) => {
+      const { signal } = call;
+      await using remote = new OstreeRemote(url, remoteOf(server, call));
       using repository = await repositories.use(handle, 'write', signal);
       const summary = await fetchSummary(remote, repository, { subset: subset ?? undefined, signal });
       if (summary === undefined) throw new NotFoundError('the server has no summary');

@@ -27,7 +27,7 @@ async function* pull(
   const frames = new Frames();
   if (checks.keys === undefined) frames.message(NOT_LOOKED_AT);
   const onRetry = (retry: Retry): void => frames.message(describeRetry(retry));
-  await using from = openOstreeRepository(place, { ...remoteOf(choice.server), onRetry });
+  await using from = openOstreeRepository(place, { ...remoteOf(choice.server, call), onRetry });
   const pulled = pullCommit(repository, from, ref, {
     ...checks,
     base: base ?? undefined,

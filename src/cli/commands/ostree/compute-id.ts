@@ -1,4 +1,5 @@
 import { ensureImage } from '../../../ostree/image/ensure-image.js';
+import { findImage } from '../../../ostree/image/find-image.js';
 import { resolveStored } from '../../../ostree/refs.js';
 import { readStored } from '../../../ostree/stream/read-commit.js';
 import { erofsVersions } from '../../../repository/meta.js';
@@ -14,8 +15,7 @@ export async function run(session: Session, [source]: [string], options: GlobalO
 /** Without a need to write. */
 async function storedImage(session: Session, source: string, options: GlobalOptions): Promise<string | undefined> {
   using repository = await openRepository(session, options, 'read');
-  const { image } = await readStored(repository, resolveStored(repository, source), session.signal);
-  return image !== undefined && repository.objects.has(image) ? image : undefined;
+  return await findImage(repository, source, session.signal);
 }
 
 async function madeImage(session: Session, source: string, options: GlobalOptions): Promise<string> {
