@@ -1,7 +1,9 @@
 // The content of files: cloned, copied or written, and hashed as it is then.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,12 +12,14 @@
 #include <thread>
 
 #include "base/file_io.h"
+#include "base/limits.h"
 #include "extract/extraction.h"
 
 namespace cfsbridge {
 namespace {
 
 constexpr uint64_t kCopyStep = 8 << 20;
+constexpr time_t kSettled = 2;  // seconds
 
 [[noreturn]] void failSize(uint64_t is, uint64_t announced) {
   fail("SIZE_MISMATCH", "the file has " + std::to_string(is) + " bytes, its header says " + std::to_string(announced));
@@ -96,10 +100,29 @@ void Extraction::fill(ExtractOp& op, const CancelFlag& cancelled) {
     copyContent(op.fd.get(), file_.get(), op.size, cancelled);
   }
   written_ = op.size;
+  if (refused == 0) keepSource(op, st);
   // What lies there is hashed, whatever becomes of the source.
   op.fd = std::move(file_);
+  // What is not in memory yet comes while others are put in place.
+  if (op.size <= kLargeFile)
+    posix_fadvise(op.source ? op.source.get() : op.fd.get(), 0, static_cast<off_t>(op.size), POSIX_FADV_WILLNEED);
   if (written_ != current_->size) fail("INVALID_BATCH", "content of another size than the entry's");
   describeFile(op.fd.get(), *current_);
+}
+
+// As long as the time of change is that from before the clone, nothing was written since: a clone flushes what was
+// written through a mapping, and the next write moves that time, which nobody can set. It has to be older than the
+// kernel's clock is coarse, and of a file system that keeps it itself.
+void Extraction::keepSource(ExtractOp& op, const struct stat& st) {
+  struct timespec now;
+  if (clock_gettime(CLOCK_REALTIME, &now) < 0 || now.tv_sec - st.st_ctim.tv_sec < kSettled) return;
+  if (timed_ != st.st_dev + 1) {
+    struct statfs of;
+    if (fstatfs(op.fd.get(), &of) < 0 || (of.f_type != BTRFS_SUPER_MAGIC && of.f_type != XFS_SUPER_MAGIC)) return;
+    timed_ = st.st_dev + 1;
+  }
+  op.source = std::move(op.fd);
+  op.before = st;
 }
 
 void Extraction::write(ExtractOp& op) {
@@ -145,6 +168,7 @@ std::vector<uint8_t> Extraction::hash(const CancelFlag& cancelled) {
           throw EntryFailure{std::current_exception(), std::string(entry->path), entry->offset};
         }
         op.fd.reset();
+        op.source.reset();
         pushResult(*batch, op.way);
     }
   }
@@ -152,14 +176,22 @@ std::vector<uint8_t> Extraction::hash(const CancelFlag& cancelled) {
 }
 
 void Extraction::hashFile(const ExtractOp& op, const CancelFlag& cancelled) {
+  bool same = static_cast<bool>(op.source);
   for (uint64_t done = 0; done < op.size;) {
     stopIf(cancelled);
     const uint64_t step = std::min<uint64_t>(op.size - done, kReadStep);
-    readExactly(op.fd.get(), buffer_.get(), step, done);
+    same = same && readSource(op, step, done);
+    if (!same) readExactly(op.fd.get(), buffer_.get(), step, done);
     sha_.update(buffer_.get(), step);
     crc_.update(buffer_.get(), step);
     done += step;
   }
+}
+
+// Returns false when the source is not certainly what was cloned.
+bool Extraction::readSource(const ExtractOp& op, uint64_t size, uint64_t offset) {
+  const int64_t got = readFully(op.source.get(), buffer_.get(), size, offset);
+  return got == static_cast<int64_t>(size) && isUntouched(op.source.get(), op.before);
 }
 
 void Extraction::pushResult(ExtractBatch& batch, ContentWay way) {

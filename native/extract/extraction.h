@@ -50,6 +50,9 @@ struct ExtractOp {
   size_t entry = 0;  // of Entry
   int dir = -1;
   OwnedFd fd;  // the source; once it is in place what came of it
+  // The source of a clone, where it can be told that both are still the same: it is in memory more often.
+  OwnedFd source;
+  struct stat before;
   const uint8_t* data = nullptr;
   uint64_t size = 0;
   std::string_view name;
@@ -111,7 +114,9 @@ class Extraction {
   void fill(ExtractOp& op, const CancelFlag& cancelled);
   void write(ExtractOp& op);
   void completeFile();
+  void keepSource(ExtractOp& op, const struct stat& st);
   void hashFile(const ExtractOp& op, const CancelFlag& cancelled);
+  bool readSource(const ExtractOp& op, uint64_t size, uint64_t offset);
   void pushResult(ExtractBatch& batch, ContentWay way);
 
   LayerFolder folder_;
@@ -126,6 +131,7 @@ class Extraction {
   OwnedFd file_;                           // the file of that entry; empty where nothing is kept
   uint64_t written_ = 0;                   // of content that comes in pieces
   dev_t noClone_ = 0;                      // device, plus 1, that nothing can be cloned from
+  dev_t timed_ = 0;                        // device, plus 1, whose files' times of change can be relied on
   std::vector<Folder> folders_;
 
   // Of what hashes:

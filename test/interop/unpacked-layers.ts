@@ -37,6 +37,7 @@ export const unpackedLayers: Record<string, Buffer> = {
     header({ name: 'zero', type: '3', mode: 0o644, uid: 3 }),
   ),
   'what it says of its root': tar(directory('./', { mode: 0o1750, uid: 9, gid: 10, mtime: 1000 }), file('./f')),
+  'what it says of a root called /': tar(directory('/', { mode: 0o1751, uid: 9, gid: 10, mtime: 1000 }), file('./f')),
   'xattrs of its root': tar(xattrs({ 'user.of': 'root', 'trusted.t': 't' }), directory('./'), file('f')),
   xattrs: tar(
     xattrs({ 'user.a': 'b', 'security.capability': CAPABILITY, 'trusted.overlay.redirect': '/x' }),

@@ -11,7 +11,7 @@ import { TarSplitWriter } from '../tar-split-writer.js';
 import { addEntry, overrideOf, type EntryRules, type OverrideFacts } from './entry-record.js';
 import type { Extraction } from './extraction.js';
 
-/** A batch is full with this many files, whose descriptors are open until it is hashed, or this many bytes. */
+/** A batch is full with so many files, of each of which two descriptors are open until it is hashed, or bytes. */
 const BATCH_FILES = 128;
 const BATCH_BYTES = 256 * 1024;
 /** One is put in place, one is hashed, one waits, one is filled. */

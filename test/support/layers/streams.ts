@@ -32,10 +32,10 @@ export async function collect(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
 }
 
 /** A layer whose tar comes as bytes, cut at random places. */
-export function tarStream(tar: Buffer, seed = 1): LayerStream {
+export function tarStream(tar: Buffer, { seed = 1, longest = 2000 } = {}): LayerStream {
   return {
     async *[Symbol.asyncIterator]() {
-      for (const bytes of randomPieces(tar, seed, 2000)) yield [{ kind: 'bytes' as const, bytes }];
+      for (const bytes of randomPieces(tar, seed, longest)) yield [{ kind: 'bytes' as const, bytes }];
     },
     async [Symbol.asyncDispose]() {},
   };
