@@ -180,7 +180,8 @@ export type { Surroundings } from './storage/containers-config.js';
 export { parseImageReference, type ImageReference, type StoreChoice } from './storage/reference.js';
 
 // Writing into a containers-storage
-export { openStoreForWriting, type OpenForWritingOptions } from './storage/write/open.js';
+export { openStoreForWriting } from './userns/open-store-for-writing.js';
+export type { OpenForWritingOptions } from './storage/write/open.js';
 export type { LayerKey, WritableStore } from './storage/write/writable-store.js';
 export type { PutLayerOptions, PutLayerResult } from './storage/write/put-layer.js';
 export type { ImageToPut, PutImageResult } from './storage/write/put-image.js';

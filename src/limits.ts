@@ -175,6 +175,8 @@ export const STORE_INDEX_LIMIT = 256 << 20;
 export const STORE_MANIFEST_LIMIT = 4 << 20;
 /** An image's config: as small as the manifest in practice, but nobody limits them. */
 export const STORE_CONFIG_LIMIT = 32 << 20;
+/** What belongs to one image, in base64, on its way to another process of ours: config, manifests and signatures. */
+export const IMAGE_DOCUMENTS_LIMIT = 96 << 20;
 /** The table of contents of a zstd:chunked layer: it grows with the number of files, about 200 bytes each. */
 export const CHUNKED_TABLE_LIMIT = 256 << 20;
 /** Layers below one that can be mounted, in number: podman's bound. */

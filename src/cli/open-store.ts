@@ -1,8 +1,8 @@
 import { NotFoundError } from '../errors.js';
 import { discoverStore } from '../storage/discover.js';
 import type { StoreChoice } from '../storage/reference.js';
-import { openStoreForWriting } from '../storage/write/open.js';
 import type { WritableStore } from '../storage/write/writable-store.js';
+import { openStoreForWriting } from '../userns/open-store-for-writing.js';
 
 /** Opens the store that a reference names, or that podman uses, for writing. @returns to be disposed */
 export async function openStore(choice: StoreChoice | undefined, signal: AbortSignal): Promise<WritableStore> {

@@ -1,5 +1,6 @@
-import { showBytes } from '../bytes.js';
+import { showBytes, type ByteString } from '../bytes.js';
 import { FormatError } from '../errors.js';
+import type { Fd } from '../fd/fd.js';
 import { CHUNK_BODY_LIMIT, CHUNK_NAME_LIMIT } from '../limits.js';
 import { readChunk } from './content.js';
 import type { TarEntry } from './entry.js';
@@ -10,7 +11,7 @@ import {
   INLINE_DATA,
   METADATA,
 } from './splitdirfdstream-format.js';
-import { closeChunk, type FdChunk, type LayerStream, type NamedChunk } from './stream.js';
+import { closeChunk, type Chunk, type FdChunk, type NamedChunk } from './stream.js';
 import { TarScanner, type TarVisitor } from './tar-scanner.js';
 
 /** Small parts are joined up to this length, in bytes. */
@@ -19,18 +20,26 @@ const WRITE_SIZE = 64 * 1024;
 const METADATA_SIZE = 1024 * 1024;
 const TWO_32 = 0x1_0000_0000;
 
+interface OurExtensions {
+  split?: boolean;
+  passFile?: (file: Fd) => number;
+}
+
 /**
  * Writes a layer as splitdirfdstream. The caller disposes the layer.
  * @param slotOf the directory slot under which the peer finds a chunk's directory; undefined when it has not got it or
  *   could not open the file, whose content then travels in the stream
+ * @param ours for readers of our own, what the format does not have: the content of a file over 256 MiB travels in
+ *   several chunks (`split`), and what is open already goes as it is (`passFile`, which takes it and says the slot)
  * @returns the stream in pieces for writing; throws FormatError when the layer is not a tar, a file is not what its
- *   chunk promised, or one that has to travel in the stream is over 256 MiB
+ *   chunk promised, or one that has to travel in the stream is over 256 MiB and may not be split
  */
 export async function* encodeSplitdirfdstream(
-  layer: LayerStream,
+  layer: AsyncIterable<readonly Chunk[]>,
   slotOf: (chunk: NamedChunk) => number | undefined,
+  ours: OurExtensions = {},
 ): AsyncGenerator<Buffer, void, void> {
-  const encoder = new Encoder(slotOf);
+  const encoder = new Encoder(slotOf, ours);
   const scanner = new TarScanner(encoder);
   for await (const batch of layer) {
     let taken = 0;
@@ -62,7 +71,7 @@ async function* write(parts: readonly Part[]): AsyncGenerator<Buffer, void, void
       joined = [];
       length = 0;
     }
-    if (!isBuffer) yield* readChunk(part);
+    if (!isBuffer) yield* part.size > CHUNK_BODY_LIMIT ? inChunks(part) : readChunk(part);
     else if (part.length >= WRITE_SIZE) yield part;
     else {
       joined.push(part);
@@ -70,6 +79,39 @@ async function* write(parts: readonly Part[]): AsyncGenerator<Buffer, void, void
     }
   }
   if (length > 0) yield Buffer.concat(joined, length);
+}
+
+/** The content of a file that is too large for one chunk. */
+async function* inChunks(file: FdChunk | NamedChunk): AsyncGenerator<Buffer, void, void> {
+  const chunks = new LargeContent(file.size);
+  for await (const bytes of readChunk(file)) yield* chunks.next(bytes);
+}
+
+/** Where the chunks of a large content begin. */
+class LargeContent {
+  /** of the content, in bytes */
+  #left: number;
+  /** of the chunk, in bytes */
+  #room = 0;
+
+  constructor(size: number) {
+    this.#left = size;
+  }
+
+  /** The next bytes, with the headers that belong before and among them. */
+  *next(bytes: Buffer): Generator<Buffer, void, void> {
+    for (let pos = 0; pos < bytes.length; ) {
+      if (this.#room === 0) {
+        this.#room = Math.min(this.#left, CHUNK_BODY_LIMIT);
+        this.#left -= this.#room;
+        yield bytesHeader(INLINE_DATA, this.#room);
+      }
+      const some = bytes.subarray(pos, pos + this.#room);
+      this.#room -= some.length;
+      pos += some.length;
+      yield some;
+    }
+  }
 }
 
 /** Bytes of the stream, or a file whose content belongs in this place. */
@@ -81,9 +123,12 @@ class Encoder implements TarVisitor {
   #metadata: Buffer[] = [];
   #metadataLength = 0;
   #inContent = false;
+  readonly #ours: OurExtensions;
+  #large: LargeContent | undefined;
 
-  constructor(slotOf: (chunk: NamedChunk) => number | undefined) {
+  constructor(slotOf: (chunk: NamedChunk) => number | undefined, ours: OurExtensions) {
     this.#slotOf = slotOf;
+    this.#ours = ours;
   }
 
   entry(): void {}
@@ -100,12 +145,18 @@ class Encoder implements TarVisitor {
   }
 
   content(bytes: Buffer, entry: TarEntry, last: boolean): void {
-    if (!this.#inContent) this.#beginContent(entry);
+    if (!this.#inContent) {
+      this.#beginContent(entry);
+      this.#large = entry.size > CHUNK_BODY_LIMIT ? new LargeContent(entry.size) : undefined;
+    }
     this.#inContent = !last;
-    this.parts.push(bytes);
+    if (this.#large === undefined) this.parts.push(bytes);
+    else this.parts.push(...this.#large.next(bytes));
   }
 
   reference(chunk: FdChunk | NamedChunk, entry: TarEntry): void {
+    if (chunk.kind === 'fd' && this.#ours.passFile !== undefined)
+      return this.#fileBacked(this.#ours.passFile(chunk.fd), '', chunk.size);
     const slot = chunk.kind === 'named' && chunk.name.length <= CHUNK_NAME_LIMIT ? this.#slotOf(chunk) : undefined;
     if (chunk.kind === 'fd' || slot === undefined) {
       try {
@@ -117,14 +168,18 @@ class Encoder implements TarVisitor {
       this.parts.push(chunk);
       return;
     }
+    this.#fileBacked(slot, chunk.name, chunk.size);
+  }
+
+  #fileBacked(slot: number, name: ByteString, size: number): void {
     this.flush();
-    const header = Buffer.allocUnsafe(FILE_HEADER_SIZE + chunk.name.length);
+    const header = Buffer.allocUnsafe(FILE_HEADER_SIZE + name.length);
     header[0] = FILE_BACKED_DATA;
-    header.writeUInt32LE(chunk.size % TWO_32, 1);
-    header.writeUInt32LE(Math.floor(chunk.size / TWO_32), 5);
+    header.writeUInt32LE(size % TWO_32, 1);
+    header.writeUInt32LE(Math.floor(size / TWO_32), 5);
     header.writeUInt32LE(slot, 9);
-    header.writeUInt32LE(chunk.name.length, 13);
-    header.write(chunk.name, FILE_HEADER_SIZE, 'latin1');
+    header.writeUInt32LE(name.length, 13);
+    header.write(name, FILE_HEADER_SIZE, 'latin1');
     this.parts.push(header);
   }
 
@@ -137,7 +192,7 @@ class Encoder implements TarVisitor {
   }
 
   #beginContent(entry: TarEntry): void {
-    if (entry.size > CHUNK_BODY_LIMIT) {
+    if (entry.size > CHUNK_BODY_LIMIT && this.#ours.split !== true) {
       const message =
         `content of ${entry.size} bytes cannot travel in a splitdirfdstream; the limit is ` + `${CHUNK_BODY_LIMIT}`;
       throw new FormatError('SPLITDIRFDSTREAM', message, {
@@ -145,7 +200,8 @@ class Encoder implements TarVisitor {
       });
     }
     this.flush();
-    this.parts.push(bytesHeader(INLINE_DATA, entry.size));
+    // Those of larger content come with it.
+    if (entry.size <= CHUNK_BODY_LIMIT) this.parts.push(bytesHeader(INLINE_DATA, entry.size));
   }
 }
 

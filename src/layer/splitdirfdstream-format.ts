@@ -14,3 +14,8 @@ export const FILE_BACKED_DATA = 2;
 export const BYTES_HEADER_SIZE = 5;
 /** Type byte and fixed fields of FILE_BACKED_DATA. */
 export const FILE_HEADER_SIZE = 17;
+
+/** Only between processes of ours, at the end: u32 length, and JSON of the blob that the tar came out of. */
+export const PACKED_BLOB = 0xff;
+/** Bytes of that JSON. */
+export const PACKED_BLOB_LENGTH = 1024;

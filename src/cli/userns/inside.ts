@@ -3,8 +3,11 @@ import { bytesOf } from '../../bytes.js';
 import { Fd, fromFd, listenFd, SocketError } from '../../fd/fd-passing.js';
 import { isErrno, openPath } from '../../fd/fd.js';
 import { files } from '../../native.js';
+import { JsonRpcConnection } from '../../rpc/jsonrpc/connection.js';
+import { serveStoreLayers } from '../../service/layer-sender.js';
 import { serveConnection, serveStore } from '../../service/serve.js';
-import { Store } from '../../storage/store.js';
+import { serveStoreWriter } from '../../service/store-writer.js';
+import { Store, type StoreOptions } from '../../storage/store.js';
 import { userNamespaceBan } from '../../userns/bans.js';
 import { userNamespaceError } from '../../userns/error.js';
 import { parseTask, type InsideTask } from '../../userns/task.js';
@@ -13,6 +16,7 @@ import { watchInterruptions } from '../interruption.js';
 import { talk } from '../talk.js';
 
 const SOCKET = 3;
+const READY = 'ready\n';
 
 /**
  * What runs as root of a user's namespace, see `InsideProcess`: does its task until the socket or a signal ends it.
@@ -24,8 +28,9 @@ export async function insideUserNamespace([text = '']: readonly string[]): Promi
   try {
     const task = parseTask(text);
     checkPower();
-    using store = Store.open(task.serve);
-    await serve(store, task, signal);
+    if ('serve' in task) await serve(task, signal);
+    else if ('read' in task) await read(task.read, signal);
+    else await write(signal);
     return 0;
   } catch (error) {
     if (signal.aborted) return 1;
@@ -39,7 +44,24 @@ export async function insideUserNamespace([text = '']: readonly string[]): Promi
   }
 }
 
-async function serve(store: Store, { image: name }: InsideTask, signal: AbortSignal): Promise<void> {
+async function read(where: StoreOptions, signal: AbortSignal): Promise<void> {
+  using store = Store.open(where);
+  using rpc = new JsonRpcConnection(fromFd(new Fd(SOCKET)));
+  process.stdout.write(READY);
+  await serveStoreLayers(store, rpc, signal);
+}
+
+async function write(signal: AbortSignal): Promise<void> {
+  using rpc = new JsonRpcConnection(fromFd(new Fd(SOCKET)));
+  process.stdout.write(READY);
+  await serveStoreWriter(rpc, signal);
+}
+
+async function serve(
+  { serve: where, image: name }: Extract<InsideTask, { serve: unknown }>,
+  signal: AbortSignal,
+): Promise<void> {
+  using store = Store.open(where);
   const image = name === undefined ? undefined : await store.image(name, { signal });
   const socket = new Fd(SOCKET);
   let listener;
@@ -48,10 +70,10 @@ async function serve(store: Store, { image: name }: InsideTask, signal: AbortSig
   } catch (error) {
     if (!(error instanceof SocketError) || error.code !== 'NOT_A_SOCKET') throw error;
     const connection = fromFd(socket, { signal });
-    process.stdout.write('ready\n');
+    process.stdout.write(READY);
     return await serveConnection({ store, image }, connection, { signal });
   }
-  process.stdout.write('ready\n');
+  process.stdout.write(READY);
   const onError = (error: unknown): void => talk(`connection ended: ${describeError(error).replace(/^Error: /, '')}\n`);
   await serveStore(store, listener, { image, signal, onError });
 }

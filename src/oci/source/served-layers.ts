@@ -1,26 +1,22 @@
 import { debug } from '../../debug.js';
-import { BridgeError } from '../../errors.js';
+import { BridgeError, FormatError } from '../../errors.js';
 import { fromFd, socketpair } from '../../fd/fd-passing.js';
+import { receivedLayer } from '../../layer/socket-layer.js';
 import type { Chunk, LayerStream } from '../../layer/stream.js';
-import { JsonRpcConnection } from '../../rpc/jsonrpc/connection.js';
-import { FEATURE_SPLITDIRFDSTREAM } from '../../rpc/contracts/features.js';
+import { storeLayersMethods as methods } from '../../rpc/contracts/store-layers.js';
 import type { StoredLayer, StoreOptions } from '../../storage/store.js';
-import { userNamespaceError } from '../../userns/error.js';
-import { InsideProcess } from '../../userns/inside-process.js';
-import { serveTask } from '../../userns/task.js';
-import { openServedLayer } from './splitfdstream.js';
+import { InsideConnection } from '../../userns/inside-connection.js';
+import { readTask } from '../../userns/task.js';
 
 /**
- * The layers of a store, served by a process in its user's namespace. What the user may open is opened here; all else
- * comes as content.
+ * The layers of a store, sent by a process in its user's namespace. What the user may open is opened here, all else
+ * comes open.
  */
 export class ServedLayers implements AsyncDisposable {
-  readonly #rpc: JsonRpcConnection;
-  readonly #process: InsideProcess;
+  readonly #inside: InsideConnection;
 
-  private constructor(rpc: JsonRpcConnection, process: InsideProcess) {
-    this.#rpc = rpc;
-    this.#process = process;
+  private constructor(inside: InsideConnection) {
+    this.#inside = inside;
   }
 
   /**
@@ -29,66 +25,56 @@ export class ServedLayers implements AsyncDisposable {
    * @throws the signal's reason
    */
   static async start(where: StoreOptions, signal: AbortSignal): Promise<ServedLayers | BridgeError> {
-    const [ours, theirs] = socketpair();
     try {
-      const process = await InsideProcess.start(serveTask(where), theirs.number, { signal });
-      return new ServedLayers(new JsonRpcConnection(fromFd(ours)), process);
+      return new ServedLayers(await InsideConnection.start(readTask(where), { signal }));
     } catch (error) {
       if (!(error instanceof BridgeError) || error.code !== 'USER_NAMESPACE') throw error;
       debug(() => `user namespace: ${error.message}`);
       return error;
-    } finally {
-      theirs.close();
-      ours.close();
     }
   }
 
-  /** Starts reading a layer. @throws RemoteError, SocketError; BridgeError `USER_NAMESPACE`, while it is read */
-  async open({ id, parent = '', size }: StoredLayer, signal: AbortSignal): Promise<LayerStream> {
-    const params = { layerId: id, parentId: parent, format: FEATURE_SPLITDIRFDSTREAM } as const;
-    const layer = await openServedLayer(this.#rpc, params, undefined, signal);
-    return new ExplainedLayer(layer, size, async (cause) => {
-      signal.throwIfAborted();
-      // It says what went wrong when it ends.
-      this.#rpc.close();
-      const said = await this.#process.lastWords();
-      return said === undefined
-        ? cause
-        : userNamespaceError(`in the user namespace: ${said}`, { cause, place: { layer: id } });
-    });
+  /** Starts reading a layer. @throws as `Store.layerStream`, also while it is read */
+  async open({ id }: StoredLayer, signal: AbortSignal): Promise<LayerStream> {
+    const [ours, theirs] = socketpair();
+    using theirEnd = theirs;
+    const layer = receivedLayer(fromFd(ours, { signal }));
+    try {
+      const { stream } = await this.#inside.call(methods.SendLayer, { layer: id }, { fds: [theirEnd], signal });
+      return new SentLayer(layer, async () => {
+        await this.#inside.call(methods.EndLayer, { stream }, { signal });
+      });
+    } catch (error) {
+      await layer[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#rpc.close();
-    await this.#process[Symbol.asyncDispose]();
+    await this.#inside[Symbol.asyncDispose]();
   }
 }
 
-/** A layer whose server says elsewhere why it ended early. */
-class ExplainedLayer implements LayerStream {
+/** A layer that was complete only if its sender says so. */
+class SentLayer implements LayerStream {
   readonly #layer: LayerStream;
-  readonly #size: number | undefined;
-  readonly #explain: (error: unknown) => Promise<unknown>;
+  readonly #complete: () => Promise<void>;
 
-  /** @param size of the tar in bytes, if it is known */
-  constructor(layer: LayerStream, size: number | undefined, explain: (error: unknown) => Promise<unknown>) {
+  /** @param complete throws what the sender has seen */
+  constructor(layer: LayerStream, complete: () => Promise<void>) {
     this.#layer = layer;
-    this.#size = size;
-    this.#explain = explain;
+    this.#complete = complete;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly Chunk[]> {
-    let size = 0;
     try {
-      for await (const chunks of this.#layer) {
-        for (const chunk of chunks) size += chunk.kind === 'bytes' ? chunk.bytes.length : chunk.size;
-        yield chunks;
-      }
+      yield* this.#layer;
     } catch (error) {
-      throw await this.#explain(error);
+      // What is cut short is so for a reason.
+      if (error instanceof FormatError) await this.#complete();
+      throw error;
     }
-    if (this.#size === undefined || size >= this.#size) return;
-    throw await this.#explain(userNamespaceError(`the layer ends after ${size} of ${this.#size} bytes`));
+    await this.#complete();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -120,8 +120,7 @@ function layerSources(
     // What a server calls its layer is compared with the config before any is read.
     diffId: image.layers?.[index]?.diffId ?? diffId,
     size: image.layers?.[index]?.size || undefined,
-    open: (signal) =>
-      openServedLayer(rpc, extended({ layerId, parentId: ids[index - 1] ?? '' }, features), timeout, signal),
+    open: (signal) => openLayer(rpc, extended({ layerId, parentId: ids[index - 1] ?? '' }, features), timeout, signal),
   }));
 }
 
@@ -130,26 +129,20 @@ function extended(params: GetSplitFDStreamParams, features: ReadonlySet<string>)
   return features.has(FEATURE_EXACT) ? { ...params, exact: true } : params;
 }
 
-/**
- * Reads a layer of a server.
- * @param timeout milliseconds that the answer, and each piece of the layer, may take; undefined: any time
- * @throws RemoteError, RpcProtocolError, SocketError; the signal's reason
- */
-export async function openServedLayer(
+async function openLayer(
   rpc: JsonRpcConnection,
   params: GetSplitFDStreamParams,
-  timeout: number | undefined,
+  timeout: number,
   signal: AbortSignal,
 ): Promise<LayerStream> {
-  const reply = await getSplitFDStream(rpc, params, { ...(timeout === undefined ? {} : { timeout }), signal });
+  const reply = await getSplitFDStream(rpc, params, { timeout, signal });
   const lent = reply.format === 'splitfdstream' ? reply.files : [...reply.dirs, reply.lease];
   try {
     await ForeignFd.check([reply.stream, ...lent], signal);
     if (reply.format !== 'splitfdstream' && params.format === undefined) {
       throw new RpcProtocolError('INVALID_RESULT', 'the server sent names below directories, which nobody asked for');
     }
-    const source = sourceFromFd(reply.stream);
-    const bytes = timeout === undefined ? source : withSilenceLimit(source, timeout, signal);
+    const bytes = withSilenceLimit(sourceFromFd(reply.stream), timeout, signal);
     if (reply.format !== 'splitfdstream') return decodeSplitdirfdstream(bytes, reply.dirs, [reply.lease]);
     const layer = decodeSplitfdstream(bytes, reply.files);
     return reply.exact ? layer : completeLegacyTar(layer);

@@ -12,7 +12,7 @@ import { StoreFolders } from './folders.js';
 import { makeStore } from './make-store.js';
 import { layerSettings, unsupported } from './settings.js';
 import { LAYERS_STAGING, removeForgotten, TREES_STAGING } from './staging-folder.js';
-import { WritableStore } from './writable-store.js';
+import { DirectlyWritableStore } from './writable-store.js';
 import { writeError } from './write-error.js';
 
 export interface OpenForWritingOptions extends StoreOptions, LockWait {
@@ -23,28 +23,13 @@ export interface OpenForWritingOptions extends StoreOptions, LockWait {
 }
 
 /**
- * Opens a containers-storage of the overlay driver for writing, as podman would write into it; makes one where there is
- * none. What writers that died have left is removed.
+ * Opens a containers-storage of the overlay driver for writing by this process, which has to be root, as podman would
+ * write into it; makes one where there is none. What writers that died have left is removed.
  * @param options where it is, and how it is configured, as `discoverStore` says
  * @throws BridgeError `UNKNOWN_DRIVER`, `STORE_UNSUPPORTED` when podman could not use what would be written,
  *   `STORE_READ_ONLY`, `NO_PERMISSION`, `FOREIGN_SYMLINK`, `STORE_BUSY`; NotFoundError with `create: false`
- * @example
- * ```ts
- * import { discoverStore, openStoreForWriting, Store } from 'composefs-bridge';
- *
- * using from = Store.open(discoverStore());
- * await using to = await openStoreForWriting({ graphroot: '/srv/storage' });
- * const image = await from.image('docker.io/library/debian:12');
- * let topLayer: string | undefined;
- * for (const { id, diffId = '' } of await from.layers(image)) {
- *   const stream = await from.layerStream({ id }, { lease: 'descriptors' });
- *   ({ id: topLayer } = await to.putLayer(stream, { parent: topLayer, diffId }));
- * }
- * await to.putImage({ manifest: image.manifest(), config: image.config(), topLayer, names: image.names });
- * console.log((await to.images()).length); // 1
- * ```
  */
-export async function openStoreForWriting(options: OpenForWritingOptions): Promise<WritableStore> {
+export async function openStoreForWriting(options: OpenForWritingOptions): Promise<DirectlyWritableStore> {
   const { graphroot, create = true, inUserNamespace = !knowsEveryId(), signal, timeout } = options;
   const wait = { signal, timeout };
   const settings = layerSettings(options);
@@ -65,7 +50,7 @@ export async function openStoreForWriting(options: OpenForWritingOptions): Promi
     ] as const)
       await removeForgotten(above, name);
     const reader = Store.open({ graphroot, driver: 'overlay' });
-    return new WritableStore(folders.move(), reader, {
+    return new DirectlyWritableStore(folders.move(), reader, {
       ...settings,
       plainWhiteouts,
       inUserNamespace,
