@@ -1,16 +1,18 @@
 // What is put into a containers-storage is what podman, buildah and skopeo would have made of it.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { unpackSmallStore } from '../support/images/small-store.js';
+import { Store } from '../../src/storage/store.js';
+import { unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
+import { tarDigest } from '../support/layers/streams.js';
 import { fillStore, TreeStore } from './written-store.js';
 import { graphroot, hashOfOutput, inTree, peerCommand, SharedFolder, whyNoPeers, whyNoStore } from './peers.js';
 
 /** The layers' records without what differs from one writing to the next. */
-function layersOf(store: TreeStore): unknown[] {
+function layersOf(store: TreeStore): { id: string }[] {
   const text = readFileSync(join(store.graphroot, 'overlay-layers/layers.json'), 'utf8');
-  return (JSON.parse(text) as object[]).map((layer) => ({ ...layer, created: '' }));
+  return (JSON.parse(text) as { id: string }[]).map((layer) => ({ ...layer, created: '' }));
 }
 
 const imagesOf = (store: TreeStore): unknown =>
@@ -86,21 +88,50 @@ describe('an image of a real store, put into a new one', { skip: whyNoStore() },
 
 describe('a recorded store with odd images, put into a new one', { skip: whyNoPeers() }, () => {
   let folder: SharedFolder;
+  const ids: string[] = [];
+  let small: SmallStore;
   let ours: TreeStore;
+  let theirs: TreeStore;
 
   before(async () => {
     folder = new SharedFolder();
+    small = unpackSmallStore(folder.path);
     ours = new TreeStore(folder, 'ours');
-    const small = unpackSmallStore(folder.path);
-    try {
-      await fillStore(small.graphroot, ours.graphroot);
-    } finally {
-      small.remove();
+    theirs = new TreeStore(folder, 'theirs');
+    await fillStore(small.graphroot, ours.graphroot);
+    const source = new TreeStore(folder, basename(small.graphroot));
+    using store = Store.open({ graphroot: small.graphroot });
+    for (const { id, names } of await store.images()) {
+      ids.push(id);
+      const [from, to] = [source.reference(`@${id}`), theirs.reference(names[0] ?? `@${id}`)];
+      inTree('skopeo', '--insecure-policy', 'copy', '-q', from, to);
     }
   });
   after(() => folder[Symbol.dispose]());
 
+  test('the layers are recorded as where skopeo has copied them', () => {
+    const byId = (layers: { id: string }[]): object => Object.fromEntries(layers.map((layer) => [layer.id, layer]));
+    assert.deepEqual(byId(layersOf(ours)), byId(layersOf(theirs)));
+  });
+
   test('podman lists all of its images', () => {
-    assert.ok(ours.podman('images', '-a', '-q').trim().split('\n').length >= 20);
+    const listed = ours.podman('images', '-a', '-q', '--no-trunc').trim().split('\n');
+    assert.deepEqual([...new Set(listed)].sort(), ids.map((id) => `sha256:${id}`).sort());
+  });
+
+  test('podman finds no more to say about them than where skopeo has copied them', () => {
+    assert.deepEqual(ours.problems('--quick=false'), theirs.problems('--quick=false'));
+  });
+
+  test('every layer comes out of it as the same tar', async () => {
+    using store = Store.open({ graphroot: ours.graphroot });
+    for (const image of await store.images())
+      for (const layer of await store.layers(image))
+        assert.equal(`sha256:${await tarDigest(await store.layerStream(layer))}`, layer.diffId);
+  });
+
+  test('podman removes all, and nothing is left', () => {
+    ours.podman('rmi', '-a', '-f');
+    ours.assertEmpty(list);
   });
 });
