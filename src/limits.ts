@@ -62,6 +62,12 @@ export const OSTREE_CHUNK_LIMIT = 2 ** 31 - 1;
 export const OSTREE_BASES_LIMIT = 64 << 20;
 /** Names in the tree of a commit: with less than a hundred objects one could have more of them than there are atoms. */
 export const OSTREE_ENTRIES_LIMIT = 10_000_000;
+/** The same where most of them are repetitions, unless the next limit allows more. */
+export const OSTREE_REPEATED_LIMIT = 1_000_000;
+/** Names in the tree of a commit for each object that it has. */
+export const OSTREE_REPETITIONS_LIMIT = 64;
+/** Entries of folders that are kept in case they come again. */
+export const OSTREE_KNOWN_TREES_LIMIT = 1 << 16;
 
 // Images
 

@@ -1,15 +1,22 @@
-import { DigestMismatchError, FormatError } from '../errors.js';
+import { DigestMismatchError, FormatError, NotFoundError } from '../errors.js';
 
 /**
- * Adds to what is wrong with a file of ostree which file it is: those that read it do not know.
- * @param entry its path in the repository, or the URL
- * @returns the same error when it is about something else, or says more exactly where
+ * Adds to what is wrong with a file or object of ostree where it is: those that read it do not know.
+ * @param entry its path, in the commit or in the repository of ostree, or its URL
+ * @returns the same error when it is about something else, or says where already
  */
 export function inPlace(error: unknown, entry: string): unknown {
-  if (!(error instanceof FormatError || error instanceof DigestMismatchError)) return error;
-  if (error.place.entry !== undefined) return error;
-  const options = { cause: error, place: { ...error.place, entry } };
-  if (error instanceof FormatError) return new FormatError(error.code, error.reason, options);
-  const { expected, actual, reason } = error;
-  return new DigestMismatchError(reason.slice(0, reason.lastIndexOf(': expected')), expected, actual, options);
+  const isOne = error instanceof FormatError || error instanceof DigestMismatchError || isMissing(error);
+  if (!isOne || error.place.entry !== undefined) return error;
+  const { reason } = error;
+  const options = { cause: error.cause, place: { ...error.place, entry } };
+  if (isMissing(error)) return new NotFoundError(reason, options);
+  if (error instanceof FormatError) return new FormatError(error.code, reason, options);
+  const what = reason.slice(0, reason.lastIndexOf(': expected'));
+  return new DigestMismatchError(what, error.expected, error.actual, options);
+}
+
+/** And not one that means more to whoever catches it. */
+function isMissing(error: unknown): error is NotFoundError {
+  return error instanceof NotFoundError && error.constructor === NotFoundError;
 }

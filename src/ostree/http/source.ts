@@ -1,6 +1,7 @@
 import { NotFoundError } from '../../errors.js';
 import { OSTREE_METADATA_LIMIT } from '../../limits.js';
 import type { Checksum } from '../object/checksum.js';
+import { deletedCommit, TOMBSTONE } from '../object/tombstone.js';
 import { readFilez } from '../pull/filez.js';
 import type { ObjectSource } from '../pull/source.js';
 import { PARALLEL_REQUESTS, type OstreeRemote } from './remote.js';
@@ -14,8 +15,10 @@ export function remoteSource(remote: OstreeRemote): ObjectSource {
     metadata: async (kind, id, signal) => {
       const path = objectPath(id, kind);
       const bytes = await remote.bytes(path, OSTREE_METADATA_LIMIT, signal);
-      if (bytes === undefined) throw new NotFoundError(`Missing ${kind} ${id}: ${remote.at(path).href} is not there`);
-      return bytes;
+      if (bytes !== undefined) return bytes;
+      if (kind === 'commit' && (await remote.bytes(objectPath(id, TOMBSTONE), OSTREE_METADATA_LIMIT, signal)))
+        throw deletedCommit(id);
+      throw new NotFoundError(`Missing ${kind} ${id}: ${remote.at(path).href} is not there`);
     },
     file: async (id, signal) => await readFilez(remote.pieces(objectPath(id, 'filez'), signal)),
   };

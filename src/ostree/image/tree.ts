@@ -1,6 +1,11 @@
 import { showBytes, type ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
-import { OSTREE_ENTRIES_LIMIT } from '../../limits.js';
+import {
+  OSTREE_ENTRIES_LIMIT,
+  OSTREE_KNOWN_TREES_LIMIT,
+  OSTREE_REPEATED_LIMIT,
+  OSTREE_REPETITIONS_LIMIT,
+} from '../../limits.js';
 import {
   DEPTH_MAX,
   Directory,
@@ -15,7 +20,7 @@ import { WHOLE, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseCommit } from '../object/commit.js';
 import { parseDirMeta } from '../object/dirmeta.js';
-import { parseDirTree } from '../object/dirtree.js';
+import { parseDirTree, type DirTree } from '../object/dirtree.js';
 import { isSymlink } from '../object/file-header.js';
 import { withoutNul } from '../object/xattrs.js';
 import { selected, selectionOf } from '../selection.js';
@@ -36,11 +41,16 @@ class TreeBuilder {
   readonly #form: CommitForm;
   readonly #leaves = new Map<Checksum, Leaf>();
   readonly #metadata = new Map<Checksum, Metadata>();
+  readonly #trees = new Map<Checksum, DirTree>();
+  #known = 0;
+  readonly #limit: number;
   #entries = 0;
 
   constructor(objects: CommitObjects, form: CommitForm) {
     this.#objects = objects;
     this.#form = form;
+    const repeated = Math.max(OSTREE_REPEATED_LIMIT, OSTREE_REPETITIONS_LIMIT * objects.count);
+    this.#limit = Math.min(OSTREE_ENTRIES_LIMIT, repeated);
   }
 
   build(): Directory {
@@ -49,8 +59,7 @@ class TreeBuilder {
     const pending = [{ directory: root, tree, path: '', depth: 0, selection: selectionOf(this.#form) }];
     for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
       const { directory, path } = at;
-      const all = parseDirTree(this.#objects.metadata('dirtree', at.tree));
-      const { files, folders } = selected(all, at.selection, path);
+      const { files, folders } = selected(this.#tree(at.tree), at.selection, path);
       this.#count(files.length + folders.length, path);
       for (const { name, id } of files) directory.entries.set(name, this.#leaf(id, `${path}/${name}`));
       const depth = at.depth + 1;
@@ -65,13 +74,26 @@ class TreeBuilder {
     return root;
   }
 
+  #tree(id: Checksum): DirTree {
+    const known = this.#trees.get(id);
+    if (known !== undefined) return known;
+    const tree = parseDirTree(this.#objects.metadata('dirtree', id));
+    const size = tree.files.length + tree.folders.length;
+    if (this.#known + size <= OSTREE_KNOWN_TREES_LIMIT) {
+      this.#trees.set(id, tree);
+      this.#known += size;
+    }
+    return tree;
+  }
+
   /** A few dirtrees that have each other twice would make a tree without end. */
   #count(more: number, path: ByteString): void {
     this.#entries += more;
-    if (this.#entries > OSTREE_ENTRIES_LIMIT)
+    if (this.#entries > this.#limit)
       throw new FormatError(
         'OSTREE_OBJECT',
-        `a commit with more than ${OSTREE_ENTRIES_LIMIT} files and folders, up to "${showBytes(path.slice(0, 80))}"`,
+        `a commit of ${this.#objects.count} objects with more than ${this.#limit} files and folders, up to ` +
+          `"${showBytes(path.slice(0, 80))}"`,
       );
   }
 

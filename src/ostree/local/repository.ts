@@ -134,6 +134,17 @@ export function openObject(objects: Fd, id: Checksum, extension: string, flags: 
   );
 }
 
+/** Whether there is such a file. */
+export function isThere(objects: Fd, id: Checksum, extension: string): boolean {
+  try {
+    openObject(objects, id, extension).close();
+    return true;
+  } catch (error) {
+    if (error instanceof NotFoundError) return false;
+    throw error;
+  }
+}
+
 function orMissing(open: () => Fd, message: string): Fd {
   try {
     return open();

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { FormatError } from '../../errors.js';
+import { FormatError, NotFoundError } from '../../errors.js';
 import { isErrno, O_PATH, type Fd } from '../../fd/fd.js';
 import { readAt, readSmallFile } from '../../fd/read-file.js';
 import { getXattr, listXattrs } from '../../fd/xattrs.js';
@@ -10,11 +10,12 @@ import { NO_XATTRS, type Xattrs } from '../../tree/tree.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseFileMeta } from '../object/dirmeta.js';
 import { isSymlink, type FileHeader } from '../object/file-header.js';
+import { deletedCommit, TOMBSTONE } from '../object/tombstone.js';
 import { readXattrs } from '../object/xattrs.js';
 import { openFilez } from '../pull/filez.js';
 import type { MetadataKind, ObjectSource, SourceFile } from '../pull/source.js';
 import type { RepositoryMode } from './config.js';
-import { openObject, type OstreeFolder } from './repository.js';
+import { isThere, openObject, type OstreeFolder } from './repository.js';
 
 /** So many files are opened at the same time. */
 const PARALLEL = 16;
@@ -27,12 +28,20 @@ export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolic
     parallel: PARALLEL,
     policy,
     metadata: async (kind: MetadataKind, id: Checksum) => {
-      using file = openObject(objects, id, kind);
+      using file = kind === 'commit' ? openCommit(objects, id) : openObject(objects, id, kind);
       return readSmallFile(file, OSTREE_METADATA_LIMIT);
     },
     file: (id, signal) =>
       mode === 'archive' ? openFilez(openObject(objects, id, 'filez'), signal) : READERS[mode](objects, id),
   };
+}
+
+function openCommit(objects: Fd, id: Checksum): Fd {
+  try {
+    return openObject(objects, id, 'commit');
+  } catch (error) {
+    throw error instanceof NotFoundError && isThere(objects, id, TOMBSTONE) ? deletedCommit(id) : error;
+  }
 }
 
 type BareMode = Exclude<RepositoryMode, 'archive'>;

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { commitContentId } from '../../repository/names.js';
+import { inPlace } from '../in-place.js';
 import { parseCommit } from '../object/commit.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseDirMeta } from '../object/dirmeta.js';
@@ -12,6 +13,7 @@ import { selected, type Selection } from '../selection.js';
 import type { Bases } from './bases.js';
 import type { CommitImporter } from './importer.js';
 import { measured } from './measured-source.js';
+import { objectOf, placeOf } from './place-of.js';
 import type { MetadataKind, ObjectSource } from './source.js';
 
 /** How many objects a pull was about, without those of the commits that it was based on. */
@@ -95,6 +97,8 @@ class Walk {
   #idle: (() => void)[] = [];
   #busy = 0;
   #done = 0;
+  /** What the walk ended with. */
+  #failed: Checksum | undefined;
 
   constructor(
     importer: CommitImporter,
@@ -122,9 +126,30 @@ class Walk {
   async run(commit: Checksum, onStep: () => void): Promise<void> {
     // The commit alone comes first: its parent is a base.
     await this.#do({ kind: 'commit', id: commit });
-    await Promise.all(Array.from({ length: this.#source.parallel }, () => this.#steps(onStep)));
-    this.#signal.throwIfAborted();
-    await this.#importer.settle();
+    try {
+      await Promise.all(Array.from({ length: this.#source.parallel }, () => this.#steps(onStep)));
+      this.#signal.throwIfAborted();
+      await this.#importer.settle();
+    } catch (error) {
+      throw this.#placed(error, commit);
+    }
+  }
+
+  /** The parsers do not know where in the commit it is that they look at. */
+  #placed(error: unknown, commit: Checksum): unknown {
+    const id = objectOf(error, this.#failed);
+    const place = id === undefined ? undefined : this.#placeOf(id, commit);
+    return place === undefined ? error : inPlace(error, place);
+  }
+
+  /** Of what is damaged there is no place. */
+  #placeOf(id: Checksum, commit: Checksum): string | undefined {
+    try {
+      return placeOf(id, commit, (each) => this.#importer.metadata(each));
+    } catch (error) {
+      if (error instanceof FormatError) return undefined;
+      throw error;
+    }
   }
 
   /**
@@ -143,7 +168,10 @@ class Walk {
       try {
         await this.#do(step);
       } catch (error) {
-        if (!this.#signal.aborted && this.#onLost?.(error) !== true) this.#stop.abort(error);
+        if (!this.#signal.aborted && this.#onLost?.(error) !== true) {
+          this.#failed = step.id;
+          this.#stop.abort(error);
+        }
       }
       this.#busy--;
       // What is at hand already would leave no time for anything else.
@@ -247,6 +275,6 @@ class Walk {
 
 /** The parsers do not know which object it is. */
 function named(error: unknown, kind: ObjectKind, id: Checksum): unknown {
-  if (!(error instanceof FormatError) || error.message.includes(id)) return error;
+  if (!(error instanceof FormatError) || /[0-9a-f]{64}/.test(error.message)) return error;
   return new FormatError(error.code, `${kind} ${id}: ${error.message}`, { cause: error });
 }
