@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { bytesOf } from '../../src/bytes.js';
 import { openPath } from '../../src/fd/fd.js';
 import { setXattr } from '../../src/fd/xattrs.js';
+import { verityDigest } from '../../src/fsverity/digest.js';
 import { objectPath } from '../../src/fsverity/object-id.js';
 import { cfsbridge } from '../support/cli/run-cli.js';
 import { cfsctl, inTree, peers, run, runInPeers, SharedFolder, succeed, whyNoPeers, type Answer } from './peers.js';
@@ -72,6 +73,20 @@ for (const [algorithm, version] of [
           .sort(),
       );
       assert.deepEqual(ours, theirs);
+    });
+
+    test('inspect --json shows the same of both, with the digests of all content', () => {
+      const [one, other] = repositories.map((repository) => {
+        const text = succeed(cfsbridge, ['--repo', repository, 'ostree', 'inspect', '--json', 'a/b']);
+        return JSON.parse(text) as { stream: string; objects: { kind: string; size: number; digest?: string }[] };
+      });
+      assert.deepEqual({ ...one, stream: '' }, { ...other, stream: '' });
+      const files = one!.objects.filter(({ kind }) => kind === 'file');
+      const digests = Object.values(FILES).map((text) =>
+        verityDigest(Buffer.from(text), algorithm === 'fsverity-sha256-12' ? 'sha256' : 'sha512').toString('hex'),
+      );
+      assert.deepEqual(files.flatMap(({ digest }) => digest ?? []).sort(), digests.sort());
+      assert.equal(files.length, digests.length + 1);
     });
 
     // C knows no other digests.
