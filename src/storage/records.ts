@@ -8,6 +8,11 @@ const id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/);
 export const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const names = z.array(z.string()).nullish();
 
+/** Whether this is an id as podman makes them: nothing else in the folders of a store is called so. */
+export function isHexId(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
+
 export const layerRecordSchema = z.object({
   id,
   parent: id.or(z.literal('')).nullish(),

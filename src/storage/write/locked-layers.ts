@@ -1,7 +1,7 @@
 import { debug } from '../../debug.js';
-import { BridgeError } from '../../errors.js';
+import { BridgeError, FormatError } from '../../errors.js';
 import type { LockWait } from '../lock.js';
-import { OddRecord, type LayerRecord } from '../records.js';
+import { isHexId, OddRecord, type LayerRecord } from '../records.js';
 import { removeIfThere } from './atomic-file.js';
 import { findLayer, idOf, isUnfinished, parentOf, problemOf } from './find-layer.js';
 import { isThere, type StoreFolders } from './folders.js';
@@ -41,7 +41,8 @@ export class LockedLayers implements AsyncDisposable {
       const names = ['layers.json', 'volatile-layers.json'];
       const indexes = names.map((name) => IndexFile.read(folders.layers, name, lock));
       layers = new LockedLayers(folders, lock, indexes);
-      const left = new Set(layers.#records.filter(isUnfinished).map(idOf));
+      // Others could be names of folders of the store itself, or lead out of it.
+      const left = new Set(layers.#records.filter(isUnfinished).map(idOf).filter(isHexId));
       for (const id of left) debug(() => `store: layer ${id} was left unfinished, and is removed`);
       await layers.remove(left);
       return layers;
@@ -119,8 +120,10 @@ export class LockedLayers implements AsyncDisposable {
     }
   }
 
-  /** Moves out of the way what lies where a layer has its files. */
+  /** Moves out of the way what lies where a layer has its files. @throws FormatError `BAD_JSON` */
   clearPlace(id: string): void {
+    if (!isHexId(id))
+      throw new FormatError('BAD_JSON', `files of a layer called ${JSON.stringify(id)} are not removed`);
     const { trees, links, layers } = this.#folders;
     const recipe = `${id}.tar-split.gz`;
     if (!isThere(trees, id) && !isThere(layers, recipe) && !isThere(layers, id)) return;

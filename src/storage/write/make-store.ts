@@ -20,6 +20,7 @@ export async function makeStore(graphroot: string, plainWhiteouts: boolean, wait
   using path = makeBelievedDirectory(bytesOf(graphroot), 0o700);
   using root = openBeneath(path, '.', constants.O_RDONLY | constants.O_DIRECTORY);
   using lock = await WriteLock.take(root, 'storage.lock', wait);
+  lock.recordWrite();
   makeLock(root, 'userns.lock');
   using trees = openOrMakeFolder(root, 'overlay', 0o755);
   openOrMakeFolder(trees, 'l', 0o755).close();
@@ -30,7 +31,6 @@ export async function makeStore(graphroot: string, plainWhiteouts: boolean, wait
   makeLockedFolder(root, 'overlay-layers', 'layers.lock');
   makeLockedFolder(root, 'overlay-images', 'images.lock');
   makeLockedFolder(root, 'overlay-containers', 'containers.lock');
-  lock.recordWrite();
 }
 
 function makeLockedFolder(root: Fd, name: string, lock: string): void {

@@ -1,6 +1,7 @@
+import { constants } from 'node:fs';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { knowsEveryId } from '../../fd/cap-dac-override.js';
-import { isErrno } from '../../fd/fd.js';
+import { isErrno, openBeneath } from '../../fd/fd.js';
 import { bytesOf } from '../../bytes.js';
 import { openFolderByOwnLinks } from '../../fd/own-links.js';
 import { isRootOrSelf } from '../../fd/peer.js';
@@ -40,9 +41,9 @@ export async function openStoreForWriting(options: OpenForWritingOptions): Promi
     );
   try {
     if (options.driver === undefined) checkDriver(graphroot);
-    if (create) await makeStore(graphroot, settings.plainWhiteouts, wait);
-    using folders = StoreFolders.open(graphroot);
+    using folders = await openFolders(graphroot, create, () => makeStore(graphroot, settings.plainWhiteouts, wait));
     checkOwners(folders);
+    checkWritable(folders);
     const plainWhiteouts = settings.plainWhiteouts || isMountedByProgram(folders);
     for (const [above, name] of [
       [folders.trees, TREES_STAGING],
@@ -63,6 +64,17 @@ export async function openStoreForWriting(options: OpenForWritingOptions): Promi
   }
 }
 
+/** The folders of a store that is there, or is made. */
+async function openFolders(graphroot: string, create: boolean, make: () => Promise<void>): Promise<StoreFolders> {
+  try {
+    return StoreFolders.open(graphroot);
+  } catch (error) {
+    if (!create || !isErrno(error, 'ENOENT')) throw error;
+  }
+  await make();
+  return StoreFolders.open(graphroot);
+}
+
 /** Where nothing says which driver it is, the folders do. A store that is not there is one of overlay. */
 function checkDriver(graphroot: string): void {
   try {
@@ -78,6 +90,12 @@ function checkOwners({ graphroot, all }: StoreFolders): void {
   const stranger = all.map((folder) => folder.stat().uid).find((uid) => !isRootOrSelf(uid));
   if (stranger !== undefined)
     throw unsupported(graphroot, `it belongs to user ${stranger}`, 'write into it as that user, in "podman unshare"');
+}
+
+/** That nothing can be written is said before layers are unpacked. */
+function checkWritable({ layers, images }: StoreFolders): void {
+  openBeneath(layers, 'layers.lock', constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o644).close();
+  openBeneath(images, 'images.lock', constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o644).close();
 }
 
 /** Whether podman has found out that the kernel cannot mount the layers here. */

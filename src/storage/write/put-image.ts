@@ -4,7 +4,7 @@ import { checkDigest, parseConfig, parseManifest } from '../../spec/manifest.js'
 import { parseRegistryReference, showReference } from '../../spec/reference.js';
 import { files } from '../../native.js';
 import { lockShared, type LockWait, type StoreLock } from '../lock.js';
-import { bigDataFile, OddRecord } from '../records.js';
+import { bigDataFile, isHexId, OddRecord } from '../records.js';
 import { removeIfThere, replaceFile } from './atomic-file.js';
 import { openOrMakeFolder, type StoreFolders } from './folders.js';
 import { imageItems, metadataWith, metadataWithout, type Signatures } from './image-items.js';
@@ -54,8 +54,6 @@ export interface PutImageResult {
 
 /** A file of an image until it has its name. */
 const UNFINISHED = '.tmp-item';
-/** A folder that belongs to an image. */
-const IMAGE_ID = /^[0-9a-f]{64}$/;
 
 /**
  * Puts an image into the store, in one step: with all that belongs to it, under all its names.
@@ -64,6 +62,13 @@ const IMAGE_ID = /^[0-9a-f]{64}$/;
  *   `CONFIG_INVALID`, `LAYER_CHAIN`, `BAD_JSON`; an error with `code` of the system
  */
 export async function putImage(folders: StoreFolders, image: ImageToPut, wait: LockWait): Promise<PutImageResult> {
+  const result = await putUnderLocks(folders, image, wait);
+  // The names of the files, too, those of the layers among them.
+  await files.syncfs(folders.images.number);
+  return result;
+}
+
+async function putUnderLocks(folders: StoreFolders, image: ImageToPut, wait: LockWait): Promise<PutImageResult> {
   const { config: descriptor } = parseManifest(image.manifest);
   checkDigest('config of the image', descriptor.digest, image.config);
   const config = parseConfig(image.config);
@@ -171,8 +176,7 @@ function moveNames(
 function removeForgotten({ images }: StoreFolders, index: IndexFile): void {
   removeIfThere({ dir: images, name: UNFINISHED });
   const known = new Set(index.records.map((record) => record.get('id')));
-  for (const name of files.readdir(images.number))
-    if (IMAGE_ID.test(name) && !known.has(name)) removeTree(images, name);
+  for (const name of files.readdir(images.number)) if (isHexId(name) && !known.has(name)) removeTree(images, name);
 }
 
 /** The layers of the image are in the store, and they are those of its config. */

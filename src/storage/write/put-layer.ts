@@ -68,8 +68,6 @@ export async function putLayer(
   });
   if (extracted.diffId !== diffId)
     throw new DigestMismatchError('layer', diffId, extracted.diffId, { place: { layer: diffId } });
-  // What the layer came from may go: its lock must not be held while another one is waited for.
-  await content[Symbol.asyncDispose]();
   await syncFile(tarSplit.number);
   await files.syncfs(diff.number);
 

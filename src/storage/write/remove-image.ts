@@ -8,6 +8,7 @@ import { removeTree } from '../../fd/remove-tree.js';
 import { STORE_INDEX_LIMIT } from '../../limits.js';
 import { lockShared, type LockWait } from '../lock.js';
 import { parseJson, readStoreFile } from '../read-file.js';
+import { isHexId } from '../records.js';
 import type { StoreFolders } from './folders.js';
 import { takeNames } from './image-record.js';
 import { IndexFile, readRecords } from './index-file.js';
@@ -52,7 +53,7 @@ export async function removeImage(
   using _ = await lockShared(folders.containers, 'containers.lock', wait);
   const index = IndexFile.read(folders.images, 'images.json', lock);
   const record = index.find(id);
-  if (record === undefined) return undefined;
+  if (record === undefined || !isHexId(id)) return undefined;
   const containers = ['containers.json', 'volatile-containers.json'].flatMap((name) =>
     readRecords(folders.containers, name),
   );
@@ -82,7 +83,7 @@ function unneeded(
   const gone: string[] = [];
   for (const top of topLayersOf(image).reverse()) {
     for (let id: string | undefined = top; id !== undefined && parents.has(id); ) {
-      if (needed.has(id) || (children.get(id) ?? 0) > 0) break;
+      if (!isHexId(id) || needed.has(id) || (children.get(id) ?? 0) > 0) break;
       gone.push(id);
       const parent: string | undefined = parents.get(id);
       if (parent !== undefined) children.set(parent, (children.get(parent) ?? 0) - 1);
