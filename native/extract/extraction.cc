@@ -43,7 +43,8 @@ struct timespec readTime(OpReader& ops) {
   return time;
 }
 
-LayerEntry readEntry(OpReader& ops) {
+// Takes no memory unless it is to be kept.
+LayerEntry readEntry(OpReader& ops, bool keep) {
   LayerEntry entry;
   entry.kind = static_cast<EntryKind>(ops.number<uint8_t>());
   entry.owned = ops.number<uint8_t>() != 0;
@@ -59,14 +60,14 @@ LayerEntry readEntry(OpReader& ops) {
   const size_t path = ops.number<uint16_t>(), target = ops.number<uint16_t>(), xattrs = ops.number<uint16_t>();
   entry.path = readText(ops, path);
   entry.target = readText(ops, target);
-  entry.xattrs.reserve(xattrs);
+  if (keep) entry.xattrs.reserve(xattrs);
   for (size_t i = 0; i < xattrs; i++) {
     EntryXattr xattr;
     xattr.needed = ops.number<uint8_t>() != 0;
     const size_t name = ops.number<uint16_t>(), value = ops.number<uint32_t>();
     xattr.name = readText(ops, name);
     xattr.value = readText(ops, value);
-    entry.xattrs.push_back(xattr);
+    if (keep) entry.xattrs.push_back(xattr);
   }
   return entry;
 }
@@ -98,10 +99,12 @@ ExtractOp readOp(OpReader& ops, std::vector<LayerEntry>* entries) {
     case Operation::DataEnd:
       break;
     case Operation::Entry: {
-      LayerEntry entry = readEntry(ops);
+      // Where there is too little memory for it, what comes behind it is read all the same.
+      OpReader record = ops;
+      readEntry(ops, false);
       if (!entries) break;
       op.entry = entries->size();
-      entries->push_back(std::move(entry));
+      entries->push_back(readEntry(record, true));
       break;
     }
     default:
@@ -113,9 +116,10 @@ ExtractOp readOp(OpReader& ops, std::vector<LayerEntry>* entries) {
 }  // namespace
 
 void Extraction::add(const uint8_t* bytes, size_t size) {
+  std::shared_ptr<ExtractBatch> batch;
   OpReader rest(bytes, size);
   try {
-    auto batch = std::make_shared<ExtractBatch>();
+    batch = std::make_shared<ExtractBatch>();
     batch->bytes.reset(new uint8_t[size + 1]);
     memcpy(batch->bytes.get(), bytes, size);
     for (rest = OpReader(batch->bytes.get(), size); !rest.done();) batch->ops.push_back(readOp(rest, &batch->entries));

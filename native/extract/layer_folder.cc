@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <memory>
@@ -104,11 +105,12 @@ int LayerFolder::folder(std::string_view path, bool make) {
   const std::string key(path);
   if (const auto found = known_.find(key); found != known_.end()) return found->second.get();
   OwnedFd opened = open(path);
+  if (!opened && errno == ENOENT && make) opened = makeFolders(path);
   if (!opened && errno == ENOENT) {
     // A link may lead through what is missing, and up from there.
     const std::string whole = resolved(path);
-    if (make && !whole.empty()) makeFolders(whole);
     opened = open(whole.empty() ? "." : whole);
+    if (!opened && errno == ENOENT && make) opened = makeFolders(whole);
   }
   if (!opened) {
     if (errno == ENOTDIR) fail("LAYER_PARENT", "something in its path is no folder");
@@ -166,25 +168,33 @@ std::string LayerFolder::resolved(std::string_view path) {
   return done;
 }
 
-void LayerFolder::makeFolders(const std::string& whole) {
-  for (size_t end = 0; end != std::string::npos;) {
-    const size_t start = end == 0 ? 0 : end + 1;
-    end = whole.find('/', start);
-    const std::string above = start == 0 ? "." : whole.substr(0, start - 1);
-    const std::string name = whole.substr(start, end == std::string::npos ? end : end - start);
-    const OwnedFd parent = openExactly(root_.get(), above);
-    if (!parent) failErrno(errno, "cannot open the folder it is in");
-    if (mkdirat(parent.get(), name.c_str(), 0777) < 0) {
-      if (errno == EEXIST) continue;
-      if (errno == ENOTDIR) fail("LAYER_PARENT", "something in its path is no folder");
-      failErrno(errno, "cannot make the folder it is in");
-    }
-    struct stat st;
-    if (fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0 && st.st_gid == 0)
-      continue;
-    if (fchownat(parent.get(), name.c_str(), 0, 0, AT_SYMLINK_NOFOLLOW) < 0)
-      failErrno(errno, "cannot give the folder it is in to root");
+// From the nearest folder that is there down. Empty, with ENOENT, where a symlink that leads nowhere is in the way.
+OwnedFd LayerFolder::makeFolders(std::string_view path) {
+  size_t end = path.size();
+  OwnedFd at;
+  while (!at) {
+    end = path.rfind('/', end - 1);
+    at = end == std::string_view::npos ? open(".") : open(path.substr(0, end));
+    if (!at && errno != ENOENT) return at;
+    if (end == std::string_view::npos && !at) return at;
   }
+  while (end != path.size()) {
+    const size_t start = end == std::string_view::npos ? 0 : end + 1;
+    end = std::min(path.find('/', start), path.size());
+    const std::string name(path.substr(start, end - start));
+    if (mkdirat(at.get(), name.c_str(), 0777) < 0) {
+      if (errno != EEXIST) failErrno(errno, "cannot make the folder it is in");
+      errno = ENOENT;
+      return OwnedFd();
+    }
+    OwnedFd made(openat(at.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat st;
+    if (!made || fstat(made.get(), &st) < 0) failErrno(errno, "cannot open the folder it is in");
+    if ((st.st_uid != 0 || st.st_gid != 0) && fchownat(at.get(), name.c_str(), 0, 0, AT_SYMLINK_NOFOLLOW) < 0)
+      failErrno(errno, "cannot give the folder it is in to root");
+    at = std::move(made);
+  }
+  return at;
 }
 
 void LayerFolder::remove(const EntryPlace& place) {

@@ -33,7 +33,7 @@ class LayerFolder {
  private:
   int folder(std::string_view path, bool make);
   OwnedFd open(std::string_view path);
-  void makeFolders(const std::string& whole);
+  OwnedFd makeFolders(std::string_view path);
   std::string resolved(std::string_view path);
 
   const OwnedFd root_;

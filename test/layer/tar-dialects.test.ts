@@ -67,6 +67,12 @@ describe('one tar entry', () => {
     ],
     ['PAX time with a short fraction', [pax({ mtime: '5.1' }), header()], { mtimeSec: 5n, mtimeNsec: 100000000 }],
     ['PAX time without fraction', [pax({ mtime: '5.' }), header({ mtime: 9 })], { mtimeSec: 5n, mtimeNsec: 0 }],
+    ['PAX time of access', [pax({ atime: '-0.5' }), header()], { atime: { sec: -1n, nsec: 500_000_000 } }],
+    [
+      'GNU time of access',
+      [header({ magic: 'ustar  \0', prefix: '00000001234' })],
+      { atime: { sec: 0o1234n, nsec: 0 }, path: 'file' },
+    ],
     ['PAX time before 1970', [pax({ mtime: '-1.25' }), header()], { mtimeSec: -2n, mtimeNsec: 750000000 }],
     ['PAX whole second before 1970', [pax({ mtime: '-3' }), header()], { mtimeSec: -3n, mtimeNsec: 0 }],
     [

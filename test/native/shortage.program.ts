@@ -20,12 +20,15 @@ import { PartWriter } from '../../src/fd/part-writer.js';
 import { PipePump } from '../../src/fd/pipe-pump.js';
 import { Readiness } from '../../src/fd/readiness.js';
 import { verityDigestOfFd } from '../../src/fsverity/digest.js';
+import type { TarEntry } from '../../src/layer/entry.js';
 import type { TarDiffVersion } from '../../src/layer/tar-diff-format.js';
 import { files, loadNative, type FdNumber } from '../../src/native.js';
 import { PatchWriter } from '../../src/oci/delta/patch-writer.js';
 import { Batch } from '../../src/layer/batch.js';
 import { ObjectStore } from '../../src/repository/objects.js';
 import type { TakePolicy } from '../../src/repository/take-policy.js';
+import { addEntry } from '../../src/storage/extract/entry-record.js';
+import { Extraction } from '../../src/storage/extract/extraction.js';
 import { scanFolder } from '../../src/tree/scan-folder.js';
 import { noise } from '../support/random.js';
 
@@ -69,6 +72,22 @@ function openStore(staging?: Fd): ObjectStore {
 
 const store = openStore();
 const objects = directory(join(folder, 'objects'));
+
+const ENTRY: TarEntry = {
+  path: '',
+  type: 'file',
+  mode: 0o755,
+  uid: process.getuid?.() ?? 0,
+  gid: process.getgid?.() ?? 0,
+  size: 0,
+  mtimeSec: 0n,
+  mtimeNsec: 0,
+  linkPath: '',
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: new Map([['user.name', 'value']]),
+  offset: 0,
+};
 
 /** A layer with every kind of operation, in two batches. */
 async function takeLayer(policy: TakePolicy, trusted = true): Promise<void> {
@@ -181,6 +200,33 @@ const CALLS: Record<string, () => Promise<unknown>> = {
     pump.range(openPath(bytesOf(join(SOURCE, 'kept'))), 1, 1000);
     await pump.drained();
     if (pump.written !== 1300 || pump.digest().length !== 64) throw new Error('not all was written');
+  },
+  'a layer that is unpacked': async () => {
+    const path = join(folder, `unpacked-${last++}`);
+    using unpacked = directory(path);
+    using dir = openDirectoryPath(bytesOf(SOURCE));
+    await using extraction = new Extraction(unpacked, { zeroCopy: false, userNamespace: false });
+    const batch = new Batch();
+    try {
+      for (const [name, size] of [
+        ['kept', 0],
+        ['a/folder/that/is/missing', 0],
+        ['a/folder/that/is/missing/with a name that is longer than a short string', 2_000_000],
+        ['open', 2_000_000],
+        ['bytes', 300],
+      ] as const) {
+        addEntry(batch, { ...ENTRY, path: name, type: size === 0 ? 'directory' : 'file', size }, {});
+        if (size === 300) batch.memory(fresh(300));
+        else if (name === 'open') batch.open(openPath(bytesOf(join(SOURCE, 'kept'))), size);
+        else if (size > 0) batch.named(dir, 'kept', size);
+        batch.bytes(Buffer.alloc(512));
+      }
+      addEntry(batch, { ...ENTRY, path: 'a', type: 'symlink', linkPath: 'open', xattrs: new Map() }, {});
+      await extraction.submit(batch);
+      await extraction.finish();
+    } finally {
+      batch.discard();
+    }
   },
   removeFiles: async () => {
     writeFileSync(join(SOURCE, 'gone'), '');

@@ -27,6 +27,7 @@ const CALLS = [
   'scanFolder, which stores',
   'sendParts',
   'pumpOpen and pumpRun',
+  'a layer that is unpacked',
   'removeFiles',
   'a zstd frame with a dictionary',
   'a patch with frames',
