@@ -29,6 +29,7 @@ const PROGRESS = 64 * 1024;
 /** So many in a row that were not are enough. */
 const MOST_FRUITLESS = 10;
 const RETRY_MS = 1000;
+const OVER = new Error('the body is not read any more');
 
 /**
  * A body that survives its connections: when one breaks off or falls silent, the next one continues where it ended.
@@ -81,7 +82,8 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.signal?.removeEventListener('abort', this.#abort);
-    this.#stop.abort();
+    // One of its own: the default has a stack, for each of many bodies.
+    this.#stop.abort(OVER);
   }
 
   readonly #abort = (): void => this.#stop.abort(this.#options.signal?.reason);

@@ -1,57 +1,14 @@
 // Commits of real ostree, served by nginx: both programs make the same of them, by objects and by deltas.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { cfsbridge } from '../support/cli/run-cli.js';
-import { cfsctl, inTree, peerCommand, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
+import { startNginx } from './nginx.js';
+import { cfsctl, inTree, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
 
 const skip = whyNoPeers();
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** @returns the URL of `folder`/repo */
-async function startNginx(t: TestContext, folder: SharedFolder): Promise<string> {
-  const port = await freePort();
-  const { inside, path } = folder;
-  // What is served is read by another user.
-  chmodSync(path, 0o755);
-  writeFileSync(
-    join(path, 'nginx.conf'),
-    `pid ${inside}/pid; error_log ${inside}/errors; events { } daemon off; worker_processes 1; user root;
-http { access_log ${inside}/requests; keepalive_requests 100000;
-server { listen 127.0.0.1:${port}; root ${inside}; } }`,
-  );
-  const [program, ...args] = peerCommand('sid', ['nginx', '-c', `${inside}/nginx.conf`]);
-  const nginx = spawn(program!, args, { stdio: 'ignore' });
-  const exited = once(nginx, 'exit');
-  t.after(async () => {
-    nginx.kill('SIGTERM');
-    await exited;
-  });
-  const url = `http://127.0.0.1:${port}/repo`;
-  for (let i = 0; i < 600; i++) {
-    const answers = await fetch(`${url}/config`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-    if (answers) return url;
-    await setTimeout(100);
-  }
-  throw new Error('nginx does not answer');
-}
 
 function writeTree(folder: string, files: Readonly<Record<string, string | Buffer>>): void {
   for (const [name, content] of Object.entries(files)) {
