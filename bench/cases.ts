@@ -13,6 +13,7 @@ import type { Row } from './samples.js';
 import { serverAnswers } from './server-answers.js';
 import { socketPulls } from './socket-pulls.js';
 import { startUp } from './start-up.js';
+import { storeWrites } from './store-writes.js';
 import { varlinkPulls } from './varlink-pulls.js';
 
 /** Something that is measured; yields the lines of one table. */
@@ -106,6 +107,19 @@ export const cases: readonly Case[] = [
     ratio: 'medians',
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => registryPushes(bench, place)),
+  },
+  {
+    name: 'store-write',
+    title: 'Into an empty containers-storage (btrfs, all in one)',
+    subject: 'image, from',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) =>
+      at(
+        (store, work) => loopWithStore('btrfs', store, work),
+        bench,
+        (place) => storeWrites(bench, place),
+      ),
   },
   {
     name: 'image-proxy',
