@@ -1,6 +1,6 @@
-import { FormatError, NotFoundError } from '../../../errors.js';
+import { BridgeError, FormatError, NotFoundError } from '../../../errors.js';
 import { isErrno } from '../../../fd/fd.js';
-import { STORE_FORM } from '../../store/destination.js';
+import { isStoreDestination, STORE_FORM } from '../../store/destination.js';
 import type { Destination } from './destination.js';
 import { DESTINATIONS, type DestinationOptions, type DestinationTransport } from './transports.js';
 
@@ -22,6 +22,11 @@ export function isRegistryDestination(destination: string): boolean {
  */
 export async function openDestination(destination: string, options: DestinationOptions): Promise<Destination> {
   const { name, transport, rest } = split(destination);
+  if (isStoreDestination(destination))
+    throw new BridgeError(
+      'UNSUPPORTED',
+      `"${destination}" takes layers unpacked, and no blobs: an image comes into a containers-storage by pushToStore`,
+    );
   if (transport === undefined)
     throw new NotFoundError(
       `"${destination}" does not look like one of ${destinationForms().join(', ')}; to others, "skopeo copy ` +
