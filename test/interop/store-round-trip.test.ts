@@ -128,13 +128,14 @@ function roundTrip(trip: () => Trip, more: (repository: () => string) => void): 
 
 const ODD = { undated: { 'localhost/zeta:noparent': ['', '/x', '/x/y'] }, zstd: ['localhost/zeta:dotgz'] };
 
+const store = (path: string): StoreOfPeers => new StoreOfPeers(relative(join(peers, 'share'), path));
+
 describe('the recorded images', { skip: whyNoPeers() }, () => {
   let trip: Trip;
   let small: SmallStore;
   before(() => {
     const folder = new SharedFolder();
     small = unpackSmallStore(folder.path);
-    const store = (path: string): StoreOfPeers => new StoreOfPeers(relative(join(peers, 'share'), path));
     const images = Object.values(smallIndex()).flatMap(({ names }) =>
       names.map((name) => ({ name, tag: name.replace(/.*\//, '') })),
     );
@@ -155,6 +156,16 @@ describe('the recorded images', { skip: whyNoPeers() }, () => {
         assert.deepEqual(complaints, trip.like.complaints());
         t.diagnostic(`${complaints.length} lines of complaints`);
       });
+
+      test('they go from store to store without a repository between, and are the same there', () => {
+        const { folder, from, like, images } = trip;
+        const third = store(join(folder.path, 'third'));
+        for (const { name } of images)
+          succeed(cfsbridge, ['copy', '--insecure-policy', from.here + name, third.here + name]);
+        assert.deepEqual(third.list('sid'), travelled(from.list('sid'), images));
+        assert.deepEqual(straysOf(third.path), []);
+        assert.deepEqual(third.complaints(), like.complaints());
+      });
     },
   );
 });
@@ -164,7 +175,7 @@ describe('the images of mkstore.sh', { skip: whyNoStore() }, () => {
   before(() => {
     const folder = new SharedFolder();
     const images = storeImages.map((tag) => ({ name: `localhost/${tag}:latest`, tag }));
-    const to = new StoreOfPeers(relative(join(peers, 'share'), join(folder.path, 'new')));
+    const to = store(join(folder.path, 'new'));
     const from = new StoreOfPeers(storeName);
     trip = { folder, from, to, like: from, images };
   });
@@ -206,7 +217,7 @@ describe('the images of mkstore.sh', { skip: whyNoStore() }, () => {
         to.build(image.name, context);
         pull(repository(), to, image);
         assert.match(inRepository(repository(), 'oci', 'dump', 'on-top'), /^\/opt\/on-top 10 /m);
-        const again = new StoreOfPeers(relative(join(peers, 'share'), join(folder.path, 'again')));
+        const again = store(join(folder.path, 'again'));
         push(repository(), again, image);
         assert.deepEqual(again.complaints(), []);
         to.podman('sid', 'rmi', image.name);
