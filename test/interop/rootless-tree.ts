@@ -20,6 +20,8 @@ export function rootlessInTree(user: RootlessUser, command: readonly string[]): 
     'for name in proc sys dev; do',
     '  mountpoint -q "$tree/$name" || mount --rbind "/$name" "$tree/$name"',
     'done',
+    // The kernel of a build machine may have cgroups of the first version, or both, which containers do not start with.
+    'mount -t cgroup2 cgroup2 "$tree/sys/fs/cgroup" || :',
     'for name in passwd group subuid subgid; do mount --bind "$etc/$name" "$tree/etc/$name"; done',
     'mkdir -p "$tree$share"; mount --bind "$share" "$tree$share"',
     'mount -t tmpfs tmpfs "$tree/tmp"; chmod 1777 "$tree/tmp"; mkdir "$tree/tmp/old"',
@@ -28,7 +30,6 @@ export function rootlessInTree(user: RootlessUser, command: readonly string[]): 
   ].join('\n');
   return [
     ...user.environment(),
-    // The kernel of a build machine may have cgroups of the first version.
     'PODMAN_IGNORE_CGROUPSV1_WARNING=1',
     ...['unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script, 'sh'],
     ...[tree, join(peers, 'share'), etc, user.home, ...user.become(), ...command],

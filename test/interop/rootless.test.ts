@@ -1,6 +1,7 @@
 // A rootless store that the real podman and buildah made, of files that belong to ids of their namespace.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -73,9 +74,7 @@ describe("an ordinary user's store", { skip: whyNoPeers() || whyNoRootlessUser()
     test(`${how}: its owner pulls what root pulls`, () => compare('localhost/mapped:1', surroundings, says));
 
     test(`${how}: a whole system`, { skip: whyNoStore() }, () => {
-      const name = 'localhost/base:latest';
-      if (run(['podman', 'image', 'exists', name]).status !== 0) copyFromRoot('base', name);
-      compare(name, surroundings, says);
+      compare(systemOfTheirs(), surroundings, says);
     });
 
     test(`${how}: its owner serves it`, async () => {
@@ -88,6 +87,77 @@ describe("an ordinary user's store", { skip: whyNoPeers() || whyNoRootlessUser()
       assert.deepEqual(pulled, expected.pulled);
       assert.deepEqual(fixedNamesOf(repository), fixedNamesOf(expected.repository));
     });
+  }
+
+  for (const [how, surroundings, says] of WAYS) {
+    test(`${how}: its owner copies out of it into another one, which podman takes`, () => {
+      const store = join(user.home, `copied-${made++}`);
+      const said = succeedAsUser(['copy', 'containers-storage:localhost/mapped:1', placeOf(store)], surroundings);
+      assert.match(said, says);
+      judge(store);
+    });
+
+    test(`${how}: its owner pushes out of a repository into another one, which podman takes`, () => {
+      const store = join(user.home, `pushed-${made++}`);
+      const { repository } = pull(['containers-storage:localhost/mapped:1'], (command) => user.command(command));
+      const push = ['--repo', repository, 'oci', 'push', 'it', placeOf(store)];
+      assert.match(succeedAsUser(push, surroundings), says);
+      // What is there is not written again.
+      assert.match(succeedAsUser([...push, '--json'], surroundings), /"outcome": ?"reused"/);
+      judge(store);
+    });
+  }
+
+  test('podman runs what was copied into another store', { skip: whyNoStore() }, () => {
+    const store = join(user.home, `run-${made++}`);
+    succeedAsUser(['copy', `containers-storage:${systemOfTheirs()}`, placeOf(store)], {});
+    const options = ['--rm', '--pull=never', '--network=none', '--cgroups=disabled'];
+    const container = ['podman', '--root', store, '--runroot', `${store}.run`, 'run', ...options, 'localhost/copy:1'];
+    assert.equal(inTree(...container, 'sh', '-c', 'id -u; stat -c "%u %g" /etc/shadow'), '0\n0 42\n');
+  });
+
+  /** The name of an image in the user's store that is one of root's. */
+  function systemOfTheirs(): string {
+    const name = 'localhost/base:latest';
+    if (run(['podman', 'image', 'exists', name]).status !== 0) copyFromRoot('base', name);
+    return name;
+  }
+
+  function placeOf(store: string): string {
+    return `containers-storage:[overlay@${store}+${store}.run]localhost/copy:1`;
+  }
+
+  /** @returns all that it says */
+  function succeedAsUser(args: readonly string[], surroundings: Surroundings): string {
+    const [program = '', ...rest] = user.command([cfsbridge, ...args], surroundings);
+    const { status, stdout, stderr } = spawnSync(program, rest, { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    return `${stdout}${stderr}`;
+  }
+
+  /** podman finds nothing wrong with a store, and in its image all that it finds in the one that it made itself. */
+  function judge(store: string): void {
+    const podman = ['podman', '--root', store, '--runroot', `${store}.run`];
+    assert.equal(inTree(...podman, 'system', 'check'), '');
+    assert.equal(listing(podman, 'localhost/copy:1'), listing(['podman'], 'localhost/mapped:1'));
+    const saved = `${store}.oci`;
+    inTree(...podman, 'save', '--quiet', '--uncompressed', '--format', 'oci-dir', '-o', saved, 'localhost/copy:1');
+    for (const [diffId] of pullAsRoot('localhost/mapped:1').pulled.layers) {
+      const blob = readFileSync(join(saved, 'blobs', diffId.replace(':', '/')));
+      assert.equal(`sha256:${createHash('sha256').update(blob).digest('hex')}`, diffId);
+    }
+    inTree(...podman, 'rmi', 'localhost/copy:1');
+    assert.equal(inTree(...podman, 'images', '--quiet'), '');
+  }
+
+  /** Everything in an image: its kind, mode, owners and size, and what is in it. */
+  function listing(podman: readonly string[], name: string): string {
+    const script =
+      'name=$1; shift; mounted=$("$@" image mount "$name"); cd "$mounted"; ' +
+      'stat -c "%f %u %g" .; find . -mindepth 1 -printf "%p %y %m %U %G %s %T@\\n" | sort; ' +
+      'find . -type f | sort | xargs sha256sum; ' +
+      'cd /; "$@" image umount "$name"';
+    return inTree(...podman, 'unshare', 'sh', '-ec', script, 'sh', name, ...podman);
   }
 
   function compare(name: string, surroundings: Surroundings, says: RegExp): void {
@@ -145,16 +215,17 @@ describe("an ordinary user's store", { skip: whyNoPeers() || whyNoRootlessUser()
     return runProgram(program, args);
   }
 
-  function inTree(...command: string[]): void {
+  function inTree(...command: string[]): string {
     const { status, stdout, stderr } = run(command);
     assert.equal(status, 0, `${command.join(' ')}: ${stdout}${stderr}`);
+    return stdout;
   }
 });
 
 /** What a pull came to. */
 interface Pulled {
   repository: string;
-  pulled: object;
+  pulled: { layers: [diffId: string, stream: string][] };
   said: string;
 }
 
