@@ -161,7 +161,10 @@ test('a cut tar, and content where there is no place for one', { skip }, async (
       async () =>
         await assert.rejects(
           extractTo(
-            stream({ kind: 'bytes', bytes: header({ name: `g${size}`, size: 2000 }) }, content(size)),
+            stream({ kind: 'bytes', bytes: header({ name: `g${size}`, size: 2000 }) }, content(size), {
+              kind: 'bytes',
+              bytes: Buffer.concat([Buffer.alloc(48), END]),
+            }),
             target.diff,
             target.tarSplit,
           ),
