@@ -44,8 +44,8 @@ export function addEntry(batch: Batch, entry: TarEntry, rules: EntryRules): void
   const { forceMask } = rules;
   const isDevice = entry.type === 'char' || entry.type === 'block';
   const isForced = forceMask !== undefined;
-  // containers-storage leaves the folder it unpacks in as it is, unless the entry has an absolute name.
-  const isOwnRoot = path === '' && !entry.path.startsWith('/');
+  // containers-storage leaves the folder it unpacks in as it is, unless the entry has an absolute name or one above it.
+  const isOwnRoot = path === '' && !/^(?:\/|(?:\.\/+)*\.\.(?:\/|$))/.test(entry.path);
   const kind: Kind = isOwnRoot
     ? 'nothing'
     : isForced && (isDevice || entry.type === 'fifo')
