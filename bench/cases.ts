@@ -9,6 +9,7 @@ import { comparePulls } from './pulls.js';
 import { registryPulls } from './registry-pulls.js';
 import { registryPushes } from './registry-pushes.js';
 import { imageProxies } from './image-proxy.js';
+import { ostreeHttp, ostreeLocal } from './ostree.js';
 import type { Row } from './samples.js';
 import { serverAnswers } from './server-answers.js';
 import { socketPulls } from './socket-pulls.js';
@@ -144,6 +145,22 @@ export const cases: readonly Case[] = [
     ratio: 'medians',
     charted: false,
     run: (bench) => at(plainExt4, bench, (place) => createDeltas(bench, place)),
+  },
+  {
+    name: 'ostree',
+    title: 'Commits of ostree from this machine, 16,000 files (ext4)',
+    subject: 'from',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => ostreeLocal(bench, place)),
+  },
+  {
+    name: 'ostree-http',
+    title: 'Commits of ostree from nginx on this machine, 16,000 files (ext4)',
+    subject: 'what',
+    ratio: 'medians',
+    charted: false,
+    run: (bench) => at(plainExt4, bench, (place) => ostreeHttp(bench, place)),
   },
   {
     name: 'server',

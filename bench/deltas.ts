@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildTarDiff } from '../test/peers/tar-diff.js';
@@ -6,8 +5,8 @@ import type { Bench } from './bench.js';
 import { makeDeltaImages } from './delta-images.js';
 import type { Run } from './measure.js';
 import { settle, Unavailable, type Place } from './place.js';
-import { contentsOf, Program } from './programs.js';
-import { inTurns } from './pulls.js';
+import { Program } from './programs.js';
+import { inTurns, pullOnCopy } from './pulls.js';
 import { RegistryServer } from './registry-server.js';
 import type { Row, Series } from './samples.js';
 
@@ -136,39 +135,16 @@ class Images {
     const wholeImage = new Program('the image itself', ours.command, measure);
     const series = await inTurns(this.#bench, [ours, peer, wholeImage], `delta from a ${from}`, (program) => {
       const options = program === ours && environment['PATH'] !== undefined ? FOR_REGISTRY : [];
-      return this.#pullOnce(program, program === wholeImage ? whole : [...options, delta], environment);
+      const words = program === wholeImage ? whole : [...options, delta];
+      return pullOnCopy(this.#bench, this.#place, program, this.#old, 'delta', (repository) =>
+        this.#run(program, repository, ['pull', ...words, 'new'], environment),
+      );
     });
     return {
       case: 'delta',
       subject: `${from}, ${megabytes(size)} instead of ${megabytes(full_size)}`,
       series: plain(series),
     };
-  }
-
-  async #pullOnce(
-    program: Program,
-    words: readonly string[],
-    environment: Readonly<Record<string, string>>,
-  ): Promise<Run> {
-    const repository = join(this.#place.folder, 'repository');
-    try {
-      execFileSync('cp', ['-a', this.#old, repository]);
-      settle(this.#place.folder);
-      const run = await this.#run(program, repository, ['pull', ...words, 'new'], environment);
-      this.#check(program, repository);
-      return run;
-    } finally {
-      rmSync(repository, { recursive: true, force: true });
-      settle(this.#place.folder);
-    }
-  }
-
-  #check({ name }: Program, repository: string): void {
-    const result = contentsOf(repository).join('\n');
-    const { results } = this.#bench;
-    const expected = results.get('delta')?.join('\n') ?? result;
-    results.set('delta', expected.split('\n'));
-    if (result !== expected) throw new Error(`${name} has\n${result}\nwhere the run before had\n${expected}`);
   }
 
   #run(

@@ -95,16 +95,19 @@ export function methodOf(stdout: string): string | undefined {
 }
 
 /**
- * What a repository holds: the names of all images and streams with the digests they stand for, sorted. The digest of a
- * manifest's stream is left out: cfsctl writes the references in it in another order every time.
+ * What a repository holds: the names of all images and streams with the digests they stand for, sorted. Left out are
+ * the digest of a manifest's stream, in which cfsctl writes the references in another order every time, and of a
+ * commit's, which is compressed in another way, and summaries of ostree, which both keep under names of their own.
  * @throws Error when there is no image
  */
 export function contentsOf(repository: string): string[] {
   const lines = ['images', 'streams'].flatMap((area) =>
     readdirSync(join(repository, area), { withFileTypes: true })
-      .filter((entry) => entry.isSymbolicLink())
+      .filter((entry) => entry.isSymbolicLink() && !entry.name.startsWith('ostree-summary-'))
       .map(({ name }) =>
-        name.startsWith('oci-manifest-') ? name : `${area}/${name} is ${readlinkSync(join(repository, area, name))}`,
+        /^(oci-manifest|ostree-commit)-/.test(name)
+          ? name
+          : `${area}/${name} is ${readlinkSync(join(repository, area, name))}`,
       ),
   );
   if (!lines.some((line) => line.startsWith('images/'))) throw new Error(`${repository} has no image`);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from './bench.js';
@@ -51,6 +52,32 @@ export async function pullOnce(
   } finally {
     rmSync(repository, { recursive: true, force: true });
     settle(place.folder, bench.work);
+  }
+}
+
+/**
+ * One measured pull into a copy of a repository, which is checked and removed afterwards.
+ * @param base what is copied
+ * @param what pulls with the same name have to have the same result
+ */
+export async function pullOnCopy(
+  bench: Bench,
+  place: Place,
+  program: Program,
+  base: string,
+  what: string,
+  pull: (repository: string) => Promise<Run>,
+): Promise<Run> {
+  const repository = join(place.folder, 'repository');
+  try {
+    execFileSync('cp', ['-a', base, repository]);
+    settle(place.folder);
+    const run = await pull(repository);
+    checkResult(bench, what, repository, program);
+    return run;
+  } finally {
+    rmSync(repository, { recursive: true, force: true });
+    settle(place.folder);
   }
 }
 

@@ -1,8 +1,9 @@
-/** What one run took: seconds, and bytes for the peak; only what was measured. */
+/** What one run took: seconds, bytes for the peak, and requests to a server; only what was measured. */
 export interface Sample {
   wall: number;
   cpu?: number;
   peak?: number;
+  requests?: number;
 }
 
 export type Metric = keyof Sample;

@@ -18,6 +18,7 @@ const metrics: readonly { metric: Metric; name: string; show: (values: Spread) =
   { metric: 'wall', name: 'time', show: seconds },
   { metric: 'cpu', name: 'CPU', show: seconds },
   { metric: 'peak', name: 'memory', show: ({ median }) => `${(median / MIB).toFixed(0)} MiB` },
+  { metric: 'requests', name: 'requests', show: ({ median }) => `${median}` },
 ];
 
 /** Lays out a case: for every metric the programs side by side, then how they compare. */
