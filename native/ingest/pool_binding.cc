@@ -1,6 +1,7 @@
 // JavaScript's view of the object store and of ingests.
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <cstring>
@@ -275,6 +276,32 @@ class PutJob : public PromiseJob {
 };
 
 // Looks for the first of some objects, given as raw digests, that is not there.
+// (digests): the index of each that is not usable, in ascending order.
+class UnusableJob : public PromiseJob {
+ public:
+  UnusableJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
+      : PromiseJob(env), store_(std::move(store)), digests_(digests.Data(), digests.Data() + digests.ByteLength()) {}
+
+ private:
+  void work() override {
+    const size_t size = digestSize(store_->algorithm());
+    Digest digest{};
+    for (size_t at = 0; at + size <= digests_.size(); at += size) {
+      memcpy(digest.data(), digests_.data() + at, size);
+      if (!store_->hasUsable(digest)) unusable_.push_back(static_cast<uint32_t>(at / size));
+    }
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Uint32Array indexes = Napi::Uint32Array::New(env, unusable_.size());
+    std::copy(unusable_.begin(), unusable_.end(), indexes.Data());
+    return indexes;
+  }
+
+  const std::shared_ptr<ObjectStore> store_;
+  const std::vector<uint8_t> digests_;
+  std::vector<uint32_t> unusable_;
+};
+
 class MissingJob : public PromiseJob {
  public:
   MissingJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
@@ -326,6 +353,9 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
   Napi::Value Put(const Napi::CallbackInfo& info) { return PromiseJob::start<PutJob>(info.Env(), store_, info[0]); }
   Napi::Value FirstMissing(const Napi::CallbackInfo& info) {
     return PromiseJob::start<MissingJob>(info.Env(), store_, info[0].As<Napi::Uint8Array>());
+  }
+  Napi::Value Unusable(const Napi::CallbackInfo& info) {
+    return PromiseJob::start<UnusableJob>(info.Env(), store_, info[0].As<Napi::Uint8Array>());
   }
   Napi::Value MakeIngest(const Napi::CallbackInfo& info) {
     auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
@@ -389,6 +419,7 @@ void initPool(Napi::Env env, Napi::Object exports) {
                                                   {
                                                       NativeStore::method<&NativeStore::Put>("put"),
                                                       NativeStore::method<&NativeStore::FirstMissing>("firstMissing"),
+                                                      NativeStore::method<&NativeStore::Unusable>("unusable"),
                                                       NativeStore::method<&NativeStore::MakeIngest>("ingest"),
                                                       NativeStore::method<&NativeStore::Distrust>("distrust"),
                                                       NativeStore::method<&NativeStore::Refusals>("refusals"),

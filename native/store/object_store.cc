@@ -115,6 +115,14 @@ bool ObjectStore::has(const Digest& digest) {
          sharing_.allows(file.get(), st, true);
 }
 
+bool ObjectStore::hasUsable(const Digest& digest) {
+  if (!has(digest)) return false;
+  if (!verityRequired_) return true;
+  OwnedFd file = objects_.open(nameOf(digest));
+  Digest measured;
+  return file && measureVerity(file.get(), measured) == digestSize(algorithm_) && sameDigest(measured, digest);
+}
+
 bool ObjectStore::hasContent(int fd, uint64_t size, const Digest& digest) const {
   VerityHasher hasher(algorithm_);
   std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadStep]);

@@ -49,6 +49,8 @@ class ObjectStore {
 
   // Whether there is an object of that name that nobody else can change. Its content is not looked at.
   bool has(const Digest& digest);
+  // The same, and whether fs-verity vouches for its digest where that is required.
+  bool hasUsable(const Digest& digest);
 
   // True when an object of that digest is there, its content is known to be right and nobody else can change it. Any
   // other is as good as absent: `publish` replaces it. `source`, when not null, is a file whose content was just

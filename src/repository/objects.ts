@@ -41,6 +41,7 @@ interface NativeIngest {
 interface NativeStore {
   put(bytes: Uint8Array): Promise<Buffer>;
   firstMissing(digests: Buffer): Promise<number>;
+  unusable(digests: Buffer): Promise<Uint32Array>;
   ingest(policy: Taking): NativeIngest;
   distrust(digest: Buffer): void;
   refusals(): [hardlink: boolean, major: number, minor: number, code: string][];
@@ -153,6 +154,19 @@ export class ObjectStore implements Disposable {
     try {
       const index = await this.#native.firstMissing(digests);
       return index < 0 ? undefined : digests.toString('hex', index * size, (index + 1) * size);
+    } catch (error) {
+      throw storeError(error, {});
+    }
+  }
+
+  /**
+   * Looks for many objects at once, as `firstMissing` does. One without its fs-verity digest is not there either, where
+   * that is required.
+   * @returns the place of each that is not there in the list, ascending
+   */
+  async unusable(ids: readonly ObjectId[]): Promise<Uint32Array> {
+    try {
+      return await this.#native.unusable(Buffer.from(ids.join(''), 'hex'));
     } catch (error) {
       throw storeError(error, {});
     }

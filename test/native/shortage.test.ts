@@ -14,6 +14,7 @@ const SOURCE = fileURLToPath(new URL('../../../test/native/shortage.cc', import.
 const CALLS = [
   'put',
   'firstMissing',
+  'unusable',
   'land',
   'submit, which links',
   'submit, which copies',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -179,4 +179,19 @@ test('objects that any commit of the repository has are not asked for', async (t
   );
   assert.deepEqual(asked.sort(), ['commit', 'dirtree', 'file']);
   assert.deepEqual({ files, reused }, { files: 5, reused: 5 });
+});
+
+test('a file of another commit whose content is lost is fetched again', async (t) => {
+  const archive = scratch(t);
+  const [first = '', second = ''] = writeArchive(archive, { web: FILES, other: { ...FILES, more: 'y'.repeat(1000) } });
+  const before = (await pulled(t, archive, 'web')).repository;
+  const { objects } = await readCommit(before, first);
+  const [lost] = [...objects].flatMap(({ object }) => object ?? []);
+  unlinkSync(join(before.path, 'objects', lost!.slice(0, 2), lost!.slice(2)));
+  // One that knew the object as stored would not look again.
+  using repository = await Repository.open(before.path, { write: true });
+  using folder = OstreeFolder.open(archive);
+  const { files, reused } = await pullCommit(repository, folderSource(folder, POLICY), second);
+  assert.deepEqual({ files, reused }, { files: 5, reused: 4 });
+  assert.deepEqual(await problemsOf(repository), []);
 });

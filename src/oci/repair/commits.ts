@@ -192,7 +192,9 @@ export class CommitRepair {
 
   /** Asks one after the other, and again as long as that helps: each may have folders that lead to what others have. */
   async #fetch(importer: Importer, commit: Checksum, form: CommitForm): Promise<boolean> {
-    const bases = new Bases(this.#repository, this.#signal, (id, file) => this.#isVerified(id, file));
+    const bases = new Bases(this.#repository, this.#signal, async (files) =>
+      files.filter(({ entry, file }) => this.#isVerified(entry.id, file)),
+    );
     await bases.addOthers();
     for (let before = -1; importer.count > before; ) {
       before = importer.count;

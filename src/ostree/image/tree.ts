@@ -21,7 +21,7 @@ import type { Checksum } from '../object/checksum.js';
 import { parseCommit } from '../object/commit.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree, type DirTree } from '../object/dirtree.js';
-import { isSymlink } from '../object/file-header.js';
+import { isSymlink, type FileHeader } from '../object/file-header.js';
 import { withoutNul } from '../object/xattrs.js';
 import { selected, selectionOf } from '../selection.js';
 import type { CommitObjects, StoredFileEntry } from '../stream/commit-objects.js';
@@ -41,6 +41,8 @@ class TreeBuilder {
   readonly #form: CommitForm;
   readonly #leaves = new Map<Checksum, Leaf>();
   readonly #metadata = new Map<Checksum, Metadata>();
+  /** Of files, many of which have the same header. */
+  readonly #ofHeader = new Map<FileHeader, Metadata>();
   readonly #trees = new Map<Checksum, DirTree>();
   #known = 0;
   readonly #limit: number;
@@ -116,7 +118,7 @@ class TreeBuilder {
   #read(id: Checksum, path: ByteString): Leaf {
     try {
       const file = this.#objects.file(id);
-      const metadata = this.#metadataOf(file.header);
+      const metadata = this.#fileMetadata(file.header);
       return isSymlink(file.header)
         ? new Symlink(metadata, file.header.target)
         : new Regular(metadata, contentOf(file));
@@ -124,6 +126,14 @@ class TreeBuilder {
       if (!(error instanceof FormatError)) throw error;
       throw new FormatError(error.code, error.message, { cause: error, place: { entry: showBytes(path) } });
     }
+  }
+
+  #fileMetadata(header: FileHeader): Metadata {
+    const known = this.#ofHeader.get(header);
+    if (known !== undefined) return known;
+    const metadata = this.#metadataOf(header);
+    this.#ofHeader.set(header, metadata);
+    return metadata;
   }
 
   #metadataOf({ mode, uid, gid, xattrs }: Pick<Metadata, 'mode' | 'uid' | 'gid' | 'xattrs'>): Metadata {

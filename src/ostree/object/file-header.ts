@@ -19,6 +19,8 @@ import { encodeXattrs, readXattrs } from './xattrs.js';
 /** Bytes of the length and the zeros after it. */
 const HEADER_PREFIX = 8;
 const NUMBERS = 16;
+/** So many are remembered. */
+const KNOWN_HEADERS = 1024;
 
 /** What a file has besides its content. */
 export interface FileHeader {
@@ -78,6 +80,24 @@ export function parseSizedHeader(bytes: Buffer): SizedHeader {
   if (!encodeSizedHeader(header, size).equals(bytes.subarray(0, length)))
     throw new FormatError('OSTREE_OBJECT', 'a file has a header that is not in normal form');
   return { header, size, length };
+}
+
+/** Reads many headers. Those of a commit's files are few, apart from the sizes: each is parsed once. */
+export class HeaderReader {
+  /** Of regular files, by what comes behind the size. */
+  readonly #known = new Map<string, FileHeader>();
+
+  /** @throws FormatError as `parseSizedHeader` */
+  read(bytes: Buffer): SizedHeader {
+    const length = headerLength(bytes);
+    const rest = bytes.toString('latin1', HEADER_PREFIX + 8, length);
+    const header = this.#known.get(rest);
+    if (header !== undefined && rest.length === length - HEADER_PREFIX - 8 && bytes.readUInt32BE(4) === 0)
+      return { header, size: bytes.readBigUInt64BE(HEADER_PREFIX), length };
+    const parsed = parseSizedHeader(bytes);
+    if (this.#known.size < KNOWN_HEADERS && !isSymlink(parsed.header)) this.#known.set(rest, parsed.header);
+    return parsed;
+  }
 }
 
 /** The header as it is hashed, with its prefix. */

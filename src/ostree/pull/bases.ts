@@ -1,5 +1,5 @@
 import type { ObjectId } from '../../fsverity/object-id.js';
-import { BridgeError } from '../../errors.js';
+import { BridgeError, FormatError } from '../../errors.js';
 import { OSTREE_BASES_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
 import type { ByteString } from '../../bytes.js';
@@ -9,25 +9,31 @@ import type { CommitObjects, StoredEntry, StoredFileEntry } from '../stream/comm
 import { findStored } from '../stream/read-commit.js';
 import type { MetadataKind } from './source.js';
 
+/** A file of a commit in the repository. */
+export interface StoredFile {
+  readonly entry: StoredEntry;
+  readonly file: StoredFileEntry;
+}
+
 /** Commits of the repository whose objects need not be fetched. */
 export class Bases {
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
-  readonly #isSound: (id: Checksum, file: StoredFileEntry) => boolean;
+  readonly #soundOf: (files: readonly StoredFile[]) => Promise<readonly StoredFile[]>;
   /** Those that the pull is based on, which come first. */
   readonly #named = new Map<ByteString, CommitObjects>();
   readonly #others = new Map<ByteString, CommitObjects>();
   #size = 0;
 
-  /** @param isSound whether a file can be taken over; default: when its content is there */
+  /** @param soundOf which of these files can be taken over; default: those whose content is there */
   constructor(
     repository: Repository,
     signal: AbortSignal | undefined,
-    isSound = (_: Checksum, { object }: StoredFileEntry): boolean => isPresent(repository, object),
+    soundOf = (files: readonly StoredFile[]): Promise<readonly StoredFile[]> => presentOf(repository, files),
   ) {
     this.#repository = repository;
     this.#signal = signal;
-    this.#isSound = isSound;
+    this.#soundOf = soundOf;
   }
 
   /** Adds a commit. One that the repository does not have, or that is damaged, is left out. @param stream its name */
@@ -49,30 +55,39 @@ export class Bases {
 
   /** A commit, dirtree or dirmeta, verified. @returns also whether one of the commits that were named has it */
   metadata(kind: MetadataKind, id: Checksum): FoundEntry | undefined {
-    return this.#find(id, (objects, entry) => objects.metadata(kind, entry.id) !== undefined);
-  }
-
-  /** A file whose content is in the repository. */
-  file(id: Checksum): FoundEntry | undefined {
-    return this.#find(id, (objects) => this.#isSound(id, objects.file(id)));
-  }
-
-  #find(id: Checksum, isSound: (objects: CommitObjects, entry: StoredEntry) => boolean): FoundEntry | undefined {
-    for (const [commits, named] of [
-      [this.#named, true],
-      [this.#others, false],
-    ] as const)
-      for (const objects of commits.values()) {
-        const entry = objects.find(id);
-        if (entry === undefined) continue;
-        try {
-          if (isSound(objects, entry)) return { entry, named };
-        } catch (error) {
-          // A damaged commit is as good as none.
-          if (!(error instanceof BridgeError)) throw error;
-        }
+    for (const [objects, named] of this.#commits()) {
+      const entry = objects.find(id);
+      if (entry === undefined) continue;
+      try {
+        objects.metadata(kind, id);
+        return { entry, named };
+      } catch (error) {
+        // A damaged commit is as good as none.
+        if (!(error instanceof BridgeError)) throw error;
       }
+    }
     return undefined;
+  }
+
+  /**
+   * Files whose content is in the repository; what is not among them has to be fetched.
+   * @throws BridgeError with the errno's name as `code`
+   */
+  async files(ids: readonly Checksum[]): Promise<Map<Checksum, FoundEntry>> {
+    const found = new Map<Checksum, FoundEntry>();
+    let left = ids;
+    for (const [objects, named] of this.#commits()) {
+      const stored = left.flatMap((id) => storedFile(objects, id) ?? []);
+      if (stored.length === 0) continue;
+      for (const { entry } of await this.#soundOf(stored)) found.set(entry.id, { entry, named });
+      left = left.filter((id) => !found.has(id));
+    }
+    return found;
+  }
+
+  *#commits(): Generator<readonly [objects: CommitObjects, named: boolean], void, void> {
+    for (const objects of this.#named.values()) yield [objects, true];
+    for (const objects of this.#others.values()) yield [objects, false];
   }
 
   async #read(stream: ByteString): Promise<CommitObjects | undefined> {
@@ -87,9 +102,24 @@ export class Bases {
   }
 }
 
-function isPresent(repository: Repository, object: ObjectId | undefined): boolean {
-  if (object !== undefined) repository.objects.open(object).close();
-  return true;
+/** A file of a commit; undefined when that does not have it, or in damaged form. */
+function storedFile(objects: CommitObjects, id: Checksum): StoredFile | undefined {
+  const entry = objects.find(id);
+  if (entry === undefined) return undefined;
+  try {
+    return { entry, file: objects.fileOf(entry) };
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+/** Those whose content is in the repository. */
+async function presentOf({ objects }: Repository, files: readonly StoredFile[]): Promise<readonly StoredFile[]> {
+  const apart = files.filter(({ entry }) => entry.object !== undefined);
+  const absent = await objects.unusable(apart.map(({ entry }) => entry.object as ObjectId));
+  const lost = new Set(Array.from(absent, (index) => apart[index]));
+  return lost.size === 0 ? files : files.filter((file) => !lost.has(file));
 }
 
 interface FoundEntry {

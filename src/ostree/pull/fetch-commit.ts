@@ -73,8 +73,19 @@ export async function fetchCommit(
 /** After so many steps others have their turn. */
 const BREATH = 64;
 
-interface Step {
-  readonly kind: MetadataKind | 'file';
+/** So many files at a time are looked for in the bases. */
+const FILES = 1024;
+
+type Step = MetadataStep | { readonly kind: 'files'; readonly ids: readonly Checksum[] } | FileStep;
+
+/** A file that no base has. */
+interface FileStep {
+  readonly kind: 'file';
+  readonly id: Checksum;
+}
+
+interface MetadataStep {
+  readonly kind: MetadataKind;
   readonly id: Checksum;
   /** for a commit or dirtree */
   readonly selection?: Selection;
@@ -88,8 +99,10 @@ class Walk {
   readonly #source: ObjectSource;
   readonly #bases: Bases;
   readonly #selection: Selection;
-  readonly #metadata: Step[] = [];
+  readonly #metadata: MetadataStep[] = [];
+  /** Files that are yet to be looked for, and those that are to be fetched. */
   readonly #files: Checksum[] = [];
+  readonly #absent: Checksum[] = [];
   readonly #queued = new Set<string>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -119,7 +132,7 @@ class Walk {
   }
 
   get filesLeft(): number {
-    return this.#files.length;
+    return this.#files.length + this.#absent.length;
   }
 
   /** Does as many steps at a time as the source takes; each may add others. */
@@ -169,7 +182,7 @@ class Walk {
         await this.#do(step);
       } catch (error) {
         if (!this.#signal.aborted && this.#onLost?.(error) !== true) {
-          this.#failed = step.id;
+          this.#failed = step.kind === 'files' ? undefined : step.id;
           this.#stop.abort(error);
         }
       }
@@ -190,22 +203,30 @@ class Walk {
   #next(): Step | undefined {
     const step = this.#metadata.shift();
     if (step !== undefined) return step;
-    const id = this.#files.pop();
+    if (this.#files.length > 0) return { kind: 'files', ids: this.#files.splice(-FILES) };
+    const id = this.#absent.pop();
     return id === undefined ? undefined : { kind: 'file', id };
   }
 
   async #do(step: Step): Promise<void> {
-    const { kind, id } = step;
-    if (kind === 'file') await this.#file(id);
-    else await this.#open(kind, step, await this.#bytes(kind, id));
+    if (step.kind === 'files') await this.#reuse(step.ids);
+    else if (step.kind === 'file') await this.#fetchFile(step.id);
+    else await this.#open(step.kind, step, await this.#bytes(step.kind, step.id));
   }
 
-  async #file(id: Checksum): Promise<void> {
-    if (this.#importer.has(id)) return;
-    const found = this.#bases.file(id);
-    if (found === undefined) await this.#fetchFile(id);
-    else this.#importer.copy(found.entry);
-    this.#count('files', found);
+  /** Takes what bases have of these files; the others are to be fetched. */
+  async #reuse(ids: readonly Checksum[]): Promise<void> {
+    const wanted = ids.filter((id) => !this.#importer.has(id));
+    const found = await this.#bases.files(wanted);
+    for (const id of wanted) {
+      const base = found.get(id);
+      if (base === undefined) {
+        this.#absent.push(id);
+        continue;
+      }
+      this.#importer.copy(base.entry);
+      this.#count('files', base);
+    }
   }
 
   async #fetchFile(id: Checksum): Promise<void> {
@@ -214,6 +235,7 @@ class Walk {
     } catch (error) {
       throw named(error, 'file', id);
     }
+    this.#count('files', undefined);
   }
 
   async #bytes(kind: MetadataKind, id: Checksum): Promise<Buffer> {
@@ -238,7 +260,7 @@ class Walk {
   }
 
   /** Adds what an object leads to. */
-  async #open(kind: MetadataKind, step: Step, bytes: Buffer): Promise<void> {
+  async #open(kind: MetadataKind, step: MetadataStep, bytes: Buffer): Promise<void> {
     try {
       if (kind === 'dirmeta') return void parseDirMeta(bytes);
       if (kind === 'dirtree') return this.#openTree(bytes, step);
@@ -251,7 +273,7 @@ class Walk {
     }
   }
 
-  #openTree(bytes: Buffer, { selection = 'all', path = '' }: Step): void {
+  #openTree(bytes: Buffer, { selection = 'all', path = '' }: MetadataStep): void {
     const { files, folders } = selected(parseDirTree(bytes), selection, path);
     for (const { id } of files) if (this.#isNew(`file ${id}`)) this.#files.push(id);
     for (const { name, tree, meta, selection: below } of folders) {
@@ -262,7 +284,7 @@ class Walk {
   }
 
   /** Of equal folders, other parts may be wanted. */
-  #queue(step: Step): void {
+  #queue(step: MetadataStep): void {
     if (this.#isNew([step.kind, step.id, step.path ?? ''].join(' '))) this.#metadata.push(step);
   }
 

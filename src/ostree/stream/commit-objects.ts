@@ -1,7 +1,7 @@
 import { FormatError } from '../../errors.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import { checksumOf, isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
-import { parseSizedHeader, type SizedHeader } from '../object/file-header.js';
+import { HeaderReader, type SizedHeader } from '../object/file-header.js';
 import type { ObjectKind } from '../object/kind.js';
 import type { CommitChunk } from './commit-stream-builder.js';
 import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, ID_SIZE, NO_OBJECT } from './format.js';
@@ -31,6 +31,7 @@ export class CommitObjects {
   readonly #objects: readonly ObjectId[];
   readonly #entries: number;
   readonly #data: number;
+  readonly #headers = new HeaderReader();
 
   /**
    * Reads the chunk of a commit stream: its whole structure is checked, the objects in it are not.
@@ -112,7 +113,16 @@ export class CommitObjects {
   file(id: Checksum): StoredFileEntry {
     const entry = this.find(id);
     if (entry === undefined) throw missing('file', id);
-    return parseFileEntry(entry);
+    return this.fileOf(entry);
+  }
+
+  /** The same of an entry of a file. @throws FormatError as `file` does */
+  fileOf({ id, data, object }: StoredEntry): StoredFileEntry {
+    const { header, size, length } = this.#headers.read(data);
+    const inline = data.subarray(length);
+    if (object === undefined ? BigInt(inline.length) !== size : inline.length > 0)
+      throw damaged(`has file ${id} of ${size} bytes with ${inline.length} of them`);
+    return { header, size, length, inline, object };
   }
 
   *[Symbol.iterator](): Generator<StoredEntry> {
@@ -150,15 +160,6 @@ export class CommitObjects {
         throw damaged(`refers to object ${object} of ${this.#objects.length}`);
     }
   }
-}
-
-/** @throws FormatError as `CommitObjects.file` does */
-function parseFileEntry({ id, data, object }: StoredEntry): StoredFileEntry {
-  const file = parseSizedHeader(data);
-  const inline = data.subarray(file.length);
-  if (object === undefined ? BigInt(inline.length) !== file.size : inline.length > 0)
-    throw damaged(`has file ${id} of ${file.size} bytes with ${inline.length} of them`);
-  return { ...file, inline, object };
 }
 
 function checkBuckets(chunk: Buffer): number {

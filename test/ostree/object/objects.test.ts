@@ -6,7 +6,12 @@ import { sha256 } from '../../../src/ostree/object/checksum.js';
 import { encodeCommit, parseCommit } from '../../../src/ostree/object/commit.js';
 import { encodeDirMeta, parseDirMeta } from '../../../src/ostree/object/dirmeta.js';
 import { encodeDirTree, parseDirTree } from '../../../src/ostree/object/dirtree.js';
-import { encodeHeader, encodeSizedHeader, parseSizedHeader } from '../../../src/ostree/object/file-header.js';
+import {
+  encodeHeader,
+  encodeSizedHeader,
+  HeaderReader,
+  parseSizedHeader,
+} from '../../../src/ostree/object/file-header.js';
 import { NO_XATTRS } from '../../../src/tree/tree.js';
 import { encodeVariant, variantOf } from '../../../src/ostree/gvariant/encode.js';
 
@@ -142,8 +147,29 @@ const BAD_HEADERS: readonly [what: string, bytes: () => Buffer][] = [
 ];
 
 for (const [what, bytes] of BAD_HEADERS)
-  test(`a file with ${what} is refused`, () =>
-    assert.throws(() => parseSizedHeader(bytes()), { code: 'OSTREE_OBJECT' }));
+  test(`a file with ${what} is refused`, () => {
+    assert.throws(() => parseSizedHeader(bytes()), { code: 'OSTREE_OBJECT' });
+    const reader = new HeaderReader();
+    reader.read(encodeSizedHeader(PLAIN, 0n));
+    assert.throws(() => reader.read(bytes()), { code: 'OSTREE_OBJECT' });
+  });
+
+test('a reader of many headers says of each what it says of one', () => {
+  const reader = new HeaderReader();
+  const link = { ...PLAIN, mode: 0o120777, target: 'x' };
+  for (const [header, size] of [
+    [PLAIN, 0n],
+    [PLAIN, 2n ** 40n],
+    [{ ...PLAIN, uid: 1 }, 7n],
+    [link, 0n],
+    [PLAIN, 7n],
+    [link, 0n],
+  ] as const) {
+    const bytes = Buffer.concat([encodeSizedHeader(header, size), Buffer.from('content')]);
+    assert.deepEqual(reader.read(bytes), parseSizedHeader(bytes));
+  }
+  assert.throws(() => reader.read(changed(encodeSizedHeader(link, 0n), 15)), /symlink says that it has/);
+});
 
 test('xattrs that are not sorted, or are there twice, are refused', () => {
   for (const names of [
