@@ -46,7 +46,9 @@ export const OSTREE_HEADER_LIMIT = 4 << 20;
  * server: the limit of ostree itself.
  */
 export const OSTREE_METADATA_LIMIT = 128 << 20;
-/** The beginning of a static delta in a file, which may hold all of it. */
+/** Offsets of the elements of a GVariant array that stays in its file: a quarter of a million elements. */
+export const GVARIANT_TABLE_LIMIT = 1 << 20;
+/** The beginning of a static delta in a file, which may hold all of it; as a whole it is read to verify a signature. */
 export const OSTREE_SUPERBLOCK_LIMIT = 1 << 30;
 /** The file of a ref: an id, and perhaps the end of a line. */
 export const OSTREE_REF_LIMIT = 256;

@@ -1,8 +1,8 @@
 import { dirname, join } from 'node:path';
 import { bytesOf, printable } from '../../bytes.js';
-import { BridgeError, NotFoundError } from '../../errors.js';
-import { isErrno, openPath } from '../../fd/fd.js';
-import { readBlocks, readSmallFile } from '../../fd/read-file.js';
+import { BridgeError, FormatError, NotFoundError } from '../../errors.js';
+import { isErrno, openPath, type Fd } from '../../fd/fd.js';
+import { readBlocks } from '../../fd/read-file.js';
 import { OSTREE_SUPERBLOCK_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
 import { WHOLE } from '../form.js';
@@ -12,6 +12,8 @@ import type { ObjectSource } from '../pull/source.js';
 import { findInForm } from '../stream/read-commit.js';
 import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
 import { applyDeltaParts, counting, readBase } from './apply.js';
+import { FileRange } from './byte-range.js';
+import { namelessFile } from './nameless-file.js';
 import { parseSuperblock } from './superblock.js';
 
 const BLOCK = 256 << 10;
@@ -34,9 +36,12 @@ export async function applyDeltaFile(
   options: ApplyFileOptions = {},
 ): Promise<PulledCommit> {
   const signal = options.signal ?? new AbortController().signal;
-  const superblock = parseSuperblock(readSuperblock(path));
-  const { from, to, fallbacks } = superblock;
   const check = new CommitCheck(repository, { ...options, signal });
+  using opened = openSuperblock(path);
+  // What is signed must be what is read afterwards, whatever becomes of the file.
+  using file = check.signatures === undefined ? opened.move() : await copied(opened, repository.root, signal);
+  const superblock = parseSuperblock(new FileRange(file, 0, file.stat().size));
+  const { from, to, fallbacks } = superblock;
   await check.delta(superblock, options.ref);
   const pull = { ...options, signal };
   if ((await findInForm(repository, to, options.form ?? WHOLE, signal)) !== undefined)
@@ -61,15 +66,24 @@ export async function applyDeltaFile(
   };
 }
 
-function readSuperblock(path: string): Buffer {
+function openSuperblock(path: string): Fd {
   try {
     using file = openPath(bytesOf(path));
-    return readSmallFile(file, OSTREE_SUPERBLOCK_LIMIT);
+    const { size } = file.stat();
+    if (size > OSTREE_SUPERBLOCK_LIMIT)
+      throw new FormatError('FILE_TOO_LARGE', `file of ${size} bytes, at most ${OSTREE_SUPERBLOCK_LIMIT} are accepted`);
+    return file.move();
   } catch (cause) {
     if (isErrno(cause, 'ENOENT', 'ENOTDIR'))
       throw new NotFoundError(`opening delta at ${printable(path)}: there is no such file`, { cause });
     throw cause;
   }
+}
+
+async function copied(file: Fd, folder: Fd, signal: AbortSignal): Promise<Fd> {
+  const pieces = readBlocks(file, 0, file.stat().size, BLOCK, signal);
+  const ignore = (): void => undefined;
+  return await namelessFile(folder, pieces, 'the beginning of the delta', OSTREE_SUPERBLOCK_LIMIT, ignore, ignore);
 }
 
 async function* filePieces(path: string, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {

@@ -1,4 +1,3 @@
-import { bytesSource } from '../../fd/byte-source.js';
 import { FormatError, NotFoundError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
 import type { Repository } from '../../repository/repository.js';
@@ -40,8 +39,7 @@ export async function applyDeltaParts(
   const either = AbortSignal.any([signal, stop.signal]);
   const fetch = async (index: number): Promise<Fd> => {
     const part = parts[index]!;
-    const bytes = part.inline === undefined ? undefined : bytesSource(Buffer.concat(part.inline));
-    return fetchPart(folder, part, bytes ?? readPart(index, either));
+    return fetchPart(folder, part, part.inline?.blocks(either) ?? readPart(index, either));
   };
   let next = parts.length > 0 ? fetch(0) : undefined;
   try {

@@ -1,6 +1,6 @@
 import { FormatError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
-import { readAt } from '../../fd/read-file.js';
+import { readAt, readBlocks } from '../../fd/read-file.js';
 
 /** Large files are read in pieces of so many bytes. */
 export const PIECE = 256 << 10;
@@ -10,6 +10,10 @@ export interface ByteRange {
   readonly length: number;
   /** The bytes from `offset` on. @throws FormatError `OSTREE_DELTA` outside of the range */
   read(offset: number, length: number): Buffer;
+  /** A part of this range. @throws FormatError `OSTREE_DELTA` outside of it */
+  slice(offset: number, length: number): ByteRange;
+  /** All of it in pieces, read beside the event loop; each is overwritten by the next. @throws the signal's reason */
+  blocks(signal: AbortSignal): AsyncIterable<Buffer>;
 }
 
 /** Bytes that are in memory. */
@@ -27,6 +31,14 @@ export class MemoryRange implements ByteRange {
   read(offset: number, length: number): Buffer {
     checkRange(this.length, offset, length);
     return this.#bytes.subarray(offset, offset + length);
+  }
+
+  slice(offset: number, length: number): MemoryRange {
+    return new MemoryRange(this.read(offset, length));
+  }
+
+  async *blocks(): AsyncGenerator<Buffer, void, void> {
+    yield this.#bytes;
   }
 }
 
@@ -49,10 +61,13 @@ export class FileRange implements ByteRange {
     return readAt(this.#file, this.#start + offset, length);
   }
 
-  /** A part of this range. @throws FormatError `OSTREE_DELTA` outside of it */
   slice(offset: number, length: number): FileRange {
     checkRange(this.length, offset, length);
     return new FileRange(this.#file, this.#start + offset, length);
+  }
+
+  blocks(signal: AbortSignal): AsyncIterable<Buffer> {
+    return readBlocks(this.#file, this.#start, this.#start + this.length, PIECE, signal);
   }
 }
 

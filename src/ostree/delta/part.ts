@@ -2,25 +2,24 @@
 // xattrs, the payload, and the operations that make objects of it. The payload is as large as the files in it, so a
 // part lies in files without a name while it is used, and only its tables are read into memory.
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { bytesOf } from '../../bytes.js';
 import { decompressXz } from '../../compress/xz.js';
 import { DigestMismatchError, FormatError } from '../../errors.js';
-import { openPath, type Fd } from '../../fd/fd.js';
+import type { Fd } from '../../fd/fd.js';
 import { readAt, readBlocks } from '../../fd/read-file.js';
-import { writeAll } from '../../fd/write-all.js';
 import { OSTREE_DELTA_TABLE_LIMIT } from '../../limits.js';
 import type { Xattrs } from '../../tree/tree.js';
+import { offsetWidth } from '../gvariant/frame.js';
 import { parseType } from '../gvariant/type.js';
-import { offsetWidth, Variant } from '../gvariant/variant.js';
+import { Variant } from '../gvariant/variant.js';
 import { parseXattrs } from '../object/xattrs.js';
 import { FileRange } from './byte-range.js';
+import { namelessFile } from './nameless-file.js';
 import type { DeltaPart } from './superblock.js';
 
-const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 const MODES = parseType('a(uuu)');
 const XATTRS = parseType('aa(ayay)');
 const BLOCK = 256 << 10;
+const WHAT = 'a part of the delta';
 
 export interface OwnerAndMode {
   readonly uid: number;
@@ -38,15 +37,16 @@ export interface OwnerAndMode {
  */
 export async function fetchPart(folder: Fd, part: DeltaPart, pieces: AsyncIterable<Buffer>): Promise<Fd> {
   const hash = createHash('sha256');
-  return await written(
+  return await namelessFile(
     folder,
     pieces,
+    WHAT,
     part.size,
     (piece) => hash.update(piece),
     (length) => {
       if (length !== part.size) throw damaged(`has ${length} bytes, the superblock says ${part.size}`);
       const actual = hash.digest('hex');
-      if (actual !== part.checksum) throw new DigestMismatchError('a part of the delta', part.checksum, actual);
+      if (actual !== part.checksum) throw new DigestMismatchError(WHAT, part.checksum, actual);
     },
   );
 }
@@ -67,9 +67,10 @@ export async function openPart(folder: Fd, part: DeltaPart, stored: Fd, signal?:
   // Its objects, of which sources that are patched are part; tables and operations; what patches need beside.
   const limit = 2 * part.contentSize + OSTREE_DELTA_TABLE_LIMIT;
   let length = 0;
-  const content = await written(
+  const content = await namelessFile(
     folder,
     decompressXz(readBlocks(file, 1, part.size, BLOCK, signal)),
+    WHAT,
     limit,
     () => undefined,
     (total) => void (length = total),
@@ -143,25 +144,6 @@ function table(file: Fd, start: number, end: number): Buffer {
   return readAt(file, start, end - start);
 }
 
-/** Writes bytes to a file without a name. @param check called with their number at the end */
-async function written(
-  folder: Fd,
-  pieces: AsyncIterable<Buffer>,
-  limit: number,
-  look: (piece: Buffer) => void,
-  check: (length: number) => void,
-): Promise<Fd> {
-  using file = openPath(bytesOf(`/proc/self/fd/${folder.number}`), O_TMPFILE | constants.O_RDWR, 0o600);
-  let length = 0;
-  for await (const piece of pieces) {
-    if (length + piece.length > limit) throw damaged(`has more than ${limit} bytes`);
-    look(piece);
-    length += await writeAll(file, piece, length);
-  }
-  check(length);
-  return file.move();
-}
-
 function damaged(what: string): FormatError {
-  return new FormatError('OSTREE_DELTA', `a part of the delta ${what}`);
+  return new FormatError('OSTREE_DELTA', `${WHAT} ${what}`);
 }

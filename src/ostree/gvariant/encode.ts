@@ -1,5 +1,6 @@
+import { offsetWidth } from './frame.js';
 import { aligned, parseType, type VariantType } from './type.js';
-import { offsetWidth, Variant } from './variant.js';
+import { Variant } from './variant.js';
 
 /**
  * What a value is written from: text for `s`, `o` and `g`; bytes for `ay`, or for any type its serialised form; a list

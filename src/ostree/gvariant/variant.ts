@@ -9,9 +9,9 @@
 // Offsets have 1, 2, 4 or 8 bytes, which follows from the length of the container. All integers are little-endian here;
 // the few that ostree stores the other way round are the business of who reads them.
 import { isUtf8 } from 'node:buffer';
-import { FormatError } from '../../errors.js';
 import { GVARIANT_DEPTH_LIMIT } from '../../limits.js';
-import { aligned, parseType, type VariantType } from './type.js';
+import { arrayBounds, damaged, tupleBounds } from './frame.js';
+import { parseType, type VariantType } from './type.js';
 
 /** A value with its type. */
 export class Variant {
@@ -123,10 +123,10 @@ export class Variant {
   #findChildren(): readonly number[] {
     switch (this.type.kind) {
       case 'array':
-        return arrayBounds(this.type, this.bytes);
+        return arrayBounds(this.type, this.bytes.length, this.bytes);
       case 'tuple':
       case 'entry':
-        return tupleBounds(this.type, this.bytes);
+        return tupleBounds(this.type, this.bytes.length, this.bytes);
       case 'maybe':
         return maybeBounds(this.type, this.bytes);
       case 'variant':
@@ -135,61 +135,6 @@ export class Variant {
         throw new TypeError(`${this.type.signature} has no children`);
     }
   }
-}
-
-/** Bytes of an offset in a container of that length. */
-export function offsetWidth(length: number): 0 | 1 | 2 | 4 | 8 {
-  if (length === 0) return 0;
-  if (length <= 0xff) return 1;
-  if (length <= 0xffff) return 2;
-  return length <= 0xffffffff ? 4 : 8;
-}
-
-function arrayBounds(type: VariantType, bytes: Buffer): number[] {
-  const { length } = bytes;
-  const { alignment, fixedSize } = type.members[0]!;
-  const bounds: number[] = [];
-  if (length === 0) return bounds;
-  if (fixedSize !== undefined) {
-    if (length % fixedSize !== 0) throw damaged(type, `has ${length} bytes, of ${fixedSize} for each element`);
-    for (let at = 0; at < length; at += fixedSize) bounds.push(at, at + fixedSize);
-    return bounds;
-  }
-  const width = offsetWidth(length);
-  const table = readOffset(type, bytes, length - width, length);
-  if ((length - table) % width !== 0) throw damaged(type, 'has a table of offsets that is cut');
-  let end = 0;
-  for (let at = table; at < length; at += width) {
-    const start = aligned(end, alignment);
-    end = readOffset(type, bytes, at, table);
-    if (start > end) throw damaged(type, `has an element that ends at ${end} and begins at ${start}`);
-    bounds.push(start, end);
-  }
-  return bounds;
-}
-
-function tupleBounds(type: VariantType, bytes: Buffer): number[] {
-  const { members } = type;
-  const width = offsetWidth(bytes.length);
-  const last = members.length - 1;
-  const varying = members.filter(({ fixedSize }, i) => fixedSize === undefined && i < last).length;
-  const limit = bytes.length - varying * width;
-  if (limit < 0) throw damaged(type, 'is shorter than its offsets');
-  const bounds: number[] = [];
-  let end = 0;
-  let offset = bytes.length;
-  members.forEach((member, i) => {
-    const start = aligned(end, member.alignment);
-    if (member.fixedSize !== undefined) end = start + member.fixedSize;
-    else if (i === last) end = limit;
-    else {
-      offset -= width;
-      end = width === 0 ? -1 : readOffset(type, bytes, offset, limit);
-    }
-    if (start > end || end > limit) throw damaged(type, `has a member from ${start} to ${end} of ${limit}`);
-    bounds.push(start, end);
-  });
-  return bounds;
 }
 
 function maybeBounds(type: VariantType, bytes: Buffer): number[] {
@@ -201,16 +146,4 @@ function maybeBounds(type: VariantType, bytes: Buffer): number[] {
   }
   if (bytes.at(-1) !== 0) throw damaged(type, 'does not end with a zero byte');
   return [0, bytes.length - 1];
-}
-
-/** @param limit what the offset may be at most */
-function readOffset(type: VariantType, bytes: Buffer, at: number, limit: number): number {
-  const width = offsetWidth(bytes.length);
-  const value = width === 8 ? Number(bytes.readBigUInt64LE(at)) : bytes.readUIntLE(at, width);
-  if (value > limit) throw damaged(type, `has offset ${value} in ${limit} bytes`);
-  return value;
-}
-
-function damaged(type: VariantType, what: string): FormatError {
-  return new FormatError('OSTREE_GVARIANT', `GVariant of type ${type.signature.slice(0, 80)} ${what}`);
 }

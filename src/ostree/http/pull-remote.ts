@@ -1,14 +1,17 @@
-import { BridgeError, FormatError, NotFoundError } from '../../errors.js';
+import { createHash } from 'node:crypto';
+import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../../errors.js';
 import { printable } from '../../bytes.js';
 import { OSTREE_METADATA_LIMIT, OSTREE_REF_LIMIT, OSTREE_SUMMARY_LIMIT } from '../../limits.js';
 import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { applyDeltaParts, counting, readBase } from '../delta/apply.js';
+import { FileRange } from '../delta/byte-range.js';
 import { chooseDelta, type OfferedDelta } from '../delta/find.js';
 import { deltaFolder, deltaIndexPath } from '../delta/names.js';
+import { namelessFile } from '../delta/nameless-file.js';
 import { parseSuperblock, type Superblock } from '../delta/superblock.js';
 import { inPlace } from '../in-place.js';
-import { isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
+import { isChecksum, type Checksum } from '../object/checksum.js';
 import { CommitImporter } from '../pull/importer.js';
 import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
@@ -55,7 +58,7 @@ export async function pullRemoteCommit(
   // They bring all of a commit.
   const deltas = options.deltas !== false && (options.form?.subpaths ?? []).length === 0;
   const offered = !deltas ? undefined : await findDelta(repository, remote, summary, commit, signal);
-  const superblock = offered && (await fetchSuperblock(remote, offered, signal));
+  using superblock = offered && (await fetchSuperblock(repository, remote, offered, signal));
   if (offered === undefined || superblock === undefined) return await pullCommit(repository, source, commit, pull);
   await source.check(superblock.commit, signal);
   options.onDelta?.(offered);
@@ -124,22 +127,36 @@ async function findDelta(
 
 /** @returns undefined when the server does not have what it offers */
 async function fetchSuperblock(
+  repository: Repository,
   remote: OstreeRemote,
   { from, to, digest }: OfferedDelta,
   signal: AbortSignal,
-): Promise<Superblock | undefined> {
+): Promise<(Superblock & Disposable) | undefined> {
   const path = `${deltaFolder(from, to)}/superblock`;
-  const bytes = await remote.bytes(path, OSTREE_METADATA_LIMIT, signal);
-  if (bytes === undefined) return undefined;
+  const what = 'the beginning of the delta';
+  const hash = createHash('sha256');
   try {
-    verifyChecksum(bytes, digest, 'the beginning of the delta');
-    const superblock = parseSuperblock(bytes);
-    if (superblock.from === from && superblock.to === to) return superblock;
-    throw new FormatError(
-      'OSTREE_DELTA',
-      `the delta is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
+    using file = await namelessFile(
+      repository.root,
+      remote.pieces(path, signal),
+      what,
+      OSTREE_METADATA_LIMIT,
+      (piece) => hash.update(piece),
+      () => {
+        const actual = hash.digest('hex');
+        if (actual !== digest) throw new DigestMismatchError(`${what} ${digest}`, digest, actual);
+      },
     );
+    const superblock = parseSuperblock(new FileRange(file, 0, file.stat().size));
+    if (superblock.from !== from || superblock.to !== to)
+      throw new FormatError(
+        'OSTREE_DELTA',
+        `the delta is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
+      );
+    const owned = file.move();
+    return Object.assign(superblock, { [Symbol.dispose]: () => owned.close() });
   } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
     throw inPlace(error, remote.at(path).href);
   }
 }

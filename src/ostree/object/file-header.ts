@@ -12,7 +12,7 @@ import { showBytes, type ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import type { Xattrs } from '../../tree/tree.js';
 import { OSTREE_HEADER_LIMIT, PATH_LIMIT } from '../../limits.js';
-import { offsetWidth } from '../gvariant/variant.js';
+import { offsetWidth } from '../gvariant/frame.js';
 import { isOfType, S_IFLNK, S_IFREG } from './mode.js';
 import { encodeXattrs, readXattrs } from './xattrs.js';
 

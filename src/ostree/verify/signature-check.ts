@@ -42,15 +42,10 @@ export function parseEd25519Keys(text: string, shown: string): Buffer[] {
   return keys;
 }
 
-/** Bytes, and what signs them. */
+/** Bytes, which are read when there is something that signs them, and that. */
 interface Signed {
-  readonly bytes: Buffer;
+  bytes(): Buffer;
   readonly signatures: Superblock['signatures'];
-}
-
-interface GivenSignature {
-  readonly bytes: Buffer;
-  readonly signature: Buffer;
 }
 
 /** Demands that commits and summaries are signed with one of some keys. */
@@ -74,41 +69,35 @@ export class SignatureCheck {
    */
   async commit(id: Checksum, bytes: Buffer, read: ReadSignatures): Promise<void> {
     const what = `commit ${id}`;
-    await this.#check(what, [{ bytes, signatures: signaturesIn(await read(), what) }]);
+    await this.#check(what, [{ bytes: () => bytes, signatures: signaturesIn(await read(), what) }]);
   }
 
   /** The same for the commit in a delta. Who signed all of the delta has signed the commit, too. */
-  async delta({ to, commit, detached, bytes, signatures }: Superblock): Promise<void> {
-    const what = `the delta to commit ${to}`;
+  async delta(superblock: Superblock): Promise<void> {
+    const what = `the delta to commit ${superblock.to}`;
     await this.#check(what, [
-      { bytes: commit, signatures: signaturesIn(detached, what) },
-      { bytes, signatures },
+      { bytes: () => superblock.commit, signatures: signaturesIn(superblock.detached, what) },
+      superblock,
     ]);
   }
 
   /** The same for a summary. @param read what is in `summary.sig` */
   async summary(bytes: Buffer, read: ReadSignatures): Promise<void> {
     const what = 'the summary';
-    await this.#check(what, [{ bytes, signatures: signaturesIn(await read(), what) }]);
+    await this.#check(what, [{ bytes: () => bytes, signatures: signaturesIn(await read(), what) }]);
   }
 
   /** One of what may be signed has to be, for each kind of keys. */
   async #check(what: string, signed: readonly Signed[]): Promise<void> {
-    if (this.#ed25519.length > 0) {
-      const given = givenIn(signed, 'ostree.sign.ed25519');
-      if (!given.some(({ bytes, signature }) => this.#ed25519.some((key) => isEd25519(bytes, key, signature))))
-        throw refusal(what, given.length, 'Ed25519');
-    }
-    if (this.#gpg !== undefined) {
-      const given = givenIn(signed, 'ostree.gpgsigs');
-      if (!(await this.#isGpg(given, this.#gpg))) throw refusal(what, given.length, 'OpenPGP');
-    }
-  }
-
-  async #isGpg(given: readonly GivenSignature[], keyring: Buffer): Promise<boolean> {
-    for (const { bytes, signature } of given)
-      if (await isSignedBy(bytes, signature, keyring, this.#options)) return true;
-    return false;
+    const [ed25519, gpg] = [this.#ed25519, this.#gpg];
+    if (ed25519.length > 0)
+      await demand(what, signed, 'ostree.sign.ed25519', 'Ed25519', async (bytes, signature) =>
+        ed25519.some((key) => isEd25519(bytes, key, signature)),
+      );
+    if (gpg !== undefined)
+      await demand(what, signed, 'ostree.gpgsigs', 'OpenPGP', (bytes, signature) =>
+        isSignedBy(bytes, signature, gpg, this.#options),
+      );
   }
 }
 
@@ -159,12 +148,23 @@ function signaturesIn(detached: Buffer | undefined, what: string): Signed['signa
   }
 }
 
-function givenIn(signed: readonly Signed[], name: string): GivenSignature[] {
-  return signed.flatMap(({ bytes, signatures }) => {
-    const value = signatures.find(([key]) => key === name)?.[1];
-    if (value?.type.signature !== 'aay') return [];
-    return Array.from(value, (signature) => ({ bytes, signature: signature.bytes }));
-  });
+/** @param name of the signatures of one kind @throws BridgeError `OSTREE_SIGNATURE` when none of them is right */
+async function demand(
+  what: string,
+  signed: readonly Signed[],
+  name: string,
+  kind: string,
+  isRight: (bytes: Buffer, signature: Buffer) => Promise<boolean>,
+): Promise<void> {
+  let count = 0;
+  for (const one of signed) {
+    const value = one.signatures.find(([key]) => key === name)?.[1];
+    if (value?.type.signature !== 'aay' || value.length === 0) continue;
+    const bytes = one.bytes();
+    for (const signature of value) if (await isRight(bytes, signature.bytes)) return;
+    count += value.length;
+  }
+  throw refusal(what, count, kind);
 }
 
 function isEd25519(bytes: Buffer, key: KeyObject, signature: Buffer): boolean {

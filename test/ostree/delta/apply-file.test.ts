@@ -1,14 +1,16 @@
 // Static deltas in files: who must have signed them, and what becomes of the commit.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { MemoryRange } from '../../../src/ostree/delta/byte-range.js';
 import { parseSuperblock } from '../../../src/ostree/delta/superblock.js';
 import { encodeVariant, variantOf } from '../../../src/ostree/gvariant/encode.js';
 import { initRepository } from '../../../src/repository/init.js';
 import { fixtureJson } from '../../support/fixtures.js';
 import { runCli } from '../../support/cli/run-cli.js';
+import { writeInlineDelta } from '../../support/ostree/large-delta.js';
 import { recordedRepositories } from '../../support/ostree/recorded-repositories.js';
 import { scratch } from '../../support/scratch.js';
 
@@ -64,7 +66,7 @@ test('a signed delta is taken with the key of its signer, and with no other', { 
   const [signer, other] = [new Signer(t), new Signer(t)];
   const superblock = readFileSync(join(single, 'b.delta'));
   // As ostree wraps them, with a signature of its own kind.
-  const dummy = parseSuperblock(readFileSync(join(single, 'a-b.signed.delta')));
+  const dummy = parseSuperblock(new MemoryRange(readFileSync(join(single, 'a-b.signed.delta'))));
   assert.deepEqual(
     dummy.signatures.map(([name]) => name),
     ['ostree.sign.dummy'],
@@ -131,4 +133,24 @@ test('a delta is applied to a commit that is here with fixed xattrs only', (t) =
   );
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^tagged  d\/b:fixed-xattrs$/m);
+});
+
+test('a delta of 300 MB that has its parts in it is applied in 160 MiB of memory', (t) => {
+  const folder = scratch(t);
+  const [delta, repository] = [join(folder, 'delta'), join(folder, 'repository')];
+  const commit = writeInlineDelta(delta, 10, 30e6);
+  mkdirSync(repository);
+  initRepository(repository, { insecure: true });
+  // What the process itself says: of a child, the kernel counts what its parent had before.
+  const ownStatus = "require('fs').readFileSync('/proc/self/status', 'latin1')";
+  const hook = `process.on('exit', () => console.error(/VmHWM:\\s+(\\d+)/.exec(${ownStatus})[1]))`;
+  writeFileSync(join(folder, 'peak.cjs'), hook);
+  const { status, stdout, stderr } = runCli(['--repo', repository, 'ostree', 'apply-delta', delta], {
+    env: { ...process.env, NODE_OPTIONS: `--require=${join(folder, 'peak.cjs')}` },
+  });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, new RegExp(`^commit  ${commit}$`, 'm'));
+  const peak = Number(/^\d+$/m.exec(stderr)?.[0]) / 1024;
+  t.diagnostic(`${peak.toFixed(0)} MiB`);
+  assert.ok(peak < 160, stderr);
 });

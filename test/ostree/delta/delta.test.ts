@@ -57,7 +57,7 @@ function archiveBase(repository: string): DeltaBase {
 async function apply(path: string, repository: string): Promise<Set<Checksum>> {
   using folder = openDirectoryPath(repository);
   const target = new Verifier();
-  const superblock = parseSuperblock(readFileSync(path));
+  const superblock = parseSuperblock(new MemoryRange(readFileSync(path)));
   await applyDeltaParts(
     superblock,
     archiveBase(repository),
@@ -83,7 +83,7 @@ test('each recorded delta makes the objects that it lists, in any form in which 
       if (path === undefined) continue;
       assert.equal(deltaFolder(from_ === '' ? undefined : from_, to), path);
       const file = `${source}/d/${name}/${path}/superblock`;
-      assert.equal(parseSuperblock(readFileSync(file)).fallbacks.length, fallbacks);
+      assert.equal(parseSuperblock(new MemoryRange(readFileSync(file))).fallbacks.length, fallbacks);
       made.push(await apply(file, `${source}/archive`));
     }
     return made;
