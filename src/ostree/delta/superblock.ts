@@ -73,11 +73,11 @@ export function parseSuperblock(file: ByteRange): Superblock {
   const variant = new StoredVariant(TYPE, range);
   const member = (index: number): Variant => variant.at(index).load(OSTREE_METADATA_LIMIT);
   const from = member(2).bytes;
-  const to = checksumOf(member(3).bytes, 'a delta');
+  const to = checksumOf(member(3).bytes, () => 'a delta');
   const commit = member(4).bytes;
   verifyChecksum(commit, to, 'the commit in the delta');
   const names = {
-    from: from.length === 0 ? undefined : checksumOf(from, 'the base of a delta'),
+    from: from.length === 0 ? undefined : checksumOf(from, () => 'the base of a delta'),
     to,
   };
   const folder = deltaFolder(names.from, names.to);
@@ -94,7 +94,7 @@ export function parseSuperblock(file: ByteRange): Superblock {
     ),
     fallbacks: Array.from(member(7), (entry) => ({
       kind: kindOf(entry.at(0).number()),
-      id: checksumOf(entry.at(1).bytes, 'an object of a delta'),
+      id: checksumOf(entry.at(1).bytes, () => 'an object of a delta'),
     })),
     detached: detached?.load(OSTREE_METADATA_LIMIT).bytes,
     signatures: signed === undefined ? [] : parseDictionary(signed.at(2).load(OSTREE_METADATA_LIMIT)),
@@ -130,7 +130,7 @@ function parsePart(
   if (inline !== undefined && inline.type.signature !== '(yay)')
     throw damaged(`has part ${index} in a value of type ${inline.type.signature}`);
   return {
-    checksum: checksumOf(part.at(1).bytes, `part ${index} of a delta`),
+    checksum: checksumOf(part.at(1).bytes, () => `part ${index} of a delta`),
     size: sizeOf(readNumber(part.at(2).bytes), index),
     contentSize: sizeOf(readNumber(part.at(3).bytes), index),
     objects: Array.from({ length: objects.length / (ID_SIZE + 1) }, (_, i) => {

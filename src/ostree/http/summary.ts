@@ -25,7 +25,10 @@ export function parseSummary(bytes: Buffer): Summary {
   const refs = new Map<string, Checksum>();
   for (const ref of variant.at(0)) {
     const name = ref.at(0).string();
-    refs.set(name, checksumOf(ref.at(1).at(1).bytes, `ref ${JSON.stringify(name)} of the summary`));
+    refs.set(
+      name,
+      checksumOf(ref.at(1).at(1).bytes, () => `ref ${JSON.stringify(name)} of the summary`),
+    );
   }
   const metadata = new Map(parseDictionary(variant.at(1)));
   const deltas = metadata.get('ostree.static-deltas');
@@ -47,7 +50,8 @@ export function parseDeltaIndex(bytes: Buffer): ReadonlyMap<string, string> {
 /** @returns SHA-256 of the summary of a subset; undefined when there is no such one @throws FormatError */
 export function subsetIn(index: Buffer, subset: string): string | undefined {
   for (const entry of Variant.from(INDEX, index).at(0))
-    if (entry.at(0).string() === subset) return checksumOf(entry.at(1).at(0).bytes, `subset ${JSON.stringify(subset)}`);
+    if (entry.at(0).string() === subset)
+      return checksumOf(entry.at(1).at(0).bytes, () => `subset ${JSON.stringify(subset)}`);
   return undefined;
 }
 
@@ -55,6 +59,9 @@ function parseDeltas(value: Variant): Map<string, string> {
   if (value.type.signature !== 'a{sv}')
     throw new FormatError('OSTREE_DELTA', `a list of deltas is of type ${value.type.signature}`);
   return new Map(
-    parseDictionary(value).map(([name, digest]) => [name, checksumOf(digest.bytes, `delta ${JSON.stringify(name)}`)]),
+    parseDictionary(value).map(([name, digest]) => [
+      name,
+      checksumOf(digest.bytes, () => `delta ${JSON.stringify(name)}`),
+    ]),
   );
 }

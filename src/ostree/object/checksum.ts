@@ -11,10 +11,14 @@ export function isChecksum(text: string): boolean {
   return /^[0-9a-fA-F]{64}$/.test(text);
 }
 
-/** @param bytes the 32 bytes that stand for an id in an object @throws FormatError for any other number of them */
-export function checksumOf(bytes: Buffer, what: string): Checksum {
+/**
+ * @param bytes the 32 bytes that stand for an id in an object
+ * @param what says in errors where they are
+ * @throws FormatError for any other number of them
+ */
+export function checksumOf(bytes: Buffer, what: () => string): Checksum {
   if (bytes.length !== SIZE)
-    throw new FormatError('OSTREE_OBJECT', `${what} has an id of ${bytes.length} bytes instead of ${SIZE}`);
+    throw new FormatError('OSTREE_OBJECT', `${what()} has an id of ${bytes.length} bytes instead of ${SIZE}`);
   return bytes.toString('hex');
 }
 

@@ -26,12 +26,12 @@ export function parseCommit(bytes: Buffer): Commit {
   const parent = variant.at(1).bytes;
   return {
     metadata: parseDictionary(variant.at(0)),
-    parent: parent.length === 0 ? undefined : checksumOf(parent, 'the parent of a commit'),
+    parent: parent.length === 0 ? undefined : checksumOf(parent, () => 'the parent of a commit'),
     subject: variant.at(3).string(),
     body: variant.at(4).string(),
     timestamp: variant.at(5).bytes.readBigUInt64BE(),
-    tree: checksumOf(variant.at(6).bytes, 'the tree of a commit'),
-    meta: checksumOf(variant.at(7).bytes, 'the root folder of a commit'),
+    tree: checksumOf(variant.at(6).bytes, () => 'the tree of a commit'),
+    meta: checksumOf(variant.at(7).bytes, () => 'the root folder of a commit'),
   };
 }
 

@@ -35,12 +35,11 @@ export function parseDirTree(bytes: Buffer): DirTree {
   const variant = Variant.from(TYPE, bytes);
   const files = Array.from(variant.at(0), (entry) => {
     const name = nameOf(entry);
-    return { name, id: checksumOf(entry.at(1).bytes, `entry "${showBytes(name)}"`) };
+    return { name, id: idOf(entry.at(1), name) };
   });
   const folders = Array.from(variant.at(1), (entry) => {
     const name = nameOf(entry);
-    const what = `entry "${showBytes(name)}"`;
-    return { name, tree: checksumOf(entry.at(1).bytes, what), meta: checksumOf(entry.at(2).bytes, what) };
+    return { name, tree: idOf(entry.at(1), name), meta: idOf(entry.at(2), name) };
   });
   checkOrder(files);
   checkOrder(folders);
@@ -58,6 +57,11 @@ export function encodeDirTree({ files, folders }: DirTree): Buffer {
     sortedFiles.map(({ name, id }) => [textOf(name), Buffer.from(id, 'hex')]),
     sortedFolders.map(({ name, tree, meta }) => [textOf(name), Buffer.from(tree, 'hex'), Buffer.from(meta, 'hex')]),
   ]);
+}
+
+/** @param name of the entry, for errors */
+function idOf({ bytes }: Variant, name: ByteString): Checksum {
+  return checksumOf(bytes, () => `entry "${showBytes(name)}"`);
 }
 
 function nameOf(entry: Variant): ByteString {
