@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { BridgeError, DigestMismatchError, FormatError, NotFoundError } from '../../errors.js';
 import { printable } from '../../bytes.js';
 import { OSTREE_METADATA_LIMIT, OSTREE_REF_LIMIT, OSTREE_SUMMARY_LIMIT } from '../../limits.js';
+import type { Fd } from '../../fd/fd.js';
 import { commitContentId } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';
 import { applyDeltaParts, counting, readBase } from '../delta/apply.js';
@@ -135,8 +136,9 @@ async function fetchSuperblock(
   const path = `${deltaFolder(from, to)}/superblock`;
   const what = 'the beginning of the delta';
   const hash = createHash('sha256');
+  let file: Fd | undefined;
   try {
-    using file = await namelessFile(
+    file = await namelessFile(
       repository.root,
       remote.pieces(path, signal),
       what,
@@ -153,9 +155,10 @@ async function fetchSuperblock(
         'OSTREE_DELTA',
         `the delta is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
       );
-    const owned = file.move();
-    return Object.assign(superblock, { [Symbol.dispose]: () => owned.close() });
+    const open = file;
+    return Object.assign(superblock, { [Symbol.dispose]: () => open.close() });
   } catch (error) {
+    file?.close();
     if (error instanceof NotFoundError) return undefined;
     throw inPlace(error, remote.at(path).href);
   }
