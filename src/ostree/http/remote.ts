@@ -17,6 +17,8 @@ import { VERSION } from '../../version.js';
 
 /** Requests on their way at the same time. */
 export const PARALLEL_REQUESTS = 32;
+/** Files of up to so many bytes are held at the same time; of longer ones, one. */
+const SMALL = 4 << 20;
 const RETRIES = 2;
 const RETRY_MS = 1000;
 
@@ -48,6 +50,8 @@ export class OstreeRemote implements AsyncDisposable {
   readonly #client: HttpClient;
   readonly #credentials: () => Promise<Credentials | undefined>;
   #authorization: Authorization | undefined;
+  /** Ends when the last of those that wait, and are longer than `SMALL`, is read. */
+  #longer: Promise<unknown> = Promise.resolve();
 
   /**
    * @param url of the repository, http or https
@@ -94,6 +98,7 @@ export class OstreeRemote implements AsyncDisposable {
    * @throws BridgeError `OSTREE_STATUS` for another answer; HttpError, with `HTTP_SIZE` beyond `limit` bytes
    */
   async bytes(path: string, limit: number, signal: AbortSignal): Promise<Buffer | undefined> {
+    let done: (() => void) | undefined;
     try {
       const pieces: Buffer[] = [];
       let length = 0;
@@ -101,12 +106,24 @@ export class OstreeRemote implements AsyncDisposable {
         length += piece.length;
         if (length > limit) throw new HttpError('HTTP_SIZE', this.at(path), `the answer is longer than ${limit} bytes`);
         pieces.push(piece);
+        if (length > SMALL) done ??= await this.#turn();
       }
       return Buffer.concat(pieces, length);
     } catch (error) {
       if (error instanceof NotFoundError) return undefined;
       throw error;
+    } finally {
+      done?.();
     }
+  }
+
+  /** Waits for all who have asked before. @returns what lets the next one go on */
+  async #turn(): Promise<() => void> {
+    const before = this.#longer;
+    let done = (): void => undefined;
+    this.#longer = new Promise<void>((resolve) => (done = resolve));
+    await before;
+    return done;
   }
 
   /**

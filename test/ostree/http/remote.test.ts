@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import { pullRemoteCommit } from '../../../src/ostree/http/pull-remote.js';
 import { OstreeRemote, type RemoteOptions } from '../../../src/ostree/http/remote.js';
@@ -252,6 +253,35 @@ test('a server that falls silent is asked again for the rest, and then given up'
     }),
     { code: 'HTTP_IDLE' },
   );
+});
+
+test('of files that are long one is read at a time, however many are asked for', async (t) => {
+  const MEBI = 1 << 20;
+  const size = 64 * MEBI;
+  const sent = [0, 0];
+  const piece = Buffer.alloc(MEBI);
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const { origin } = await scriptedHttp(t, async (request, response) => {
+    const which = Number(request.url!.slice(1));
+    response.setHeader('content-length', size);
+    for (; sent[which]! < size; sent[which]! += MEBI) {
+      if (which === 0 && sent[0] === 8 * MEBI) await released;
+      if (!response.write(piece)) await once(response, 'drain');
+    }
+    response.end();
+  });
+  await using remote = new OstreeRemote(origin, { credentials: 'nobody' });
+  const { signal } = new AbortController();
+  const first = remote.bytes('0', size, signal);
+  while (sent[0]! < 8 * MEBI) await sleep(5);
+  const second = remote.bytes('1', size, signal);
+  // It stands still where one that is read would not.
+  for (let before = -1; before !== sent[1] || before === 0; await sleep(500)) before = sent[1]!;
+  assert.ok(sent[1]! < size / 2, `${sent[1]} bytes were taken`);
+  release();
+  assert.equal((await first)?.length, size);
+  assert.equal((await second)?.length, size);
 });
 
 const archives = new WeakMap<TestContext, string>();
