@@ -42,7 +42,9 @@ describe('copy', { skip: whyNoPeers() }, () => {
   before(() => {
     folder = new SharedFolder();
     layout = new Layout(join(folder.path, 'layout'));
-    const image = layout.image([{ tar: base, blob, descriptor: { mediaType: `${TYPES.layer}+gzip` } }, { tar: top }]);
+    const image = layout.image([{ tar: base, blob, descriptor: { mediaType: `${TYPES.layer}+gzip` } }, { tar: top }], {
+      created: '2026-01-02T03:04:05.000000006Z',
+    });
     manifest = image.digest;
     layout.publish({ web: image });
   });
