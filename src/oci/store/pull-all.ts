@@ -29,6 +29,14 @@ export interface PullAllOptions extends AllOptions {
  * @param open opens the image of a complete reference, as `openSource` does
  * @returns what became of each name, failures among them, and the names that cannot be tags
  * @throws what opening and listing the store throws; the signal's reason
+ * @example
+ * ```ts
+ * import { openSource, pullAll, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/srv/backup', { write: true });
+ * const { images } = await pullAll(repository, 'containers-storage:', openSource, { filter: ['localhost/*'] });
+ * for (const { name, outcome } of images) console.log(name, outcome); // localhost/app:latest new
+ * ```
  */
 export async function pullAll(
   repository: Repository,

@@ -18,6 +18,15 @@ export interface PushAllOptions extends AllOptions, Pick<StoreCopyOptions, 'zero
  * @param store is not disposed; undefined for one that is not there yet, where nothing is to be changed
  * @returns what became of each name, failures among them, and the tags that are no names
  * @throws what the store throws when it is listed; the signal's reason
+ * @example
+ * ```ts
+ * import { discoverStore, openStoreForWriting, pushAll, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/srv/composefs');
+ * await using store = await openStoreForWriting(discoverStore());
+ * const { images } = await pushAll(repository, store);
+ * for (const { name, outcome } of images) console.log(name, outcome); // quay.io/fedora/fedora:43 new
+ * ```
  */
 export async function pushAll(
   repository: Repository,
