@@ -62,10 +62,9 @@ const UNFINISHED = '.tmp-item';
  *   `CONFIG_INVALID`, `LAYER_CHAIN`, `BAD_JSON`; an error with `code` of the system
  */
 export async function putImage(folders: StoreFolders, image: ImageToPut, wait: LockWait): Promise<PutImageResult> {
-  const result = await putUnderLocks(folders, image, wait);
-  // The names of the files, too, those of the layers among them.
+  // The layers have to last, with their names, before there is an image of them.
   await files.syncfs(folders.images.number);
-  return result;
+  return await putUnderLocks(folders, image, wait);
 }
 
 async function putUnderLocks(folders: StoreFolders, image: ImageToPut, wait: LockWait): Promise<PutImageResult> {
