@@ -209,7 +209,10 @@ function writeLayer(graphroot: string, id: string, entries: readonly MadeEntry[]
   const diff = join(graphroot, 'overlay', id, 'diff');
   mkdirSync(diff, { recursive: true });
   // cfsctl finds a layer by its short name, whose letters are those of base 32.
-  const short = id.slice(0, 26).toUpperCase().replace(/[0189]/g, (digit) => 'GHIJ'['0189'.indexOf(digit)]!);
+  const short = id
+    .slice(0, 26)
+    .toUpperCase()
+    .replace(/[0189]/g, (digit) => 'GHIJ'['0189'.indexOf(digit)]!);
   writeFileSync(join(graphroot, 'overlay', id, 'link'), short);
   mkdirSync(join(graphroot, 'overlay/l'), { recursive: true });
   symlinkSync(`../${id}/diff`, join(graphroot, 'overlay/l', short));
