@@ -37,6 +37,8 @@ const tests = [
   'repository/gc/objects',
   'repository/fsck/objects',
   'repository/splitstream',
+  'ostree/pull/',
+  'storage/extract/',
   'storage/tar-split',
   'cli/merged-output',
   'oci/pull/import-defects',

@@ -275,8 +275,7 @@ class PutJob : public PromiseJob {
   Digest digest_{};
 };
 
-// Looks for the first of some objects, given as raw digests, that is not there.
-// (digests): the index of each that is not usable, in ascending order.
+// Looks for those of some objects, given as raw digests, that are not usable: their indexes, in ascending order.
 class UnusableJob : public PromiseJob {
  public:
   UnusableJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
@@ -302,6 +301,7 @@ class UnusableJob : public PromiseJob {
   std::vector<uint32_t> unusable_;
 };
 
+// Looks for the first of some objects, given as raw digests, that is not there.
 class MissingJob : public PromiseJob {
  public:
   MissingJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
