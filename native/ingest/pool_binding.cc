@@ -275,10 +275,10 @@ class PutJob : public PromiseJob {
   Digest digest_{};
 };
 
-// Looks for those of some objects, given as raw digests, that are not usable: their indexes, in ascending order.
-class UnusableJob : public PromiseJob {
+// Looks for some objects, given as raw digests.
+class LookupJob : public PromiseJob {
  public:
-  UnusableJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
+  LookupJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
       : PromiseJob(env), store_(std::move(store)), digests_(digests.Data(), digests.Data() + digests.ByteLength()) {}
 
  private:
@@ -287,8 +287,25 @@ class UnusableJob : public PromiseJob {
     Digest digest{};
     for (size_t at = 0; at + size <= digests_.size(); at += size) {
       memcpy(digest.data(), digests_.data() + at, size);
-      if (!store_->hasUsable(digest)) unusable_.push_back(static_cast<uint32_t>(at / size));
+      if (!look(*store_, digest, at / size)) return;
     }
+  }
+  // Whether to go on.
+  virtual bool look(ObjectStore& store, const Digest& digest, size_t index) = 0;
+
+  const std::shared_ptr<ObjectStore> store_;
+  const std::vector<uint8_t> digests_;
+};
+
+// Those that are not usable: their indexes, in ascending order.
+class UnusableJob : public LookupJob {
+ public:
+  using LookupJob::LookupJob;
+
+ private:
+  bool look(ObjectStore& store, const Digest& digest, size_t index) override {
+    if (!store.hasUsable(digest)) unusable_.push_back(static_cast<uint32_t>(index));
+    return true;
   }
   Napi::Value result(Napi::Env env) override {
     Napi::Uint32Array indexes = Napi::Uint32Array::New(env, unusable_.size());
@@ -296,32 +313,22 @@ class UnusableJob : public PromiseJob {
     return indexes;
   }
 
-  const std::shared_ptr<ObjectStore> store_;
-  const std::vector<uint8_t> digests_;
   std::vector<uint32_t> unusable_;
 };
 
-// Looks for the first of some objects, given as raw digests, that is not there.
-class MissingJob : public PromiseJob {
+// The first that is not there.
+class MissingJob : public LookupJob {
  public:
-  MissingJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
-      : PromiseJob(env), store_(std::move(store)), digests_(digests.Data(), digests.Data() + digests.ByteLength()) {}
+  using LookupJob::LookupJob;
 
  private:
-  void work() override {
-    const size_t size = digestSize(store_->algorithm());
-    Digest digest{};
-    for (size_t at = 0; at + size <= digests_.size(); at += size) {
-      memcpy(digest.data(), digests_.data() + at, size);
-      if (store_->has(digest)) continue;
-      missing_ = static_cast<int64_t>(at / size);
-      return;
-    }
+  bool look(ObjectStore& store, const Digest& digest, size_t index) override {
+    if (store.has(digest)) return true;
+    missing_ = static_cast<int64_t>(index);
+    return false;
   }
   Napi::Value result(Napi::Env env) override { return Napi::Number::New(env, static_cast<double>(missing_)); }
 
-  const std::shared_ptr<ObjectStore> store_;
-  const std::vector<uint8_t> digests_;
   int64_t missing_ = -1;
 };
 
