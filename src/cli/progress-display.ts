@@ -70,6 +70,14 @@ export class ProgressDisplay implements AsyncDisposable {
     this.#bars?.create(1, 1, { layer: short(digest), state });
   }
 
+  /** Moves the bar of something, if it has one, of which `done` bytes are through, perhaps more than were announced. */
+  advance(digest: string, done: number): void {
+    const bar = this.bar(digest);
+    if (!bar) return;
+    if (done > bar.getTotal()) bar.setTotal(done);
+    bar.update(done, { state: describeBytes(done) });
+  }
+
   line(said: string): void {
     const text = `${printable(said)}\n`;
     if (this.#bars) this.#remarks.push(text);

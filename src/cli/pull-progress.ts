@@ -30,7 +30,7 @@ export class PullProgress implements AsyncDisposable {
           for (const { diffId, size } of event.layers) this.#display.barFor(diffId, size ?? 1);
         return;
       case 'progress':
-        return this.#progress(event.diffId, event.done);
+        return this.#display.advance(event.diffId, event.done);
       case 'present':
         return this.#done(event.diffId, 'already there');
       case 'imported':
@@ -75,13 +75,6 @@ export class PullProgress implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#display[Symbol.asyncDispose]();
-  }
-
-  #progress(diffId: string, done: number): void {
-    const bar = this.#display.bar(diffId);
-    if (!bar) return;
-    if (done > bar.getTotal()) bar.setTotal(done);
-    bar.update(done, { state: describeBytes(done) });
   }
 
   #done(diffId: string, state: string): void {

@@ -20,7 +20,7 @@ export class StoreProgress implements AsyncDisposable {
         for (const { diffId, size } of event.layers) this.#display.barFor(diffId, size ?? 1);
         return;
       case 'progress':
-        return this.#progress(event.diffId, event.done);
+        return this.#display.advance(event.diffId, event.done);
       case 'reused':
         return this.#done(event.diffId, 'already there');
       case 'written':
@@ -35,13 +35,6 @@ export class StoreProgress implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#display[Symbol.asyncDispose]();
-  }
-
-  #progress(diffId: string, done: number): void {
-    const bar = this.#display.bar(diffId);
-    if (!bar) return;
-    if (done > bar.getTotal()) bar.setTotal(done);
-    bar.update(done, { state: describeBytes(done) });
   }
 
   #done(diffId: string, state: string): void {
