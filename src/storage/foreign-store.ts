@@ -1,11 +1,11 @@
 // A store whose owner is a stranger: what is read from it is only what that user could read, whatever this process may.
 import { constants } from 'node:fs';
-import { showBytes, type ByteString } from '../bytes.js';
+import { printable, showBytes, type ByteString } from '../bytes.js';
 import { BridgeError } from '../errors.js';
 import { openBeneath, type Fd } from '../fd/fd.js';
 import { isRootOrSelf } from '../fd/peer.js';
 import { files } from '../native.js';
-import { subordinateIds, type IdRange } from './subordinate-ids.js';
+import { subordinateIds, subordinateIdService, type IdRange } from './subordinate-ids.js';
 
 const OTHERS_READ = 0o004;
 const OTHERS_SEARCH = 0o001;
@@ -50,7 +50,7 @@ export class ForeignOwner {
 
   #owns(uid: number): boolean {
     if (uid === this.#uid) return true;
-    this.#ids ??= subordinateIds(this.#uid);
+    this.#ids ??= subordinateIdService() === undefined ? subordinateIds(this.#uid) : [];
     return this.#ids.some(({ first, count }) => uid >= first && uid < first + count);
   }
 
@@ -78,11 +78,19 @@ export class ForeignOwner {
     }
   }
 
+  #unknownRanges(): string {
+    const service = subordinateIdService();
+    return service === undefined
+      ? ''
+      : `. Whether it is one of the owner's subordinate ids is not known: "${printable(service)}" has these, as ` +
+          '/etc/nsswitch.conf says (subid:), and only the owner asks there';
+  }
+
   #refused(name: ByteString, uid: number, act: string): BridgeError {
     return new BridgeError(
       'FOREIGN_FILE',
       `"${showBytes(name)}" belongs to user ${uid} and not to user ${this.#uid}, whose store this is, and not ` +
-        `everybody may ${act}; read the store as its owner`,
+        `everybody may ${act}; read the store as its owner${this.#unknownRanges()}`,
     );
   }
 }

@@ -1,4 +1,5 @@
-import { BridgeError } from '../errors.js';
+import { userInfo } from 'node:os';
+import { BridgeError, systemCode } from '../errors.js';
 import { isErrno } from '../fd/fd.js';
 import { readWhole, UnfitFileError } from '../fd/read-whole.js';
 import { USER_TABLE_LIMIT } from '../limits.js';
@@ -11,14 +12,22 @@ export interface IdRange {
 
 /**
  * The ranges of a user in /etc/subuid, or /etc/subgid: what the users and groups inside of rootless containers own on
- * the disk belongs to one of these.
+ * the disk belongs to one of these. Where `subordinateIdService` says so, they mean nothing.
  * @returns in the order of the file
  */
 export function subordinateIds(uid: number, kind: 'uid' | 'gid' = 'uid'): IdRange[] {
-  return parseRanges(
-    readIfThere(`/etc/sub${kind}`),
-    new Set([String(uid), ...loginNames(readIfThere('/etc/passwd'), uid)]),
-  );
+  return parseRanges(readIfThere(`/etc/sub${kind}`), new Set([String(uid), ...loginNames(uid)]));
+}
+
+/**
+ * The service that has everybody's ranges instead of the files, as /etc/nsswitch.conf names it: `sss`, say.
+ * Source: shadow lib/nss.c, which takes the first of a line, and no other.
+ */
+export function subordinateIdService(): string | undefined {
+  const services = readIfThere('/etc/nsswitch.conf')
+    .split('\n')
+    .flatMap((line) => /^subid:\s*(\S+)/i.exec(line)?.[1] ?? []);
+  return services[0] === 'files' ? undefined : services[0];
 }
 
 /**
@@ -35,11 +44,25 @@ function parseRanges(text: string, users: ReadonlySet<string>): IdRange[] {
   });
 }
 
-function loginNames(passwd: string, uid: number): string[] {
-  return passwd.split('\n').flatMap((line) => {
-    const [name, , id] = line.split(':');
-    return name && id === String(uid) ? [name] : [];
-  });
+/** What a user is called: in /etc/passwd, or, for the user of this process, wherever users are kept. */
+export function loginNames(uid: number): string[] {
+  const names = readIfThere('/etc/passwd')
+    .split('\n')
+    .flatMap((line) => {
+      const [name, , id] = line.split(':');
+      return name && id === String(uid) ? [name] : [];
+    });
+  return names.length === 0 && uid === process.geteuid?.() ? ownName() : names;
+}
+
+function ownName(): string[] {
+  try {
+    return [userInfo().username];
+  } catch (error) {
+    // Nobody knows this user.
+    if (systemCode(error) === undefined) throw error;
+    return [];
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 // Which ids of the machine the ids of a user namespace stand for; user_namespaces(7).
-import { subordinateIds } from '../storage/subordinate-ids.js';
-import { userNamespaceError } from './error.js';
+import type { IdRange } from '../storage/subordinate-ids.js';
+import { ownRanges } from './own-ranges.js';
 
 /** A line of uid_map or gid_map. */
 export interface IdMapLine {
@@ -27,24 +27,20 @@ export interface User {
  * The maps that podman gives a user: root is the user, and all subordinate ids follow, the lowest first. A store keeps
  * ids as they are on the disk and no maps, so that other ones would make other users of them.
  * Source: containers/storage pkg/idtools.
- * @throws BridgeError `USER_NAMESPACE` when the user has none
+ * @throws BridgeError `USER_NAMESPACE` when the user has none; the signal's reason
  */
-export function podmanMaps({ uid, gid }: User): IdMaps {
-  return { uid: mapOf(uid, uid, 'uid'), gid: mapOf(gid, uid, 'gid') };
+export async function podmanMaps({ uid, gid }: User, signal?: AbortSignal): Promise<IdMaps> {
+  const ranges = { uid: await ownRanges(uid, 'uid', signal), gid: await ownRanges(uid, 'gid', signal) };
+  return { uid: mapOf(uid, ranges.uid), gid: mapOf(gid, ranges.gid) };
 }
 
-function mapOf(own: number, user: number, kind: 'uid' | 'gid'): IdMapLine[] {
+function mapOf(own: number, ranges: readonly IdRange[]): IdMapLine[] {
   const lines: IdMapLine[] = [{ inside: 0, outside: own, count: 1 }];
   let inside = 1;
-  for (const { first, count } of subordinateIds(user, kind).sort((a, b) => a.first - b.first)) {
+  for (const { first, count } of [...ranges].sort((a, b) => a.first - b.first)) {
     lines.push({ inside, outside: first, count });
     inside += count;
   }
-  if (lines.length === 1)
-    throw userNamespaceError(
-      `/etc/sub${kind} has no line for user ${user}; root adds one by ` +
-        `"usermod ${kind === 'uid' ? '-v' : '-w'} 100000-165535 LOGIN", with ids that no other line has`,
-    );
   return lines;
 }
 

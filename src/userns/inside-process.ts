@@ -55,7 +55,7 @@ export class InsideProcess implements AsyncDisposable {
     signal?.throwIfAborted();
     const user = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
     const program = [commandFile(), INSIDE_ARGUMENT, JSON.stringify(task)];
-    using namespace = pauseNamespace(user);
+    using namespace = await pauseNamespace(user, { signal });
     const starting = namespace
       ? await startChild([...ENTER, ...program], user, socket, namespace.number)
       : await startInNew(program, user, socket, signal);
@@ -103,7 +103,7 @@ async function startInNew(
   socket: FdNumber,
   signal: AbortSignal | undefined,
 ): Promise<Starting> {
-  const maps = podmanMaps(user);
+  const maps = await podmanMaps(user, signal);
   const tools = findMapTools();
   debug(() => `user namespace: making one by ${tools.uid} and ${tools.gid}`);
   const starting = await startChild([...MAKE, ...program], user, socket, 'pipe');

@@ -10,6 +10,7 @@ import { getXattr } from '../fd/xattrs.js';
 import { KERNEL_FILE_LIMIT, LAST_WORDS_LIMIT } from '../limits.js';
 import { userNamespaceError } from './error.js';
 import { idMapWords, type IdMaps } from './id-maps.js';
+import { rangesSource } from './own-ranges.js';
 
 const run = promisify(execFile);
 const S_ISUID = 0o4000;
@@ -39,7 +40,7 @@ export async function writeIdMaps(tools: MapTools, pid: number, maps: IdMaps, si
     } catch (error) {
       signal?.throwIfAborted();
       const said = error instanceof Error && 'stderr' in error ? printable(String(error.stderr).trim()) : '';
-      throw userNamespaceError(`${said || `${tools[kind]} failed`}: see /etc/sub${kind}`, { cause: error });
+      throw userNamespaceError(`${said || `${tools[kind]} failed`}: see ${rangesSource(kind)}`, { cause: error });
     }
   }
 }

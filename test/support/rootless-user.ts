@@ -18,6 +18,8 @@ export interface Surroundings {
   /** texts of /etc/subuid and /etc/subgid */
   subuid?: string;
   subgid?: string;
+  /** text of /etc/nsswitch.conf */
+  nsswitch?: string;
   /** more of the environment */
   env?: Readonly<Record<string, string>>;
   /** shell commands that root does before, in the namespace; $1 is the user's folder */
@@ -65,15 +67,16 @@ export class RootlessUser implements Disposable {
   }
 
   /** The same, as root of a machine that has that user. */
-  asRoot(command: readonly string[], { subuid, subgid, env = {}, before = '' }: Surroundings = {}): string[] {
+  asRoot(command: readonly string[], { subuid, subgid, nsswitch, env = {}, before = '' }: Surroundings = {}): string[] {
     const etc = mkdtempSync(join(this.home, 'etc-'));
     chmodSync(etc, 0o755);
     writeFileSync(join(etc, 'passwd'), this.table('passwd', readFileSync('/etc/passwd', 'utf8')));
     writeFileSync(join(etc, 'subuid'), subuid ?? RANGES);
     writeFileSync(join(etc, 'subgid'), subgid ?? RANGES);
+    writeFileSync(join(etc, 'nsswitch.conf'), nsswitch ?? 'passwd: files\ngroup: files\n');
     const script = [
       'home=$1; etc=$2; shift 2',
-      'for name in passwd subuid subgid; do',
+      'for name in passwd subuid subgid nsswitch.conf; do',
       '  test -e "/etc/$name" || : >"/etc/$name"; mount --bind "$etc/$name" "/etc/$name"',
       'done',
       before,

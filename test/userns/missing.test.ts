@@ -41,6 +41,12 @@ const cases: Case[] = [
     subgid: '',
     says: /\/etc\/subgid has no line for user 61234; root adds one by "usermod -w 100000/,
   },
+  {
+    what: 'ranges of a service, and nothing to ask it',
+    nsswitch: 'subid: sss\n',
+    tools: 'none',
+    says: /subordinate ids come from "sss", as \/etc\/nsswitch\.conf says.+ getsubids, .+ is not installed: .+ uidmap /,
+  },
   { what: 'no newuidmap', tools: 'none', says: /newuidmap is not installed: the package uidmap has it/ },
   {
     what: 'a newuidmap that is not setuid',
