@@ -102,6 +102,7 @@ export type { TarDiffVersion } from './layer/tar-diff-format.js';
 // Commits of ostree
 export { openOstreeRepository, pullCommit, type OstreeRepository, type PullOstreeOptions } from './ostree/open.js';
 export type { RemoteOptions as OstreeRemoteOptions } from './ostree/http/remote.js';
+export { copyCommit } from './ostree/copy/copy-commit.js';
 export type { PullLocalOptions as PullOstreeFolderOptions } from './ostree/local/pull-local.js';
 export type { PulledCommit } from './ostree/pull/pull.js';
 export type { FetchProgress as CommitProgress, ObjectCounts } from './ostree/pull/fetch-commit.js';

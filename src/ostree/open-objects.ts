@@ -1,4 +1,6 @@
-import { takePolicy } from '../repository/local-fetch.js';
+import { takePolicy, type LayerPolicy } from '../repository/local-fetch.js';
+import type { Repository } from '../repository/repository.js';
+import { readAllCommits, storedSource } from './copy/stored-source.js';
 import { OstreeFolder } from './local/repository.js';
 import { folderSource } from './local/source.js';
 import { placeOf } from './place.js';
@@ -32,13 +34,26 @@ export async function openObjects(place: string): Promise<OpenObjects> {
   };
 }
 
+/** The objects of all commits that another repository has, which are read when something of them is asked for. */
+export function objectsOf(repository: Repository): ObjectSource {
+  let commits: ReturnType<typeof readAllCommits> | undefined;
+  return storedSource(
+    repository,
+    (signal) => (commits ??= readAllCommits(repository, signal)),
+    apart(repository.believed),
+  );
+}
+
 function objectsIn(path: string): OpenObjects {
   const folder = OstreeFolder.open(path);
-  // Sharing an inode with the source may be how damage came about.
-  const policy = takePolicy('reflink', { trusted: folder.trusted, verityRequired: false, sealSource: false });
   return {
     place: path,
-    source: folderSource(folder, policy),
+    source: folderSource(folder, apart(folder.trusted)),
     [Symbol.asyncDispose]: async () => folder[Symbol.dispose](),
   };
+}
+
+/** Sharing an inode with the source may be how damage came about. */
+function apart(trusted: boolean): LayerPolicy {
+  return takePolicy('reflink', { trusted, verityRequired: false, sealSource: false });
 }

@@ -2,8 +2,8 @@
 import type { Repository } from '../repository/repository.js';
 import { pullRemoteCommit } from './http/pull-remote.js';
 import { OstreeRemote, type RemoteOptions } from './http/remote.js';
-import { pullLocalCommit, type PullLocalOptions } from './local/pull-local.js';
-import { OstreeFolder } from './local/repository.js';
+import type { PullLocalOptions } from './local/pull-local.js';
+import { openLocalCommits } from './open-local.js';
 import { placeOf } from './place.js';
 import type { PulledCommit } from './pull/pull.js';
 
@@ -14,7 +14,7 @@ export interface PullOstreeOptions extends PullLocalOptions {
   onWarning?: ((text: string) => void) | undefined;
 }
 
-/** A repository of ostree, on this machine or at a server. Disposing ends all connections. */
+/** A repository of ostree, on this machine or at a server, or another composefs repository. Disposing ends all connections. */
 export interface OstreeRepository extends AsyncDisposable {
   /** its folder, or its URL without a password */
   readonly place: string;
@@ -24,8 +24,10 @@ export interface OstreeRepository extends AsyncDisposable {
 }
 
 /**
- * Opens a repository of ostree. Of one at a server nothing is asked yet.
- * @param place a folder, of any mode that ostree has; or a URL, `http://`, `https://` or `file://`, of an archive
+ * Opens a repository of ostree, or another composefs repository for the commits in it. Of one at a server nothing is
+ * asked yet.
+ * @param place a folder, of any mode that ostree has; that of a composefs repository, see `copyCommit`; or a URL,
+ *   `http://`, `https://` or `file://`, of an archive
  * @param options who to be at a server, and whom to believe
  * @throws NotFoundError when the folder is none or not there, FormatError when its config is none; BridgeError
  *   `BAD_URL`
@@ -73,11 +75,11 @@ export async function pullCommit(
 }
 
 function inFolder(path: string): OstreeRepository {
-  const folder = OstreeFolder.open(path);
-  const close = async (): Promise<void> => folder[Symbol.dispose]();
+  const commits = openLocalCommits(path);
+  const close = async (): Promise<void> => commits[Symbol.dispose]();
   return {
     place: path,
-    pull: (repository, ref, options) => pullLocalCommit(repository, folder, ref, options),
+    pull: (repository, ref, options) => commits.pull(repository, ref, options),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -1,7 +1,17 @@
 // What whoever writes an ostree repository can try with whoever pulls from it: each kind of bad input once, with the
 // error that names the object and where it is.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
 import { BridgeError } from '../../src/errors.js';
@@ -24,7 +34,9 @@ import { withoutLeak } from '../support/open-fds.js';
 import { archiveServer } from '../support/ostree/archive-server.js';
 import { recordedRepositories } from '../support/ostree/recorded-repositories.js';
 import { Random } from '../support/random.js';
-import { attack } from './attack.js';
+import { filesBelow } from '../support/walk.js';
+import { attack, whyNoAttacker } from './attack.js';
+import { cfsbridge, giveAway, scene } from './stranger-repository.js';
 
 interface Item {
   readonly commit?: Checksum;
@@ -293,6 +305,42 @@ attack('an ostree repository with symlinks in the place of refs and objects', {}
   }
   return 'refs may be symlinks to refs; objects that are, or are behind one, are errors';
 });
+
+attack(
+  'owns a composefs repository that root pulls a commit from, and changes it',
+  { skip: whyNoAttacker() },
+  async (t) => {
+    const { folder, repository } = scene(t);
+    const large = 'content '.repeat(10_000);
+    const [commit] = writeArchive(join(folder, 'archive'), { web: { file: large } }) as [Checksum];
+    const own = join(folder, 'own');
+    const run = (...words: string[]): string => {
+      const { status, stdout, stderr } = cfsbridge(words);
+      return status === 0 ? stdout : stderr;
+    };
+    for (const path of [repository, own]) run('init', '--insecure', path);
+    run('--repo', repository, 'ostree', 'pull-local', join(folder, 'archive'), 'web');
+    giveAway(repository);
+    const fileOf = (path: string): string =>
+      filesBelow(join(path, 'objects')).find((file) => statSync(file).size === large.length) ?? '';
+    const theirs = fileOf(repository);
+    const pull = (): string => run('--repo', own, 'ostree', 'pull-local', repository, 'web');
+    assert.match(pull(), new RegExp(`^commit {2}${commit}$`, 'm'));
+    assert.notEqual(statSync(fileOf(own)).ino, statSync(theirs).ino);
+    writeFileSync(theirs, large.toUpperCase());
+    assert.match(run('--repo', own, 'fsck'), /^status: ok$/m);
+    run('--repo', own, 'ostree', 'untag', 'web');
+    run('--repo', own, 'gc');
+    assert.match(pull(), /Unexpected file checksum/);
+    rmSync(theirs);
+    symlinkSync(join(folder, 'secret/file0'), theirs);
+    assert.match(pull(), /is a symlink or behind one/);
+    for (const words of [['images'], ['inspect', commit]])
+      assert.match(run('--repo', own, 'ostree', ...words), /No ostree commits found|not found in repository/);
+    assert.match(run('--repo', own, 'fsck'), /^status: ok$/m);
+    return 'no inode of theirs is shared; what was changed is an error, and nothing gets a name';
+  },
+);
 
 attack('a static delta whose commit is forged, or that lies otherwise', {}, async (t) => {
   const source = recordedRepositories(t, 'bad-deltas');

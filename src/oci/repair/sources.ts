@@ -2,7 +2,7 @@
 import type { Abortable } from '../../abortable.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { withoutPassword } from '../../http/http-error.js';
-import { openObjects } from '../../ostree/open-objects.js';
+import { openObjects, objectsOf } from '../../ostree/open-objects.js';
 import { isUrl } from '../../ostree/place.js';
 import type { ObjectSource } from '../../ostree/pull/source.js';
 import { Repository } from '../../repository/repository.js';
@@ -19,7 +19,7 @@ export interface RepairSource extends AsyncDisposable {
   images: readonly ImageSource[];
   /** another repository, whose objects can be taken by their digests */
   repository: Repository | undefined;
-  /** @internal a repository of ostree, for the objects of commits */
+  /** @internal the objects of commits, of a repository of ostree or another one */
   commits: ObjectSource | undefined;
 }
 
@@ -83,7 +83,7 @@ async function openRepairSource(name: string, signal: AbortSignal | undefined): 
       name,
       images,
       repository,
-      commits: undefined,
+      commits: objectsOf(repository),
       [Symbol.asyncDispose]: async () => repository[Symbol.dispose](),
     };
   } catch (error) {

@@ -19,7 +19,7 @@ import { parseSuperblock } from './superblock.js';
 const BLOCK = 256 << 10;
 
 export interface ApplyFileOptions
-  extends Omit<PullCommitOptions, 'base' | 'importer' | 'from' | 'resumable'>,
+  extends Omit<PullCommitOptions, 'name' | 'base' | 'importer' | 'from' | 'resumable'>,
     CommitCheckOptions {}
 
 /**

@@ -23,7 +23,9 @@ import type { OstreeRemote } from './remote.js';
 import { objectPath, remoteSource } from './source.js';
 import { parseDeltaIndex, type Summary } from './summary.js';
 
-export interface PullRemoteOptions extends Omit<PullCommitOptions, 'ref' | 'importer' | 'from'>, CommitCheckOptions {
+export interface PullRemoteOptions
+  extends Omit<PullCommitOptions, 'ref' | 'name' | 'importer' | 'from'>,
+    CommitCheckOptions {
   /** false: objects are fetched one by one, whatever deltas there are */
   deltas?: boolean | undefined;
   /** a delta is used from now on */

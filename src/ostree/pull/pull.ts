@@ -21,6 +21,8 @@ import type { ObjectSource } from './source.js';
 export interface PullCommitOptions extends Abortable {
   /** the name that the commit gets; with a form of its own there is more behind it */
   ref?: string | undefined;
+  /** all of that name; default: that of `ref` in the form */
+  name?: string | undefined;
   /** a name in the repository whose commit has objects that need not be fetched */
   base?: string | undefined;
   /** how it is kept; default: as cfsctl does */
@@ -59,7 +61,7 @@ export async function pullCommit(
 ): Promise<PulledCommit> {
   const { base, from, form = WHOLE, signal, onProgress } = options;
   const { erofsVersion: version = erofsVersions(repository.meta)[0] ?? 1 } = options;
-  const ref = options.ref === undefined ? undefined : nameOf(options.ref, form);
+  const ref = options.name ?? (options.ref === undefined ? undefined : nameOf(options.ref, form));
   if (ref !== undefined) checkCommitRef(ref);
   const stored = contentIdOf(commit, form);
   const previous = ref === undefined ? undefined : readStoredRef(repository, ref);

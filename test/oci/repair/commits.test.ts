@@ -46,6 +46,8 @@ describe('repair of commits', () => {
   after(() => rmSync(scratch, { recursive: true, force: true }));
   const archive = join(scratch, 'archive');
   const sound = join(scratch, 'sound');
+  /** The commits, with objects of other names. */
+  const other = join(scratch, 'other');
   let old: string;
   let latest: string;
 
@@ -60,6 +62,9 @@ describe('repair of commits', () => {
       { fixXattrs: false, subpaths: subpathsOf(['usr/bin', 'etc']) },
     ])
       await pullLocalCommit(repository, folder, 'new', { localFetch: 'disabled', form });
+    initRepository(other, { insecure: true, algorithm: 'sha256' });
+    using another = await Repository.open(other, { write: true });
+    for (const ref of ['old', 'new']) await pullLocalCommit(another, folder, ref, { localFetch: 'disabled' });
   });
 
   function copyOf(t: TestContext): string {
@@ -128,6 +133,8 @@ describe('repair of commits', () => {
     'a folder': async () => archive,
     'a file URL': async () => `file://${archive}`,
     'a server': async (t) => (await archiveServer(t, [archive])).url,
+    'a repository like it': async () => sound,
+    'one of another algorithm': async () => other,
   };
 
   for (const [what, apply] of DAMAGES)

@@ -100,6 +100,17 @@ test('over HTTP as well, and refs of a server', async (t) => {
   await fails(client.call(ostreeMethods.Pull, { handle, place: 'ftp://x/y', ref: 'none' }), 'InternalError');
 });
 
+test('a pull brings commits of another repository of the same kind', async () => {
+  const { path } = await filled('another');
+  const handle = await openHandle(client, server.repository('copied'));
+  const pull = { handle, place: path, ref: 'web' };
+  const { completed } = (await client.call(ostreeMethods.Pull, pull)).parameters;
+  assert.deepEqual([completed?.commit, completed?.name, completed?.files], [web, 'web', 2]);
+  await fails(client.call(ostreeMethods.Pull, { ...pull, ref: 'none' }), 'InternalError');
+  const verification = { ed25519: [Buffer.alloc(32).toString('base64')] };
+  await fails(client.call(ostreeMethods.Pull, { ...pull, verification }), 'InternalError');
+});
+
 test('commits by name, id and digits', async () => {
   const { path, handle } = await filled('shown');
   await client.call(ostreeMethods.Pull, { handle, place: `file://${archive}`, ref: 'other/one', base_name: 'web' });

@@ -15,8 +15,13 @@ export const ostreePullLocal: CommandDefinition = {
   name: 'pull-local',
   define: (command) =>
     formOptions(verifyOptions(command))
-      .description('Bring a commit of an ostree repository on this machine into the repository, and make its image')
-      .addArgument(new Argument('<ostree-repository>', 'Its folder').argParser(path))
+      .description(
+        'Bring a commit of an ostree repository, or of another repository, on this machine into the repository, and ' +
+          'make its image',
+      )
+      .addArgument(
+        new Argument('<ostree-repository>', 'Its folder, or that of another composefs repository').argParser(path),
+      )
       .argument('<ref>', 'A ref, or the whole id of a commit, which gets no name then')
       .option('--base-name <name>', 'A commit here that has much of the same; default: those that are likely')
       .addOption(localFetch())
