@@ -142,7 +142,12 @@ export type {
 } from './repository/fsck/findings.js';
 export { fsckImages, type ImageFsckKind, type ImageFsckReport } from './oci/repair/fsck.js';
 export { repairRepository, type RepairOptions } from './oci/repair/repair.js';
-export { openRepairSources, type RepairSource, type RepairSources } from './oci/repair/sources.js';
+export {
+  openRepairSources,
+  type OpenRepairSourcesOptions,
+  type RepairSource,
+  type RepairSources,
+} from './oci/repair/sources.js';
 export type { AffectedImage, Quarantined, RepairReport } from './oci/repair/report.js';
 export type { Repaired } from './oci/repair/health.js';
 export type { SourceProblem } from './oci/repair/layers.js';

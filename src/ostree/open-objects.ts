@@ -1,6 +1,7 @@
 import { takePolicy, type LayerPolicy } from '../repository/local-fetch.js';
 import type { Repository } from '../repository/repository.js';
 import { readAllCommits, storedSource } from './copy/stored-source.js';
+import type { RemoteOptions } from './http/remote.js';
 import { OstreeFolder } from './local/repository.js';
 import { folderSource } from './local/source.js';
 import { placeOf } from './place.js';
@@ -15,10 +16,11 @@ export interface OpenObjects extends AsyncDisposable {
 
 /**
  * Opens a repository of ostree for its objects. Of one at a server nothing is asked yet.
- * @param place as for `openOstreeRepository`; credentials and certificates are those that are configured
+ * @param place as for `openOstreeRepository`, but for composefs repositories
+ * @param options who to be at a server, and whom to believe
  * @throws as `openOstreeRepository`
  */
-export async function openObjects(place: string): Promise<OpenObjects> {
+export async function openObjects(place: string, options: RemoteOptions = {}): Promise<OpenObjects> {
   const at = placeOf(place);
   if ('folder' in at) return objectsIn(at.folder);
   // The HTTP client is larger than all else.
@@ -26,7 +28,7 @@ export async function openObjects(place: string): Promise<OpenObjects> {
     import('./http/remote.js'),
     import('./http/source.js'),
   ]);
-  const remote = new OstreeRemote(at.url);
+  const remote = new OstreeRemote(at.url, options);
   return {
     place: remote.url.href,
     source: remoteSource(remote),

@@ -5,6 +5,7 @@ import { fsckText } from '../reports/fsck.js';
 import { isCalledCfsctl } from '../called-as.js';
 import { UsageError } from '../errors.js';
 import { openRepository } from '../open-repository.js';
+import { remoteFlagIn } from '../ostree/remote-options.js';
 import type { Session } from '../session.js';
 import type { FsckCommandOptions } from './fsck.options.js';
 
@@ -14,7 +15,8 @@ import type { FsckCommandOptions } from './fsck.options.js';
  */
 export async function run(session: Session, _: [], options: FsckCommandOptions): Promise<void> {
   if (options.repair) return (await import('./fsck-repair.js')).repair(session, options);
-  if (options.from.length > 0) throw new UsageError("'--from' needs '--repair'");
+  const needsRepair = options.from.length > 0 ? '--from' : remoteFlagIn(options);
+  if (needsRepair !== undefined) throw new UsageError(`'${needsRepair}' needs '--repair'`);
   using repository = await openRepository(session, options, 'read');
   const report = await fsckRepository(repository, {
     metadataOnly: options.metadataOnly === true,

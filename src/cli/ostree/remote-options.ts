@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { parseHeader, type Header } from '../../ostree/http/header.js';
 import type { RemoteOptions } from '../../ostree/http/remote.js';
-import { boolean, credentials, registryChoice } from '../registry-options.js';
+import { boolean, credentials, registryChoice, registryFlagIn } from '../registry-options.js';
 import type { Credentials } from '../../registry/credentials.js';
 
 export interface RemoteCommandOptions {
@@ -13,20 +13,30 @@ export interface RemoteCommandOptions {
   header: readonly Header[];
 }
 
-/** Adds what says who to be at a server, and whom to believe. */
-export function remoteOptions(command: Command): Command {
+/**
+ * Adds what says who to be at a server, and whom to believe.
+ * @param about what the options are about, where others are not
+ */
+export function remoteOptions(command: Command, about?: string): Command {
+  const text = (what: string): string =>
+    about === undefined ? what : `${about}: ${what.slice(0, 1).toLowerCase()}${what.slice(1)}`;
   return command
-    .option('--authfile <file>', 'The only file to look for passwords in; default: those of podman and docker')
-    .addOption(new Option('--creds <user:password>', 'The credentials to use').argParser(credentials))
-    .option('--no-creds', 'Send no credentials, even if there are any')
-    .option('--cert-dir <dir>', 'Certificates of authorities and of this client, instead of those in certs.d')
-    .addOption(new Option('--tls-verify <bool>', 'false accepts any certificate').argParser(boolean))
+    .option('--authfile <file>', text('The only file to look for passwords in; default: those of podman and docker'))
+    .addOption(new Option('--creds <user:password>', text('The credentials to use')).argParser(credentials))
+    .option('--no-creds', text('Send no credentials, even if there are any'))
+    .option('--cert-dir <dir>', text('Certificates of authorities and of this client, instead of those in certs.d'))
+    .addOption(new Option('--tls-verify <bool>', text('false accepts any certificate')).argParser(boolean))
     .option(
       '--header <name:value>',
-      'Send this to the server of the URL with each request; repeatable',
+      text('Send this to the server of the URL with each request; repeatable'),
       (value: string, before: readonly Header[]) => [...before, header(value)],
       [],
     );
+}
+
+/** The first of the options that was given. */
+export function remoteFlagIn(options: RemoteCommandOptions): string | undefined {
+  return registryFlagIn(options) ?? (options.header.length > 0 ? '--header' : undefined);
 }
 
 /** What the options mean. */

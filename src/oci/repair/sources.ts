@@ -2,6 +2,7 @@
 import type { Abortable } from '../../abortable.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { withoutPassword } from '../../http/http-error.js';
+import type { RemoteOptions } from '../../ostree/http/remote.js';
 import { openObjects, objectsOf } from '../../ostree/open-objects.js';
 import { isUrl } from '../../ostree/place.js';
 import type { ObjectSource } from '../../ostree/pull/source.js';
@@ -29,6 +30,14 @@ export interface RepairSources extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+export interface OpenRepairSourcesOptions extends Abortable {
+  /**
+   * who to be at the server of a repository of ostree, and whom to believe. Credentials and headers are for one server:
+   * with several, none of which is asked then, it is an error
+   */
+  server?: RemoteOptions | undefined;
+}
+
 /**
  * Opens sources in order; when one fails, none stays open. @throws BridgeError `REPAIR_SOURCE`, with the cause
  * @example
@@ -39,14 +48,18 @@ export interface RepairSources extends AsyncDisposable {
  * for (const { name, images } of sources.all) console.log(name, images.length); // …
  * ```
  */
-export async function openRepairSources(names: readonly string[], { signal }: Abortable = {}): Promise<RepairSources> {
+export async function openRepairSources(
+  names: readonly string[],
+  { server, signal }: OpenRepairSourcesOptions = {},
+): Promise<RepairSources> {
+  checkOneServer(names, server);
   const all: RepairSource[] = [];
   const close = async (): Promise<void> => {
     for (const source of all.splice(0).reverse()) await source[Symbol.asyncDispose]();
   };
   for (const name of names) {
     try {
-      all.push(await openRepairSource(name, signal));
+      all.push(await openRepairSource(name, server, signal));
     } catch (cause) {
       await close();
       throw new BridgeError('REPAIR_SOURCE', `opening source ${withoutPassword(name)}`, { cause });
@@ -55,12 +68,36 @@ export async function openRepairSources(names: readonly string[], { signal }: Ab
   return { all, close, [Symbol.asyncDispose]: close };
 }
 
+/** Whether a source is a repository of ostree that a server has. */
+export function isOstreeServer(name: string): boolean {
+  return splitReference(name).transport === undefined && isUrl(name) && !/^file:/i.test(name);
+}
+
+/** What is for one server is not sent to others. */
+function checkOneServer(names: readonly string[], { credentials, headers = {} }: RemoteOptions = {}): void {
+  if ((credentials === undefined || credentials === 'nobody') && Object.keys(headers).length === 0) return;
+  const servers = names
+    .filter((name) => isOstreeServer(name) && URL.canParse(name))
+    .map((name) => new URL(name).origin);
+  const [first, other] = new Set(servers);
+  if (other !== undefined)
+    throw new BridgeError(
+      'REPAIR_SOURCE',
+      `credentials and headers are for one server, and the sources are at ${first} and ${other}; credentials may ` +
+        'also be in the URL of each',
+    );
+}
+
 /**
  * Opens a source: an image as `oci pull` takes it, the URL of a repository of ostree, or else the directory of a
  * repository, with all its tagged images, or of one of ostree.
  * @throws NotFoundError, and what the source throws
  */
-async function openRepairSource(name: string, signal: AbortSignal | undefined): Promise<RepairSource> {
+async function openRepairSource(
+  name: string,
+  server: RemoteOptions | undefined,
+  signal: AbortSignal | undefined,
+): Promise<RepairSource> {
   if (splitReference(name).transport !== undefined) {
     const image = await openSource(name, { signal });
     return {
@@ -72,7 +109,7 @@ async function openRepairSource(name: string, signal: AbortSignal | undefined): 
     };
   }
   const repository = isUrl(name) ? undefined : await openOther(name, signal);
-  if (repository === undefined) return await openOstree(name);
+  if (repository === undefined) return await openOstree(name, server);
   try {
     const images: ImageSource[] = [];
     for (const tag of listTagNames(repository).map(decodeRefName)) {
@@ -102,9 +139,9 @@ async function openOther(name: string, signal: AbortSignal | undefined): Promise
   }
 }
 
-async function openOstree(name: string): Promise<RepairSource> {
+async function openOstree(name: string, server: RemoteOptions | undefined): Promise<RepairSource> {
   try {
-    const opened = await openObjects(name);
+    const opened = await openObjects(name, server);
     return {
       name: opened.place,
       images: [],

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { recorded, RecordedRepository } from '../../support/cli/recorded-repository.js';
 import { runCli } from '../../support/cli/run-cli.js';
+import { startCli, type Ended } from '../../support/cli/start-cli.js';
+import { fixture } from '../../support/fixtures.js';
 import { writeArchive } from '../../support/images/ostree-archive.js';
+import { archiveServer } from '../../support/ostree/archive-server.js';
 import { scratch } from '../../support/scratch.js';
 
 function damageLayer(path: string): string {
@@ -68,8 +71,82 @@ test('fsck --repair takes an ostree repository as source, and says what of a com
   assert.equal(runCli([...repository, 'fsck']).status, 0);
 });
 
+test('fsck --repair shows a server of ostree who asks, and believes whom it is told to', async (t) => {
+  const folder = scratch(t);
+  const archive = join(folder, 'archive');
+  const [commit] = writeArchive(archive, { 'web/stable': { file: 'much '.repeat(1000) } });
+  const repository = ['--repo', join(folder, 'repository')];
+  assert.equal(runCli([...repository, 'init', '--insecure']).status, 0);
+  assert.equal(runCli([...repository, 'ostree', 'pull-local', archive, 'web/stable']).status, 0);
+  const stream = join(folder, `repository/streams/ostree-commit-${commit}`);
+  const basic = `Basic ${Buffer.from('me:secret').toString('base64')}`;
+  const server = await archiveServer(
+    t,
+    [archive],
+    ({ headers }, response) => {
+      if (headers.authorization === basic && headers['x-token'] === 'mine') return false;
+      response.writeHead(401, { 'www-authenticate': 'Basic realm="repo"' }).end();
+      return true;
+    },
+    { key: fixture('tls/server.key'), cert: fixture('tls/server.crt') },
+  );
+  const certs = join(folder, 'certs');
+  mkdirSync(certs);
+  writeFileSync(join(certs, 'ca.crt'), fixture('tls/ca.crt'));
+  const authfile = join(folder, 'auth.json');
+  const auth = Buffer.from('me:secret').toString('base64');
+  writeFileSync(authfile, JSON.stringify({ auths: { [server.host]: { auth } } }));
+  const nothing = { HOME: folder, XDG_CONFIG_HOME: '', XDG_RUNTIME_DIR: '', REGISTRY_AUTH_FILE: '' };
+  const repair = async (...options: string[]): Promise<Ended> => {
+    if (existsSync(stream)) writeFileSync(realpathSync(stream), '');
+    return await startCli([...repository, 'fsck', '--repair', '--from', server.url, ...options], nothing).ended;
+  };
+  const header = ['--header', 'X-Token: mine'];
+  const ca = ['--cert-dir', certs];
+  const creds = ['--creds', 'me:secret'];
+  for (const [options, problem] of [
+    [[], /certificate/],
+    [[...ca, ...header], /status 401/],
+    [[...ca, ...creds], /status 401/],
+    [[...ca, ...header, '--authfile', authfile, '--no-creds'], /status 401/],
+    [[...ca, ...header, ...creds], undefined],
+    [[...ca, ...header, '--authfile', authfile], undefined],
+    [['--tls-verify', 'false', ...header, ...creds], undefined],
+  ] as const) {
+    const { status, stdout, stderr } = await repair(...options);
+    assert.equal(status, problem === undefined ? 0 : 1, `${options.join(' ')}: ${stdout}${stderr}`);
+    if (problem !== undefined) assert.match(stdout, problem);
+    else assert.match(stdout, /^repaired: 1$/m);
+    assert.doesNotMatch(stdout + stderr, /secret/);
+  }
+});
+
+test('what is for one server is sent to none when the sources are at several', async (t) => {
+  const folder = scratch(t);
+  assert.equal(runCli(['init', '--insecure', folder]).status, 0);
+  const servers = [await archiveServer(t, [folder]), await archiveServer(t, [folder])];
+  const from = servers.flatMap(({ url }) => ['--from', url]);
+  for (const options of [
+    ['--creds', 'me:secret'],
+    ['--header', 'X-Token: mine'],
+  ]) {
+    const { status, stderr } = await startCli(['--repo', folder, 'fsck', '--repair', ...from, ...options]).ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /credentials and headers are for one server, and the sources are at http:\/\/127/);
+  }
+  assert.equal((await startCli(['--repo', folder, 'fsck', '--repair', ...from, '--no-creds']).ended).status, 0);
+  assert.deepEqual(
+    servers.map(({ requests }) => requests),
+    [[], []],
+  );
+});
+
 const wrong: [args: string[], status: number, stderr: RegExp][] = [
   [['--from', '/x'], 2, /--from/],
+  [['--creds', 'me:secret'], 2, /'--creds' needs '--repair'/],
+  [['--repair', '--creds', 'me:secret'], 2, /'--creds' needs '--from' with the URL of an ostree repository/],
+  [['--repair', '--from', '/srv/x', '--header', 'a: b'], 2, /'--header' needs '--from' with the URL/],
+  [['--repair', '--from', 'docker://localhost/x', '--cert-dir', '/x'], 2, /'--cert-dir' needs '--from' with the URL/],
   [['--repair', '--metadata-only'], 2, /cannot be used with/],
   [
     ['--repair', '--from', '/nowhere'],
