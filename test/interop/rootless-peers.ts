@@ -65,8 +65,8 @@ export class RootlessPeers implements Disposable {
     return context;
   }
 
-  build(context: string, name: string): void {
-    this.inTree('buildah', 'bud', '--isolation', 'chroot', '-t', name, join(this.user.home, context));
+  build(context: string, name: string, ...options: string[]): void {
+    this.inTree('buildah', 'bud', '--isolation', 'chroot', ...options, '-t', name, join(this.user.home, context));
   }
 
   /** A path in the user's home that nothing else has. */
