@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { runCli } from '../support/cli/run-cli.js';
 import { LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
 import { Layout, sha256, tarOf, TYPES } from '../support/images/source-layout.js';
+import { startRegistry } from './docker-registry.js';
 import { graphroot, inTree, SharedFolder, storeImages, whyNoPeers, whyNoStore } from './peers.js';
 import { PodmanStore, skopeoCopy } from './podman-store.js';
 import { StoreServer } from './processes.js';
@@ -17,6 +18,10 @@ const top = tarOf({ top: Buffer.alloc(70_000, 'top '), '.wh.small': '' });
 const blob = gzipSync(base);
 /** Looks like a message of OpenPGP, and is kept without a look at it. */
 const SIGNATURE = Buffer.concat([Buffer.from([0x88, 0x02]), Buffer.from('signed')]);
+const SIGSTORE = Buffer.concat([
+  Buffer.from([0]),
+  Buffer.from('sigstore-json\n{"mimeType":"application/x","payload":"e30=","annotations":{"a":"b"}}'),
+]);
 
 interface Copied {
   id: string;
@@ -87,6 +92,60 @@ describe('copy', { skip: whyNoPeers() }, () => {
       assert.equal(store.podman('images', '--no-trunc', '--format', '{{.ID}}'), `sha256:${id}`);
       store.podman('system', 'check');
     });
+
+  test('signatures of a folder and the list that the image was chosen from come along, as with skopeo', async () => {
+    const several = new Layout(join(folder.path, 'several'));
+    const [mine, other] = ['amd64', 'arm64'].map((architecture) =>
+      several.image([{ tar: base }], { architecture, config: { Labels: { architecture } } }),
+    );
+    const index = several.index(
+      [mine!, other!].map((image, i) => ({
+        ...image,
+        platform: { os: 'linux', architecture: ['amd64', 'arm64'][i]! },
+      })),
+    );
+    several.publish({ mine: mine!, list: index });
+    const [single, all] = ['single', 'all'].map((name) => join(folder.path, `signed-${name}`)) as [string, string];
+    skopeoCopy(`oci:${several.path}:mine`, `dir:${single}`);
+    skopeoCopy('--all', `oci:${several.path}:list`, `dir:${all}`);
+    const files: [string, Buffer][] = [
+      [join(single, 'signature-1'), SIGNATURE],
+      [join(single, 'signature-2'), SIGSTORE],
+      // What follows a gap is none, and what is signed of the list is not kept with one image of it.
+      [join(single, 'signature-4'), SIGNATURE],
+      [join(all, 'signature-1'), SIGNATURE],
+      [join(all, `${mine!.digest.slice('sha256:'.length)}.signature-1`), SIGSTORE],
+    ];
+    for (const [path, bytes] of files) writeFileSync(path, bytes);
+    const { child, host } = await startRegistry(folder, 'registry');
+    try {
+      const remote = `docker://${host}/list:1`;
+      skopeoCopy('--all', '--preserve-digests', '--dest-tls-verify=false', `oci:${several.path}:list`, remote);
+      for (const [source, insecure, expected] of [
+        [`dir:${single}`, false, ['signatures', `signature-${mine!.digest.slice('sha256:'.length)}`]],
+        [`dir:${all}`, false, ['signatures', `manifest-${index.digest}`]],
+        [`oci:${several.path}:list`, false, [`manifest-${index.digest}`]],
+        [remote, true, [`manifest-${index.digest}`]],
+      ] as const) {
+        const [ours, theirs] = [newStore(), newStore()];
+        copied(...(insecure ? ['--tls-verify=false'] : []), source, ours.reference('localhost/web:1'));
+        skopeoCopy(...(insecure ? ['--src-tls-verify=false'] : []), source, theirs.reference('localhost/web:1'));
+        const [is, should] = [ours, theirs].map((store) => store.image('localhost/web:1'));
+        for (const key of ['digest', 'metadata', 'big-data-names', 'big-data-digests', 'big-data-sizes'])
+          assert.deepEqual(is?.[key], should?.[key], `${source}: ${key}`);
+        for (const name of expected) assert.ok(name in (is!['big-data-digests'] as object), `${source}: ${name}`);
+        ours.podman('system', 'check');
+      }
+    } finally {
+      child.kill();
+    }
+    // A folder gives no name.
+    assert.equal(runCli(['copy', `dir:${single}`, newStore().reference('')]).status, 2);
+    writeFileSync(join(single, 'signature-1'), 'none');
+    const { status, stderr } = runCli(['copy', `dir:${single}`, newStore().reference('localhost/web:1')]);
+    assert.equal(status, 1);
+    assert.match(stderr, /signature-1 in \S+ is no signature/);
+  });
 
   test('from store to store: all that a store keeps with an image comes along', () => {
     // One image of a list, signed, that has had another name.

@@ -25,7 +25,7 @@ export async function run(session: Session, [from, to]: [string, string], option
     registry: registryChoice(options, (line) => progress.say(line)),
     signal: session.signal,
   });
-  if (destination.name === undefined && source.extras === undefined)
+  if (destination.name === undefined && source.extras?.().names === undefined)
     throw new UsageError(`"${to}" lacks a name for the image, which has none where it comes from`);
   const names = destination.name === undefined ? undefined : [destination.name];
   await bringToStore(session, source, destination.store, names, progress, options);

@@ -10,7 +10,8 @@ import { FolderFiles } from './blobs/folder-files.js';
 import { digestLike, MEDIA_TYPES, parseIndex, type Descriptor } from '../../spec/manifest.js';
 import type { Platform } from '../../spec/platform.js';
 import { isIndexType, selectManifest } from './select-manifest.js';
-import type { ImageSource } from './source.js';
+import { besideImage } from './beside-image.js';
+import type { ImageSource, StoreExtras } from './source.js';
 import { pathSubject } from './subject.js';
 
 const VERSION = 'Directory Transport Version: 1.';
@@ -20,6 +21,11 @@ export interface DirOptions extends Abortable {
   platform?: Platform | undefined;
   /** decides whether it may come in; default: it may */
   admit?: Admit | undefined;
+}
+
+interface SignatureFile {
+  bytes: Buffer;
+  parsed: Signature;
 }
 
 const kind = z.object({ mediaType: z.string().optional(), manifests: z.unknown().optional() });
@@ -42,11 +48,17 @@ export async function openDirImage(path: string, { platform, admit, signal }: Di
       ? await selectManifest(parseIndex(bytes).manifests, blobs, platform, { oneIndex: true })
       : bytes;
     const prefix = listed ? `${digestLike('sha256:', manifest).slice('sha256:'.length)}.` : '';
+    const signatures = (): SignatureFile[] => readSignatures(files, prefix);
     await admit?.(
-      { subject: pathSubject('dir', path), manifest, signatures: async () => readSignatures(files, prefix) },
+      { subject: pathSubject('dir', path), manifest, signatures: async () => signatures().map(({ parsed }) => parsed) },
       { signal },
     );
-    return await blobImage(manifest, blobs, ofFiles(files));
+    const extras = (): StoreExtras =>
+      besideImage(
+        listed ? bytes : undefined,
+        signatures().map((file) => file.bytes),
+      );
+    return await blobImage(manifest, blobs, { ...ofFiles(files), extras });
   } catch (error) {
     files[Symbol.dispose]();
     throw error;
@@ -54,13 +66,14 @@ export async function openDirImage(path: string, { platform, admit, signal }: Di
 }
 
 /** Numbered from one, without a gap; those of an image of a list have its digest before that. */
-function readSignatures(files: FolderFiles, prefix: string): Signature[] {
-  const signatures: Signature[] = [];
+function readSignatures(files: FolderFiles, prefix: string): SignatureFile[] {
+  const signatures: SignatureFile[] = [];
   for (let number = 1; number <= SIGNATURES_LIMIT; number++) {
     const name = `${prefix}signature-${number}`;
     using file = files.open(name);
     if (file === undefined) break;
-    signatures.push(parseSignature(file.read(STATEMENT_LIMIT), `${name} in ${files.shown}`));
+    const bytes = file.read(STATEMENT_LIMIT);
+    signatures.push({ bytes, parsed: parseSignature(bytes, `${name} in ${files.shown}`) });
   }
   return signatures;
 }

@@ -11,6 +11,7 @@ import type { ImageFiles } from './blobs/image-files.js';
 import { isDigest, parseIndex, type Descriptor } from '../../spec/manifest.js';
 import type { Platform } from '../../spec/platform.js';
 import { isIndexType, isManifestType, selectManifest } from './select-manifest.js';
+import { besideImage } from './beside-image.js';
 import type { ImageSource } from './source.js';
 import { splitPath } from './split-path.js';
 import { pathSubject } from './subject.js';
@@ -82,8 +83,14 @@ async function openLayout(
     // The format has no place for signatures that skopeo would look at.
     await admit?.({ subject: subject(), manifest, signatures: async () => [] }, { signal });
     const holder = ofFiles(files);
+    const [outermost, ...more] = chosen.listed;
+    const list =
+      outermost !== undefined && more.length === 0 && isIndexType(outermost.mediaType)
+        ? await blobs.read('image index', outermost)
+        : undefined;
     return await blobImage(manifest, blobs, {
       ...holder,
+      extras: () => besideImage(list),
       trusted: holder.trusted && shared?.trusted !== false,
       close: async () => {
         shared?.[Symbol.dispose]();

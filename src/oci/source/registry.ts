@@ -23,6 +23,7 @@ import { RegistryBlob, type FetchProgress } from './registry-blob.js';
 import { isIndexType, isManifestType, selectManifest } from './select-manifest.js';
 import type { FoundBlob, ImageSource, Referrer } from './source.js';
 import { begun } from './begun.js';
+import { besideImage } from './beside-image.js';
 
 export interface RegistryImageOptions extends RegistryOptions, PolicyChoice, Abortable {
   /** which image of an index to take; default: the one this program runs on */
@@ -67,7 +68,7 @@ export async function openRegistryImage(text: string, options: RegistryImageOpti
   try {
     const source = registries.source(reference);
     const blobs = new RegistryBlobs(source, options);
-    const manifest = await chooseManifest(source, blobs, options.platform, options.signal);
+    const { manifest, list } = await chooseManifest(source, blobs, options.platform, options.signal);
     debug(
       () =>
         `registry: ${showReference(reference)} is manifest ${digestLike('sha256:', manifest)} of ` +
@@ -78,6 +79,7 @@ export async function openRegistryImage(text: string, options: RegistryImageOpti
     const image = await blobImage(manifest, blobs, {
       trusted: true,
       parallelLayers: options.parallel ?? PARALLEL_LAYERS.registry,
+      extras: () => besideImage(list),
       close: () => registries[Symbol.asyncDispose](),
     });
     const digest = digestLike(reference.digest ?? 'sha256:', manifest);
@@ -93,11 +95,11 @@ async function chooseManifest(
   blobs: RegistryBlobs,
   platform: Platform | undefined,
   signal: AbortSignal | undefined,
-): Promise<Buffer> {
+): Promise<{ manifest: Buffer; list?: Buffer }> {
   const { bytes, mediaType } = await source.manifest(signal);
-  return isIndexType(mediaType)
-    ? selectManifest(parseIndex(bytes).manifests, blobs, platform, { oneIndex: true })
-    : bytes;
+  if (!isIndexType(mediaType)) return { manifest: bytes };
+  const manifest = await selectManifest(parseIndex(bytes).manifests, blobs, platform, { oneIndex: true });
+  return { manifest, list: bytes };
 }
 
 async function referrersOf(

@@ -69,8 +69,8 @@ export interface SourceTraits {
 
 /** What a containers-storage keeps with an image, and no document of the image says. */
 export interface StoreExtras {
-  /** normalised */
-  names: readonly string[];
+  /** normalised; undefined for an image that has none where it is, as only a store gives names */
+  names: readonly string[] | undefined;
   /** those that it had */
   namesHistory: readonly string[];
   /** as they are kept, in order */
@@ -96,7 +96,7 @@ export interface ImageSource extends SourceTraits, AsyncDisposable {
    */
   findBlob?: ((digest: string, options?: FindOptions) => Promise<FoundBlob>) | undefined;
   /**
-   * What else a containers-storage keeps with it; left out by sources that are none.
+   * What else a containers-storage keeps with it; left out by sources that have nothing of it.
    * @throws FormatError, NotFoundError, DigestMismatchError for what is damaged
    */
   extras?: (() => StoreExtras) | undefined;

@@ -3,7 +3,7 @@ import { layerKind } from '../../../spec/layer-types.js';
 import { parseManifest, type Descriptor } from '../../../spec/manifest.js';
 import { blobSource, forEachLayer, imageSource, type LayerPart } from '../image-source.js';
 import { PARALLEL_LAYERS } from '../parallel-layers.js';
-import type { ImageSource } from '../source.js';
+import type { ImageSource, StoreExtras } from '../source.js';
 import type { ImageBlobs } from './blobs.js';
 import type { ImageFiles } from './image-files.js';
 import { tarBlob } from './tar-blob.js';
@@ -13,6 +13,8 @@ export interface BlobsHolder {
   /** whether nobody but root and the caller can have put them there */
   trusted: boolean;
   parallelLayers: number;
+  /** what else a containers-storage keeps with the image */
+  extras?: () => StoreExtras;
   /** gives it back with the image */
   close: () => void | Promise<void>;
 }
