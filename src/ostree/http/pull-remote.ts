@@ -53,19 +53,49 @@ export async function pullRemoteCommit(
   const { commit, summary } = await resolve(repository, remote, ref, name, check, { ...options, signal });
   const pull = { ...options, ref: name, signal, resumable: true };
   const asked = { commit, ref: name, collection: summary?.collection };
-  const source = checkedSource(remoteSource(remote), check, asked, async (stop) =>
-    remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, stop),
+  // They bring all of a commit.
+  const deltas = options.deltas !== false && (options.form?.subpaths ?? []).length === 0;
+  using delta = new DeltaFinder(async () => {
+    const offered = deltas ? await findDelta(repository, remote, summary, commit, signal) : undefined;
+    return offered && (await fetchSuperblock(repository, remote, offered, signal));
+  });
+  const source = checkedSource(
+    remoteSource(remote),
+    check,
+    asked,
+    async (stop) => remote.bytes(objectPath(commit, 'commitmeta'), OSTREE_METADATA_LIMIT, stop),
+    () => delta.find(),
   );
   if (await checkPresent(repository, commit, source, signal, options.form))
     return await pullCommit(repository, source, commit, pull);
-  // They bring all of a commit.
-  const deltas = options.deltas !== false && (options.form?.subpaths ?? []).length === 0;
-  const offered = !deltas ? undefined : await findDelta(repository, remote, summary, commit, signal);
-  using superblock = offered && (await fetchSuperblock(repository, remote, offered, signal));
-  if (offered === undefined || superblock === undefined) return await pullCommit(repository, source, commit, pull);
+  const superblock = await delta.find();
+  if (superblock === undefined) return await pullCommit(repository, source, commit, pull);
   await source.check(superblock.commit, signal);
-  options.onDelta?.(offered);
+  options.onDelta?.(superblock.offered);
   return await pullByDelta(repository, remote, superblock, source, pull);
+}
+
+type OpenSuperblock = Superblock & Disposable & { readonly offered: OfferedDelta };
+
+/** The beginning of the delta to a commit, which is looked for when it is first asked for. */
+class DeltaFinder implements Disposable {
+  readonly #find: () => Promise<OpenSuperblock | undefined>;
+  #finding: Promise<OpenSuperblock | undefined> | undefined;
+  #found: OpenSuperblock | undefined;
+
+  constructor(find: () => Promise<OpenSuperblock | undefined>) {
+    this.#find = find;
+  }
+
+  /** @returns undefined when there is none */
+  async find(): Promise<OpenSuperblock | undefined> {
+    this.#finding ??= this.#find();
+    return (this.#found = await this.#finding);
+  }
+
+  [Symbol.dispose](): void {
+    this.#found?.[Symbol.dispose]();
+  }
 }
 
 interface Resolved {
@@ -132,9 +162,10 @@ async function findDelta(
 async function fetchSuperblock(
   repository: Repository,
   remote: OstreeRemote,
-  { from, to, digest }: OfferedDelta,
+  offered: OfferedDelta,
   signal: AbortSignal,
-): Promise<(Superblock & Disposable) | undefined> {
+): Promise<OpenSuperblock | undefined> {
+  const { from, to, digest } = offered;
   const path = `${deltaFolder(from, to)}/superblock`;
   const what = 'the beginning of the delta';
   const hash = createHash('sha256');
@@ -158,7 +189,7 @@ async function fetchSuperblock(
         `the delta is another one: from ${superblock.from ?? 'nothing'} to ${superblock.to}`,
       );
     const open = file;
-    return Object.assign(superblock, { [Symbol.dispose]: () => open.close() });
+    return Object.assign(superblock, { offered, [Symbol.dispose]: () => open.close() });
   } catch (error) {
     file?.close();
     if (error instanceof NotFoundError) return undefined;

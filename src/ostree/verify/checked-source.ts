@@ -4,6 +4,7 @@ import type { Checksum } from '../object/checksum.js';
 import type { ObjectSource } from '../pull/source.js';
 import { findInForm } from '../stream/read-commit.js';
 import type { CommitCheck } from './commit-check.js';
+import type { FindDelta } from './signature-check.js';
 
 export interface Asked {
   readonly commit: Checksum;
@@ -19,15 +20,19 @@ export interface CheckedSource extends ObjectSource {
   check(bytes: Buffer, signal: AbortSignal): Promise<void>;
 }
 
-/** @param read the detached metadata of the commit */
+/**
+ * @param read the detached metadata of the commit
+ * @param findDelta to the commit, whose signatures count as well
+ */
 export function checkedSource(
   source: ObjectSource,
   check: CommitCheck,
   { commit, ref, collection }: Asked,
   read: (signal: AbortSignal) => Promise<Buffer | undefined>,
+  findDelta?: FindDelta,
 ): CheckedSource {
   const look = async (bytes: Buffer, signal: AbortSignal): Promise<void> =>
-    check.commit(commit, bytes, ref, collection, async () => read(signal));
+    check.commit(commit, bytes, ref, collection, async () => read(signal), findDelta);
   return {
     ...source,
     check: look,

@@ -6,7 +6,13 @@ import type { Superblock } from '../delta/superblock.js';
 import { nameOf, WHOLE, type CommitForm } from '../form.js';
 import { readStoredRef } from '../refs.js';
 import { findStored } from '../stream/read-commit.js';
-import { checkBinding, SignatureCheck, type ReadSignatures, type SignatureKeys } from './signature-check.js';
+import {
+  checkBinding,
+  SignatureCheck,
+  type FindDelta,
+  type ReadSignatures,
+  type SignatureKeys,
+} from './signature-check.js';
 
 /** What users are told where no keys are given. */
 export const NOT_LOOKED_AT = 'Signatures are not looked at: no key was given';
@@ -41,6 +47,7 @@ export class CommitCheck {
    * @param ref that it was asked for by
    * @param collection what the source says that it is called
    * @param read its detached metadata
+   * @param findDelta to the commit, whose signatures count as well
    * @throws DigestMismatchError; BridgeError `OSTREE_SIGNATURE`, `OSTREE_BINDING`, `OSTREE_DOWNGRADE`
    */
   async commit(
@@ -49,10 +56,11 @@ export class CommitCheck {
     ref: string | undefined,
     collection: string | undefined,
     read: ReadSignatures,
+    findDelta?: FindDelta,
   ): Promise<void> {
     if (this.signatures === undefined) return;
     verifyChecksum(bytes, id, 'commit');
-    await this.signatures.commit(id, bytes, read);
+    await this.signatures.commit(id, bytes, read, findDelta);
     await this.#bound(id, bytes, ref, collection);
   }
 

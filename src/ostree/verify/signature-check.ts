@@ -49,6 +49,9 @@ interface Signed {
 }
 
 /** Demands that commits and summaries are signed with one of some keys. */
+/** Finds the delta that brings a commit; undefined when there is none. */
+export type FindDelta = () => Promise<Superblock | undefined>;
+
 export class SignatureCheck {
   readonly #ed25519: readonly KeyObject[];
   readonly #gpg: Buffer | undefined;
@@ -67,24 +70,30 @@ export class SignatureCheck {
    * @param read its detached metadata, `ID.commitmeta`
    * @throws BridgeError `OSTREE_SIGNATURE` when the commit is not signed by one of the keys
    */
-  async commit(id: Checksum, bytes: Buffer, read: ReadSignatures): Promise<void> {
+  async commit(id: Checksum, bytes: Buffer, read: ReadSignatures, findDelta?: FindDelta): Promise<void> {
     const what = `commit ${id}`;
     await this.#check(what, [{ bytes: () => bytes, signatures: signaturesIn(await read(), what) }]);
   }
 
+   * @param findDelta is asked when the signatures in that do not do
   /** The same for the commit in a delta. Who signed all of the delta has signed the commit, too. */
   async delta(superblock: Superblock): Promise<void> {
     const what = `the delta to commit ${superblock.to}`;
-    await this.#check(what, [
-      { bytes: () => superblock.commit, signatures: signaturesIn(superblock.detached, what) },
-      superblock,
-    ]);
+    await this.#check(what, signedIn(superblock, what));
   }
 
   /** The same for a summary. @param read what is in `summary.sig` */
   async summary(bytes: Buffer, read: ReadSignatures): Promise<void> {
     const what = 'the summary';
-    await this.#check(what, [{ bytes: () => bytes, signatures: signaturesIn(await read(), what) }]);
+    const own = { bytes: () => bytes, signatures: signaturesIn(await read(), what) };
+    try {
+      await this.#check(what, [own]);
+    } catch (error) {
+      if (!(error instanceof BridgeError && error.code === 'OSTREE_SIGNATURE')) throw error;
+      const delta = await findDelta?.();
+      if (delta === undefined) throw error;
+      await this.#check(what, [own, ...signedIn(delta, what)]);
+    }
   }
 
   /** One of what may be signed has to be, for each kind of keys. */
@@ -147,6 +156,11 @@ function signaturesIn(detached: Buffer | undefined, what: string): Signed['signa
     throw inPlace(error, `signatures of ${what}`);
   }
 }
+/** The commit in a delta, and all of the delta. */
+function signedIn(superblock: Superblock, what: string): Signed[] {
+  return [{ bytes: () => superblock.commit, signatures: signaturesIn(superblock.detached, what) }, superblock];
+}
+
 
 /** @param name of the signatures of one kind @throws BridgeError `OSTREE_SIGNATURE` when none of them is right */
 async function demand(
