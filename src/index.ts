@@ -102,6 +102,9 @@ export type { TarDiffVersion } from './layer/tar-diff-format.js';
 // Commits of ostree
 export { openOstreeRepository, pullCommit, type OstreeRepository, type PullOstreeOptions } from './ostree/open.js';
 export type { RemoteOptions as OstreeRemoteOptions } from './ostree/http/remote.js';
+export { applyDeltaFile, type ApplyFileOptions as ApplyDeltaFileOptions } from './ostree/delta/apply-file.js';
+export type { OfferedDelta as OstreeDelta } from './ostree/delta/find.js';
+export { listServerRefs, type ListServerRefsOptions } from './ostree/http/list-refs.js';
 export { copyCommit } from './ostree/copy/copy-commit.js';
 export type { PullLocalOptions as PullOstreeFolderOptions } from './ostree/local/pull-local.js';
 export type { PulledCommit } from './ostree/pull/pull.js';
@@ -109,12 +112,25 @@ export type { FetchProgress as CommitProgress, ObjectCounts } from './ostree/pul
 export type { PublishedCommit } from './ostree/image/commit-image.js';
 export type { CommitCheckOptions } from './ostree/verify/commit-check.js';
 export type { CommitForm } from './ostree/form.js';
-export type { SignatureKeys } from './ostree/verify/signature-check.js';
+export { parseEd25519Keys, type SignatureKeys } from './ostree/verify/signature-check.js';
+export { publicKeysIn } from './registry/policy/openpgp-keys.js';
 export type { Checksum } from './ostree/object/checksum.js';
 export { inspectCommit, type CommitDetails } from './ostree/details.js';
-export type { MetadataValue } from './ostree/inspect.js';
+export { listCommitObjects } from './ostree/list-objects.js';
+export type { CommitObject, MetadataValue } from './ostree/inspect.js';
+export type { ObjectKind } from './ostree/object/kind.js';
 export { readCommitTree } from './ostree/image/read-tree.js';
-export { listCommitRefs, removeCommitRef, resolveCommit, writeCommitRef, type CommitRef } from './ostree/refs.js';
+export { commitImage, type CommitImageOptions } from './ostree/image/ensure-image.js';
+export { commitXattrsWork } from './ostree/image/dead-xattrs.js';
+export { commitCheck } from './ostree/fsck.js';
+export {
+  listCommitRefs,
+  removeCommitRef,
+  resolveCommit,
+  tagCommit,
+  writeCommitRef,
+  type CommitRef,
+} from './ostree/refs.js';
 export { commitSource, type CommitSourceOptions, type MadeCommit } from './ostree/commit/commit-source.js';
 export { exportCommitTo, type ExportCommitOptions } from './ostree/export/export-to.js';
 export { exportImageTo, type ExportImageOptions } from './oci/image/export-image.js';

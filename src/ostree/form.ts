@@ -10,7 +10,7 @@ import type { Checksum } from './object/checksum.js';
 export interface CommitForm {
   /** names of xattrs are without the NUL in the image, so that the kernel finds them */
   readonly fixXattrs: boolean;
-  /** only these paths, as `subpathsOf` gives them; none: all there is */
+  /** only these paths; none: all there is */
   readonly subpaths: readonly string[];
 }
 
@@ -77,6 +77,11 @@ function formOfName(name: string): CommitForm {
 /** What a commit is called that is pulled by this ref. ostree has no colons in refs. */
 export function nameOf(ref: string, { fixXattrs, subpaths }: CommitForm): string {
   return [ref, ...(fixXattrs ? [FIXED] : []), ...subpaths].join(':');
+}
+
+/** A form as somebody says it, in the one way in which it is kept. @throws BridgeError `INVALID_NAME` */
+export function canonicalForm({ fixXattrs, subpaths }: CommitForm = WHOLE): CommitForm {
+  return { fixXattrs, subpaths: subpathsOf(subpaths) };
 }
 
 /**

@@ -38,8 +38,20 @@ async function checkCommitStream(
   }
 }
 
-/** For `fsckRepository`. */
-export function commitCheck(repository: Repository, metadataOnly: boolean): NonNullable<FsckOptions['checkCommit']> {
+/**
+ * What `fsckRepository` asks to look into commits of ostree: each object, also each file with its content, must be the
+ * one that its id says.
+ * @param metadataOnly leaves out files that are not in the streams themselves, whose content has to be read
+ * @example
+ * ```ts
+ * import { commitCheck, fsckRepository, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits');
+ * const { ok, streams } = await fsckRepository(repository, { checkCommit: commitCheck(repository) });
+ * console.log(ok, streams.checked); // true 1
+ * ```
+ */
+export function commitCheck(repository: Repository, metadataOnly = false): NonNullable<FsckOptions['checkCommit']> {
   return (name, signal) => checkCommitStream(repository, name, { metadataOnly, signal });
 }
 

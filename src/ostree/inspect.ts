@@ -1,6 +1,7 @@
 import { showBytes } from '../bytes.js';
 import type { Algorithm } from '../fsverity/algorithm.js';
 import { verityDigest } from '../fsverity/digest.js';
+import type { ObjectId } from '../fsverity/object-id.js';
 import type { Checksum } from './object/checksum.js';
 import { parseCommit, type Commit } from './object/commit.js';
 import { parseDirMeta } from './object/dirmeta.js';
@@ -44,7 +45,8 @@ export function metadataList({ metadata }: Commit): MetadataValue[] {
 }
 
 /** All that a commit stream has. @param algorithm of the repository, for the fs-verity digests of content */
-export function commitJson({ id, stream, image, objects, form }: StoredCommit, algorithm: Algorithm): unknown {
+export function commitJson(stored: StoredCommit, algorithm: Algorithm): unknown {
+  const { id, stream, image, objects, form } = stored;
   const commit = parseCommit(objects.metadata('commit', id));
   return {
     commit: id,
@@ -59,10 +61,43 @@ export function commitJson({ id, stream, image, objects, form }: StoredCommit, a
     dirmeta: commit.meta,
     metadata: metadataList(commit),
     ...(isWhole(form) ? {} : form),
-    objects: [...kindsOf(objects, commit, form)]
-      .sort(([one], [other]) => (one < other ? -1 : 1))
-      .map(([object, kind]) => describe(objects, object, kind, algorithm)),
+    objects: Array.from(describeObjects(stored, algorithm), (object) =>
+      object.kind === 'file' ? { ...object, object: object.object ?? null } : object,
+    ),
   };
+}
+
+/** One object of a commit. */
+export interface CommitObject {
+  readonly id: Checksum;
+  readonly kind: ObjectKind;
+  /** bytes of the object itself, of a file those of its content */
+  readonly size: number;
+  /** of a file or dirmeta, and so are the following ones */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** octal */
+  readonly mode?: string;
+  /** values in hex */
+  readonly xattrs?: { name: string; value: string }[];
+  /** of a symlink */
+  readonly target?: string;
+  /** fs-verity digest of the content of a file */
+  readonly digest?: string;
+  /** whether the content of a file is in the commit stream, or an object of the repository */
+  readonly where?: 'inline' | 'object';
+  /** which one */
+  readonly object?: ObjectId;
+}
+
+/** All objects of a commit, sorted by their ids. @param algorithm of the repository */
+export function* describeObjects(
+  { id, objects, form }: StoredCommit,
+  algorithm: Algorithm,
+): Generator<CommitObject, void, void> {
+  const kinds = [...kindsOf(objects, parseCommit(objects.metadata('commit', id)), form)];
+  for (const [object, kind] of kinds.sort(([one], [other]) => (one < other ? -1 : 1)))
+    yield describe(objects, object, kind, algorithm);
 }
 
 /** What the objects of a commit are, which only shows where they are referred to. */
@@ -87,7 +122,7 @@ function kindsOf(objects: CommitObjects, { tree, meta }: Commit, form: CommitFor
   return kinds;
 }
 
-function describe(objects: CommitObjects, id: Checksum, kind: ObjectKind, algorithm: Algorithm): unknown {
+function describe(objects: CommitObjects, id: Checksum, kind: ObjectKind, algorithm: Algorithm): CommitObject {
   if (kind === 'dirmeta') {
     const bytes = objects.metadata(kind, id);
     return { id, kind, size: bytes.length, ...describeMetadata(parseDirMeta(bytes)) };
@@ -102,11 +137,16 @@ function describe(objects: CommitObjects, id: Checksum, kind: ObjectKind, algori
     ...(header.target === '' ? {} : { target: showBytes(header.target) }),
     ...(isSymlink(header) ? {} : { digest: object ?? verityDigest(inline, algorithm).toString('hex') }),
     where: object === undefined ? 'inline' : 'object',
-    object: object ?? null,
+    ...(object === undefined ? {} : { object }),
   };
 }
 
-function describeMetadata({ uid, gid, mode, xattrs }: Omit<FileHeader, 'target'>): object {
+function describeMetadata({
+  uid,
+  gid,
+  mode,
+  xattrs,
+}: Omit<FileHeader, 'target'>): Pick<CommitObject, 'uid' | 'gid' | 'mode' | 'xattrs'> {
   return {
     uid,
     gid,

@@ -1,5 +1,7 @@
 // Repositories of ostree wherever they are, for programs.
 import type { Repository } from '../repository/repository.js';
+import type { OfferedDelta } from './delta/find.js';
+import { canonicalForm } from './form.js';
 import { pullRemoteCommit } from './http/pull-remote.js';
 import { OstreeRemote, type RemoteOptions } from './http/remote.js';
 import type { PullLocalOptions } from './local/pull-local.js';
@@ -10,6 +12,8 @@ import type { PulledCommit } from './pull/pull.js';
 export interface PullOstreeOptions extends PullLocalOptions {
   /** false: objects are fetched one by one, whatever static deltas a server has */
   deltas?: boolean | undefined;
+  /** a static delta is used from now on */
+  onDelta?: ((delta: OfferedDelta) => void) | undefined;
   /** is told what users should know */
   onWarning?: ((text: string) => void) | undefined;
 }
@@ -71,7 +75,7 @@ export async function pullCommit(
   ref: string,
   options: PullOstreeOptions = {},
 ): Promise<PulledCommit> {
-  return await from.pull(repository, ref, options);
+  return await from.pull(repository, ref, { ...options, form: canonicalForm(options.form) });
 }
 
 function inFolder(path: string): OstreeRepository {

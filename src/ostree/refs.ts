@@ -113,7 +113,26 @@ export function writeCommitRef(repository: Repository, name: string, commit: Che
   return writeStoredRef(repository, name, commitContentId(commit));
 }
 
-/** The same, however the commit is kept. @param contentId the name of its stream */
+/**
+ * Gives a commit another name, however it is kept.
+ * @param source its name, its id, or the first digits of that
+ * @returns false when it had it already
+ * @throws as `resolveCommit`; BridgeError `INVALID_NAME`
+ * @example
+ * ```ts
+ * import { Repository, tagCommit } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits', { write: true });
+ * console.log(await tagCommit(repository, 'web/stable', 'tested')); // true
+ * ```
+ */
+export async function tagCommit(repository: Repository, source: string, name: string): Promise<boolean> {
+  const written = writeStoredRef(repository, name, resolveStored(repository, source));
+  if (written) await repository.sync();
+  return written;
+}
+
+/** The same of a stream, and not yet on the disk. @param contentId the name of the stream */
 export function writeStoredRef(repository: Repository, name: string, contentId: ByteString): boolean {
   const [folder, other] =
     variantOf(contentId) === undefined ? [OSTREE_REFS, OSTREE_VARIANT_REFS] : [OSTREE_VARIANT_REFS, OSTREE_REFS];

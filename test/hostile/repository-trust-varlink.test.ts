@@ -98,6 +98,14 @@ const METHODS: Record<'writes' | 'reads' | 'sends' | 'mounts', Method[]> = {
     ['Ostree.ListCommits', ({ client, handle }) => client.call(ostreeMethods.ListCommits, { handle })],
     ['Ostree.Inspect', ({ client, handle }) => client.call(ostreeMethods.Inspect, { handle, commit: 'commit' })],
     [
+      'Ostree.ListObjects',
+      async ({ client, handle }) => {
+        let last: unknown;
+        for await (last of client.callMore(ostreeMethods.ListObjects, { handle, commit: 'commit' }));
+        return last;
+      },
+    ],
+    [
       'Ostree.Dump',
       async ({ client, handle }) => {
         let last: unknown;

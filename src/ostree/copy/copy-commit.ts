@@ -2,7 +2,7 @@ import { printable } from '../../bytes.js';
 import { BridgeError, NotFoundError } from '../../errors.js';
 import { takePolicy } from '../../repository/local-fetch.js';
 import type { Repository } from '../../repository/repository.js';
-import { contentIdOf, imageRefOf, isWhole, nameOf, WHOLE, type CommitForm } from '../form.js';
+import { canonicalForm, contentIdOf, imageRefOf, isWhole, nameOf, type CommitForm } from '../form.js';
 import { inPlace } from '../in-place.js';
 import type { PullLocalOptions } from '../local/pull-local.js';
 import { isChecksum } from '../object/checksum.js';
@@ -44,7 +44,7 @@ export async function copyCommit(
       `${from.path} is a composefs repository, and these keep no signatures of commits: nobody can tell who signed ` +
         printable(ref),
     );
-  const { stored, form, name } = await find(from, ref, options.form ?? WHOLE, signal);
+  const { stored, form, name } = await find(from, ref, canonicalForm(options.form), signal);
   const policy = takePolicy(localFetch, {
     trusted: from.believed,
     verityRequired: to.verityRequired,

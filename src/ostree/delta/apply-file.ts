@@ -1,13 +1,16 @@
 import { dirname, join } from 'node:path';
+import type { Abortable } from '../../abortable.js';
+import type { ErofsVersion } from '../../erofs/format/options.js';
 import { bytesOf, printable } from '../../bytes.js';
 import { BridgeError, FormatError, NotFoundError } from '../../errors.js';
 import { isErrno, openPath, type Fd } from '../../fd/fd.js';
 import { readBlocks } from '../../fd/read-file.js';
 import { OSTREE_SUPERBLOCK_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
-import { WHOLE } from '../form.js';
+import { canonicalForm } from '../form.js';
 import { CommitImporter } from '../pull/importer.js';
-import { pullCommit, type PullCommitOptions, type PulledCommit } from '../pull/pull.js';
+import type { FetchProgress } from '../pull/fetch-commit.js';
+import { pullCommit, type PulledCommit } from '../pull/pull.js';
 import type { ObjectSource } from '../pull/source.js';
 import { findInForm } from '../stream/read-commit.js';
 import { CommitCheck, type CommitCheckOptions } from '../verify/commit-check.js';
@@ -18,17 +21,30 @@ import { parseSuperblock } from './superblock.js';
 
 const BLOCK = 256 << 10;
 
-export interface ApplyFileOptions
-  extends Omit<PullCommitOptions, 'name' | 'base' | 'importer' | 'from' | 'resumable'>,
-    CommitCheckOptions {}
+export interface ApplyFileOptions extends Abortable, CommitCheckOptions {
+  /** the name that the commit gets, for which it must be signed where there are keys */
+  ref?: string | undefined;
+  /** of the image; default: what the repository says */
+  erofsVersion?: ErofsVersion | undefined;
+  onProgress?: (progress: FetchProgress) => void;
+}
 
 /**
  * Makes a commit of a static delta that is in files, and of the commit that the delta is from, which has to be in the
  * repository.
  * @param path of the beginning of the delta, `superblock`, which has the parts in it or beside it
  * @throws NotFoundError when there is no such file, or a part is missing, or the base is not in the repository;
- *   BridgeError `OSTREE_DELTA_INCOMPLETE` for a delta that does not bring all objects; as `applyDeltaParts` and
- *   `pullCommit`
+ *   BridgeError `OSTREE_DELTA_INCOMPLETE` for a delta that does not bring all objects; FormatError `OSTREE_DELTA`,
+ *   `OSTREE_GVARIANT`, `COMPRESSION`; DigestMismatchError; with keys BridgeError `OSTREE_SIGNATURE`, `OSTREE_BINDING`,
+ *   `OSTREE_DOWNGRADE`; as `pullCommit`
+ * @example
+ * ```ts
+ * import { applyDeltaFile, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits', { write: true });
+ * const { ref, deltaParts } = await applyDeltaFile(repository, '/srv/update/superblock', { ref: 'web/update' });
+ * console.log(ref, deltaParts); // web/update 3
+ * ```
  */
 export async function applyDeltaFile(
   repository: Repository,
@@ -43,8 +59,9 @@ export async function applyDeltaFile(
   const superblock = parseSuperblock(new FileRange(file, 0, file.stat().size));
   const { from, to, fallbacks } = superblock;
   await check.delta(superblock, options.ref);
-  const pull = { ...options, signal };
-  if ((await findInForm(repository, to, options.form ?? WHOLE, signal)) !== undefined)
+  const form = canonicalForm(options.form);
+  const pull = { ...options, form, signal };
+  if ((await findInForm(repository, to, form, signal)) !== undefined)
     return await pullCommit(repository, nothing, to, pull);
   if (fallbacks.length > 0)
     throw new BridgeError(

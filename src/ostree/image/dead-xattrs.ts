@@ -1,3 +1,4 @@
+import type { Abortable } from '../../abortable.js';
 import { readErofs } from '../../erofs/read/reader.js';
 import { readNamedImage } from '../../repository/read-named-image.js';
 import type { Repository } from '../../repository/repository.js';
@@ -9,10 +10,32 @@ import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
 import { selected, selectionOf } from '../selection.js';
 import type { CommitObjects } from '../stream/commit-objects.js';
-import type { StoredCommit } from '../stream/read-commit.js';
+import { resolveStored } from '../refs.js';
+import { readStored, type StoredCommit } from '../stream/read-commit.js';
 
 /** What users are told who mount such an image. */
 export const DEAD_XATTRS = 'The xattrs of this image do not work, SELinux labels included';
+
+/**
+ * Whether all xattrs of a commit work when its image is mounted. Those of a commit that was pulled do not, SELinux
+ * labels included, unless they are fixed: see `CommitForm`.
+ * @param source its name, its id, or the first digits of that
+ * @throws as `inspectCommit`
+ * @example
+ * ```ts
+ * import { commitXattrsWork, Repository } from 'composefs-bridge';
+ *
+ * using repository = await Repository.open('/var/lib/commits');
+ * console.log(await commitXattrsWork(repository, 'web/stable')); // true
+ * ```
+ */
+export async function commitXattrsWork(
+  repository: Repository,
+  source: string,
+  { signal }: Abortable = {},
+): Promise<boolean> {
+  return !hasDeadXattrs(repository, await readStored(repository, resolveStored(repository, source), signal));
+}
 
 /**
  * Whether the image of a commit has xattrs that the kernel does not find, because their names end with a NUL. The image

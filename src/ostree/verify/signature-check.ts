@@ -14,9 +14,9 @@ const DER_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 const KEY_SIZE = 32;
 
 export interface SignatureKeys {
-  /** public keys, 32 bytes each */
+  /** public keys, 32 bytes each, see `parseEd25519Keys` */
   ed25519?: readonly Buffer[] | undefined;
-  /** OpenPGP public keys without armor, which gpgv takes */
+  /** OpenPGP public keys without armor, which gpgv takes, see `publicKeysIn` */
   gpg?: Buffer | undefined;
 }
 
@@ -27,6 +27,13 @@ export type ReadSignatures = () => Promise<Buffer | undefined>;
  * Public keys as ostree keeps them: one a line, base64.
  * @param shown where they come from, for messages
  * @throws FormatError `BAD_CONFIG`
+ * @example
+ * ```ts
+ * import { parseEd25519Keys } from 'composefs-bridge';
+ *
+ * const keys = parseEd25519Keys('VU4DZGIBCX5u0NCbXLEII2kHdsvBSBwljXC7HIZyrIM=', 'the key');
+ * console.log(keys.length, keys[0]?.length); // 1 32
+ * ```
  */
 export function parseEd25519Keys(text: string, shown: string): Buffer[] {
   const keys = text
@@ -42,6 +49,9 @@ export function parseEd25519Keys(text: string, shown: string): Buffer[] {
   return keys;
 }
 
+/** Finds the delta that brings a commit; undefined when there is none. */
+export type FindDelta = () => Promise<Superblock | undefined>;
+
 /** Bytes, which are read when there is something that signs them, and that. */
 interface Signed {
   bytes(): Buffer;
@@ -49,9 +59,6 @@ interface Signed {
 }
 
 /** Demands that commits and summaries are signed with one of some keys. */
-/** Finds the delta that brings a commit; undefined when there is none. */
-export type FindDelta = () => Promise<Superblock | undefined>;
-
 export class SignatureCheck {
   readonly #ed25519: readonly KeyObject[];
   readonly #gpg: Buffer | undefined;
@@ -68,23 +75,11 @@ export class SignatureCheck {
 
   /**
    * @param read its detached metadata, `ID.commitmeta`
+   * @param findDelta is asked when the signatures in that do not do
    * @throws BridgeError `OSTREE_SIGNATURE` when the commit is not signed by one of the keys
    */
   async commit(id: Checksum, bytes: Buffer, read: ReadSignatures, findDelta?: FindDelta): Promise<void> {
     const what = `commit ${id}`;
-    await this.#check(what, [{ bytes: () => bytes, signatures: signaturesIn(await read(), what) }]);
-  }
-
-   * @param findDelta is asked when the signatures in that do not do
-  /** The same for the commit in a delta. Who signed all of the delta has signed the commit, too. */
-  async delta(superblock: Superblock): Promise<void> {
-    const what = `the delta to commit ${superblock.to}`;
-    await this.#check(what, signedIn(superblock, what));
-  }
-
-  /** The same for a summary. @param read what is in `summary.sig` */
-  async summary(bytes: Buffer, read: ReadSignatures): Promise<void> {
-    const what = 'the summary';
     const own = { bytes: () => bytes, signatures: signaturesIn(await read(), what) };
     try {
       await this.#check(what, [own]);
@@ -94,6 +89,18 @@ export class SignatureCheck {
       if (delta === undefined) throw error;
       await this.#check(what, [own, ...signedIn(delta, what)]);
     }
+  }
+
+  /** The same for the commit in a delta. Who signed all of the delta has signed the commit, too. */
+  async delta(superblock: Superblock): Promise<void> {
+    const what = `the delta to commit ${superblock.to}`;
+    await this.#check(what, signedIn(superblock, what));
+  }
+
+  /** The same for a summary. @param read what is in `summary.sig` */
+  async summary(bytes: Buffer, read: ReadSignatures): Promise<void> {
+    const what = 'the summary';
+    await this.#check(what, [{ bytes: () => bytes, signatures: signaturesIn(await read(), what) }]);
   }
 
   /** One of what may be signed has to be, for each kind of keys. */
@@ -149,6 +156,11 @@ export function checkBinding(
     );
 }
 
+/** The commit in a delta, and all of the delta. */
+function signedIn(superblock: Superblock, what: string): Signed[] {
+  return [{ bytes: () => superblock.commit, signatures: signaturesIn(superblock.detached, what) }, superblock];
+}
+
 function signaturesIn(detached: Buffer | undefined, what: string): Signed['signatures'] {
   try {
     return detached === undefined ? [] : parseDictionary(Variant.from('a{sv}', detached));
@@ -156,11 +168,6 @@ function signaturesIn(detached: Buffer | undefined, what: string): Signed['signa
     throw inPlace(error, `signatures of ${what}`);
   }
 }
-/** The commit in a delta, and all of the delta. */
-function signedIn(superblock: Superblock, what: string): Signed[] {
-  return [{ bytes: () => superblock.commit, signatures: signaturesIn(superblock.detached, what) }, superblock];
-}
-
 
 /** @param name of the signatures of one kind @throws BridgeError `OSTREE_SIGNATURE` when none of them is right */
 async function demand(

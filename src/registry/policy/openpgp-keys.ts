@@ -10,6 +10,13 @@ const PUBLIC_KEY = 6;
  * The bytes of all keys in a file, without armor, as keyrings have them.
  * @param shown the file, for messages
  * @throws FormatError `BAD_CONFIG` when there is no public key in it
+ * @example
+ * ```ts
+ * import { publicKeysIn } from 'composefs-bridge';
+ *
+ * // A packet of a key, as in files without armor.
+ * console.log(publicKeysIn(Buffer.from('9900', 'hex'), 'the key').length); // 2
+ * ```
  */
 export function publicKeysIn(file: Buffer, shown: string): Buffer {
   // Binary packets begin with a bit that no text has.

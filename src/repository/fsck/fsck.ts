@@ -29,7 +29,7 @@ export interface FsckOptions extends Abortable {
   /** Leave out the digests of objects and layers, which takes nearly all of the time. */
   metadataOnly?: boolean;
   /**
-   * Looks into the streams of ostree commits, which are the business of others.
+   * Looks into the streams of ostree commits, which are the business of others: `commitCheck`. Without it nobody does.
    * @param name of the stream
    * @returns what is wrong with it
    */

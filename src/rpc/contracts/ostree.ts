@@ -100,6 +100,26 @@ export const ostreeMethods = {
       objects: count,
     }),
   }),
+  ListObjects: ostreeInterface.method('ListObjects', {
+    parameters: z.object({ handle, commit: text }),
+    reply: z.object({
+      objects: z.array(
+        z.object({
+          id: text,
+          kind: text,
+          size: count,
+          uid: number,
+          gid: number,
+          mode: optional,
+          xattrs: z.array(z.object({ name: text, value: text })).nullish(),
+          target: optional,
+          digest: optional,
+          where: optional,
+          object: optional,
+        }),
+      ),
+    }),
+  }),
   Dump: ostreeInterface.method('Dump', {
     parameters: z.object({ handle, commit: text }),
     reply: z.object({ text }),

@@ -7,16 +7,16 @@ import { exportImageTo } from '../../oci/image/export-image.js';
 import { commitSource } from '../../ostree/commit/commit-source.js';
 import { applyDeltaFile } from '../../ostree/delta/apply-file.js';
 import { inspectCommit } from '../../ostree/details.js';
+import type { CommitObject } from '../../ostree/inspect.js';
 import { exportCommitTo } from '../../ostree/export/export-to.js';
-import { fetchSummary } from '../../ostree/http/fetch-summary.js';
-import { OstreeRemote } from '../../ostree/http/remote.js';
+import { listServerRefs } from '../../ostree/http/list-refs.js';
+import { listCommitObjects } from '../../ostree/list-objects.js';
 import { DEAD_XATTRS, hasDeadXattrs } from '../../ostree/image/dead-xattrs.js';
-import { ensureImage } from '../../ostree/image/ensure-image.js';
+import { commitImage } from '../../ostree/image/ensure-image.js';
 import { findImage } from '../../ostree/image/find-image.js';
 import { readCommitTree } from '../../ostree/image/read-tree.js';
-import { listCommitRefs, removeCommitRef, resolveStored, writeStoredRef } from '../../ostree/refs.js';
+import { listCommitRefs, removeCommitRef, resolveStored, tagCommit } from '../../ostree/refs.js';
 import { readStored } from '../../ostree/stream/read-commit.js';
-import { erofsVersions } from '../../repository/meta.js';
 import type { Repository } from '../../repository/repository.js';
 import { ostreeInterface, ostreeMethods } from '../../rpc/contracts/ostree.js';
 import { implement, type VarlinkCall, type VarlinkHandler, type VarlinkReplies } from '../../rpc/varlink/server.js';
@@ -63,6 +63,7 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
         },
       };
     }),
+    implement(ostreeMethods.ListObjects, (parameters, call) => listObjects(repositories, parameters, call)),
     implement(ostreeMethods.Dump, (parameters, call) => dump(repositories, parameters, call)),
     implement(ostreeMethods.Commit, async ({ handle, source, ...choice }, call) => {
       const { signal } = call;
@@ -80,7 +81,8 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
     }),
     implement(ostreeMethods.Tag, async ({ handle, commit, name }, { signal }) => {
       using repository = await repositories.use(handle, 'write', signal);
-      if (writeStoredRef(repository, name, storedOf(repository, commit))) await repository.sync();
+      storedOf(repository, commit);
+      await tagCommit(repository, commit, name);
       return { parameters: {} };
     }),
     implement(ostreeMethods.Untag, async ({ handle, name }, { signal }) => {
@@ -97,9 +99,8 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
         if (found !== undefined) return { parameters: { image_id: found } };
       }
       using repository = await repositories.use(handle, 'write', signal);
-      const stored = await readStored(repository, storedOf(repository, commit), signal);
-      const wanted = erofsVersionOf(version) ?? erofsVersions(repository.meta)[0] ?? 1;
-      const { image } = await ensureImage(repository, stored, wanted);
+      storedOf(repository, commit);
+      const image = await commitImage(repository, commit, { erofsVersion: erofsVersionOf(version), signal });
       return { parameters: { image_id: image } };
     }),
     implement(ostreeMethods.Mount, async ({ handle, commit, options }, call) => {
@@ -141,12 +142,10 @@ export function ostreeHandlers(repositories: ConnectionRepositories): [string, V
     }),
     implement(ostreeMethods.ListRefs, async ({ handle, url, subset, server }, call) => {
       const { signal } = call;
-      await using remote = new OstreeRemote(url, remoteOf(server, call));
+      const options = remoteOf(server, call);
       using repository = await repositories.use(handle, 'write', signal);
-      const summary = await fetchSummary(remote, repository, { subset: subset ?? undefined, signal });
-      if (summary === undefined) throw new NotFoundError('the server has no summary');
-      const refs = Array.from(summary.refs, ([name, commit]) => ({ name, commit }));
-      return { parameters: { refs: refs.sort((a, b) => (a.name < b.name ? -1 : 1)) } };
+      const refs = await listServerRefs(repository, url, { ...options, subset: subset ?? undefined, signal });
+      return { parameters: { refs: refs.map(({ name, commit }) => ({ name, commit })) } };
     }),
   ];
 }
@@ -165,6 +164,28 @@ async function* dump(
     last = lines.toString('latin1');
   }
   return { parameters: { text: last } };
+}
+
+/** So many objects are in one reply. */
+const OBJECTS = 256;
+
+async function* listObjects(
+  repositories: ConnectionRepositories,
+  { handle, commit }: { handle: number; commit: string },
+  { more, signal }: VarlinkCall,
+): VarlinkReplies<{ objects: CommitObject[] }> {
+  if (!more) throw serviceErrors.expectedMore();
+  using repository = await repositories.use(handle, 'read', signal);
+  storedOf(repository, commit);
+  let objects: CommitObject[] = [];
+  for await (const object of listCommitObjects(repository, commit, { signal })) {
+    if (objects.length === OBJECTS) {
+      yield { parameters: { objects } };
+      objects = [];
+    }
+    objects.push(object);
+  }
+  return { parameters: { objects } };
 }
 
 /** @throws NoSuchCommit; BridgeError `AMBIGUOUS_COMMIT`, FormatError */

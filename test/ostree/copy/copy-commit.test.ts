@@ -18,6 +18,7 @@ import { after, before, test } from 'node:test';
 import { BridgeError } from '../../../src/errors.js';
 import { objectPath } from '../../../src/fsverity/object-id.js';
 import { copyCommit } from '../../../src/ostree/copy/copy-commit.js';
+import { commitXattrsWork } from '../../../src/ostree/image/dead-xattrs.js';
 import type { CommitForm } from '../../../src/ostree/form.js';
 import { pullLocalCommit, type PullLocalOptions } from '../../../src/ostree/local/pull-local.js';
 import { OstreeFolder } from '../../../src/ostree/local/repository.js';
@@ -268,11 +269,21 @@ test('programs open such a repository as they open those of ostree, and so does 
     assert.equal(from.place, sources.sha256);
     const { commit, ref } = await pullCommit(repository, from, 'web/old');
     assert.deepEqual([commit, ref], [old, 'web/old']);
+    const form = { fixXattrs: false, subpaths: ['usr/bin/', '/usr/bin/tool', '/etc'] };
+    assert.equal((await pullCommit(repository, from, 'web/new', { form })).ref, 'web/new:/etc:/usr/bin');
+    await pullCommit(repository, from, 'web/new', { form: FIXED });
+    await pullCommit(repository, from, 'web/new');
+    for (const [name, work] of [
+      ['web/new', false],
+      ['web/new:fixed-xattrs', true],
+    ] as const)
+      assert.equal(await commitXattrsWork(repository, name), work);
     await assert.rejects(pullCommit(repository, from, 'web/none'), /has no commit of the name web\/none/);
   });
-  const { status, stderr } = runCli(['--repo', target, 'ostree', 'pull', `file://${sources.sha256}`, 'web/new']);
+  const another = emptyRepository();
+  const { status, stderr } = runCli(['--repo', another, 'ostree', 'pull', `file://${sources.sha256}`, 'web/new']);
   assert.equal(status, 0, stderr);
-  assert.deepEqual(await namesIn(target), ['web/new', 'web/old']);
+  assert.deepEqual(await namesIn(another), ['web/new']);
 });
 
 test('a folder that is neither is said to be none', () => {

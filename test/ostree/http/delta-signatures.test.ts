@@ -154,7 +154,7 @@ const CASES: readonly {
     superblock: (commit) => wrapped(signer, deltaTo(commit)),
   },
   {
-    what: 'an OpenPGP signature of the commit in a delta that is signed by the other key',
+    what: 'an OpenPGP signature of the commit, and one of all of it by the other key',
     ref: 'sig/gpg',
     keys: () => ({ ...own, ...gpg() }),
     superblock: (commit) => wrapped(signer, deltaTo(commit, objectOf(commit, 'commitmeta'))),
@@ -205,7 +205,7 @@ const CASES: readonly {
 ];
 
 for (const { what, ref, keys, superblock, refused, skip = false } of CASES)
-  test(`a commit with ${what} in its delta is ${refused === undefined ? 'taken' : 'refused'}`, { skip }, async (t) => {
+  test(`a commit whose delta has ${what} is ${refused === undefined ? 'taken' : 'refused'}`, { skip }, async (t) => {
     const commit = commitOf(ref);
     const server = await serverOf(t, commit, superblock(commit));
     const repository = await emptyRepository(t);

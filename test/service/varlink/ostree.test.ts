@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { listCommitObjects } from '../../../src/ostree/list-objects.js';
 import { listCommitRefs } from '../../../src/ostree/refs.js';
 import { parseCommit } from '../../../src/ostree/object/commit.js';
 import { readCommit } from '../../../src/ostree/stream/read-commit.js';
@@ -150,6 +151,38 @@ test('commits by name, id and digits', async () => {
   }
   await fails(client.call(ostreeMethods.ListCommits, { handle: 999 }), 'InvalidHandle', { handle: 999 });
 });
+
+test('the objects of a commit come in pieces, as inspect --json has them', async () => {
+  const path = server.repository('listed');
+  const handle = await openHandle(client, path);
+  const many = join(server.folder, 'many');
+  const files = Object.fromEntries(Array.from({ length: 600 }, (_, i) => [`file${i}`, `${i} `.repeat(i)]));
+  writeArchive(many, { many: files }, { file7: new Map([['user.a\0', 'b']]) });
+  await client.call(ostreeMethods.Pull, { handle, place: many, ref: 'many' });
+  const pieces: object[][] = [];
+  for await (const { parameters } of client.callMore(ostreeMethods.ListObjects, { handle, commit: 'many' }))
+    pieces.push(parameters.objects);
+  assert.deepEqual(
+    pieces.map(({ length }) => length),
+    [256, 256, 91],
+  );
+  const { stdout } = runCli(['--repo', path, 'ostree', 'inspect', '--json', 'many']);
+  const { objects } = JSON.parse(stdout) as { objects: { object?: string | null }[] };
+  assert.deepEqual(
+    pieces.flat(),
+    objects.map(({ object, ...rest }) => (object == null ? rest : { ...rest, object })),
+  );
+  using repository = await Repository.open(path);
+  const listed: object[] = [];
+  for await (const object of listCommitObjects(repository, 'many')) listed.push(object);
+  assert.deepEqual(listed, pieces.flat());
+  await fails(drained({ handle, commit: 'none' }), 'NoSuchCommit', { commit: 'none' });
+  await assert.rejects(client.call(ostreeMethods.ListObjects, { handle, commit: 'many' }), /ExpectedMore/);
+});
+
+async function drained(parameters: { handle: number; commit: string }): Promise<void> {
+  for await (const _ of client.callMore(ostreeMethods.ListObjects, parameters));
+}
 
 test('a commit without a name goes with garbage', async () => {
   const { handle } = await filled('collected');

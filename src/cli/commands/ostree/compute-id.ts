@@ -1,8 +1,5 @@
-import { ensureImage } from '../../../ostree/image/ensure-image.js';
+import { commitImage } from '../../../ostree/image/ensure-image.js';
 import { findImage } from '../../../ostree/image/find-image.js';
-import { resolveStored } from '../../../ostree/refs.js';
-import { readStored } from '../../../ostree/stream/read-commit.js';
-import { erofsVersions } from '../../../repository/meta.js';
 import { openRepository } from '../../open-repository.js';
 import type { GlobalOptions, Session } from '../../session.js';
 
@@ -20,7 +17,5 @@ async function storedImage(session: Session, source: string, options: GlobalOpti
 
 async function madeImage(session: Session, source: string, options: GlobalOptions): Promise<string> {
   using repository = await openRepository(session, options, 'write');
-  const commit = await readStored(repository, resolveStored(repository, source), session.signal);
-  const version = options.erofsVersion ?? erofsVersions(repository.meta)[0] ?? 1;
-  return (await ensureImage(repository, commit, version)).image;
+  return await commitImage(repository, source, { erofsVersion: options.erofsVersion, signal: session.signal });
 }

@@ -1,10 +1,10 @@
-import { resolveStored, writeStoredRef } from '../../../ostree/refs.js';
+import { tagCommit } from '../../../ostree/refs.js';
 import { openRepository } from '../../open-repository.js';
 import type { GlobalOptions, Session } from '../../session.js';
 
 /** `ostree tag`: names a commit. */
 export async function run(session: Session, [source, name]: [string, string], options: GlobalOptions): Promise<void> {
   using repository = await openRepository(session, options, 'write');
-  if (writeStoredRef(repository, name, resolveStored(repository, source))) await repository.sync();
+  await tagCommit(repository, source, name);
   await session.out.line(`Tagged ${source} as ${name}`);
 }
