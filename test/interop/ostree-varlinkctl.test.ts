@@ -117,7 +117,14 @@ describe('commits by varlinkctl', { skip }, () => {
       .map(({ text }) => text as string)
       .join('');
     assert.equal(dump, succeed(cfsctl, ['--repo', repository, 'ostree', 'dump', 'sig/ed']));
-    assert.match(attempt('Dump', { commit: 'sig/ed' }).stderr, /ExpectedMore|more/i);
+    const objects = call('ListObjects', { commit: 'sig/ed' }, '--more').flatMap((reply) => reply['objects']);
+    const listed = json['objects'] as { object?: string | null }[];
+    assert.deepEqual(
+      objects,
+      listed.map(({ object, ...rest }) => (object == null ? rest : { ...rest, object })),
+    );
+    for (const method of ['Dump', 'ListObjects'])
+      assert.match(attempt(method, { commit: 'sig/ed' }).stderr, /ExpectedMore|more/i);
     assert.equal(`${one('ComputeId', { commit: 'sig/ed' })['image_id'] as string}\n`, ours('compute-id', 'sig/ed'));
     assert.match(attempt('Inspect', { commit: 'nothing' }).stderr, /NoSuchCommit/);
   });
