@@ -6,6 +6,8 @@ import { after, before, describe, test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { fixture, fixtureJson } from '../support/fixtures.js';
 import { cfsbridge } from '../support/cli/run-cli.js';
+import { startCli } from '../support/cli/start-cli.js';
+import { archiveServer } from '../support/ostree/archive-server.js';
 import { cfsctl, inTree, peers, run, SharedFolder, succeed, whyNoPeers } from './peers.js';
 
 const skip =
@@ -58,6 +60,35 @@ describe('signed deltas of ostree', { skip }, () => {
         );
         assert.equal(ours, theirs);
       }
+      assert.match(succeed(cfsctl, ['--repo', repository, 'fsck']), /^status: ok$/m);
+    });
+
+  for (const [title, options, right] of [
+    ['key one', ['--verify-ed25519', 'ed25519-one.pub'], ['sig/ed', 'sig/two']],
+    ['the OpenPGP key', ['--verify-gpg', 'gpg.pub.asc'], ['sig/gpg']],
+  ] as const)
+    test(`with ${title}, deltas of a server that has no other signatures bring ${right.length} commits`, async (t) => {
+      for (const ref of refs)
+        inTree('ostree', `--repo=${shared.inside}/archive`, 'static-delta', 'generate', '--empty', `--to=${ref}`);
+      inTree('ostree', `--repo=${shared.inside}/archive`, 'static-delta', 'reindex');
+      const { url, lines } = await archiveServer(t, [join(shared.path, 'archive')], ({ url: path = '' }, response) => {
+        if (!path.endsWith('.commitmeta')) return false;
+        response.writeHead(404).end();
+        return true;
+      });
+      const repository = join(shared.path, `pulled-${title.replace(/ /g, '-')}`);
+      succeed(cfsctl, ['--repo', repository, 'init', '--insecure']);
+      const [option, file] = options;
+      const taken: string[] = [];
+      for (const ref of refs) {
+        const words = ['--repo', repository, 'ostree', 'pull', url, ref, option, key(file)];
+        const { status, stdout, stderr } = await startCli(words).ended;
+        if (status === 0) assert.match(stdout, /^objects .* via 1 delta parts$/m);
+        else assert.match(stderr, /signature/);
+        if (status === 0) taken.push(ref);
+      }
+      assert.deepEqual(taken.sort(), [...right].sort());
+      assert.ok(!lines().some((line) => line.includes('.filez')));
       assert.match(succeed(cfsctl, ['--repo', repository, 'fsck']), /^status: ok$/m);
     });
 });
