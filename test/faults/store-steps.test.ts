@@ -1,4 +1,4 @@
-// The short form; test/interop/store-steps.test.ts has each step, with podman looking on.
+// The short form; test/interop/store-kills.test.ts has each step, with podman looking on.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fastFolder } from '../support/fast-folder.js';

@@ -9,7 +9,7 @@ import { LoopFilesystem, whyNoLoop } from '../support/filesystems.js';
 import { Layout, sha256, tarOf, TYPES } from '../support/images/source-layout.js';
 import { startRegistry } from './docker-registry.js';
 import { graphroot, inTree, SharedFolder, storeImages, whyNoPeers, whyNoStore } from './peers.js';
-import { PodmanStore, skopeoCopy } from './podman-store.js';
+import { skopeoCopy, StoreOfPeers } from './store-of-peers.js';
 import { StoreServer } from './processes.js';
 import { makeRepository } from './repositories.js';
 
@@ -41,7 +41,7 @@ describe('copy', { skip: whyNoPeers() }, () => {
   let layout: Layout;
   let manifest: string;
   let count = 0;
-  const newStore = (): PodmanStore => new PodmanStore(folder, `store-${count++}`);
+  const newStore = (): StoreOfPeers => StoreOfPeers.in(folder, `store-${count++}`);
   const layout_ = (): string => `oci:${layout.path}:web`;
 
   before(() => {
@@ -68,7 +68,7 @@ describe('copy', { skip: whyNoPeers() }, () => {
     );
     const theirs = newStore();
     skopeoCopy(layout_(), theirs.reference('localhost/web:1'));
-    const told = (of: PodmanStore): unknown[] =>
+    const told = (of: StoreOfPeers): unknown[] =>
       of.layers().map((layer) => ['compressed-diff-digest', 'compressed-size', 'compression'].map((key) => layer[key]));
     assert.deepEqual(told(store), told(theirs));
     assert.deepEqual(told(store)[0], [sha256(blob), blob.length, 2]);
@@ -278,7 +278,7 @@ describe('on a file system that shares', { skip: whyNoStore() || whyNoLoop('btrf
 
   test('elsewhere --zero-copy fails, and nothing is left', () => {
     using folder = new SharedFolder();
-    const store = new PodmanStore(folder, 'store');
+    const store = StoreOfPeers.in(folder, 'store');
     const from = `containers-storage:[overlay@${graphroot}]localhost/mid`;
     const { status, stderr } = runCli(['copy', '--zero-copy', from, store.reference('localhost/mid')]);
     assert.equal(status, 1);
@@ -292,7 +292,7 @@ describe('store, repository, store, repository', { skip: whyNoStore() }, () => {
   for (const image of storeImages)
     test(`${image} has the same digests everywhere`, () => {
       using folder = new SharedFolder();
-      const store = new PodmanStore(folder, 'store');
+      const store = StoreOfPeers.in(folder, 'store');
       const ids = ['first', 'second'].map((name, index) => {
         const repository = makeRepository(join(folder.path, name), 'sha256');
         const from =

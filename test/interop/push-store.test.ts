@@ -6,8 +6,9 @@ import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { runCli } from '../support/cli/run-cli.js';
 import { Layout, sha256, tarOf, TYPES } from '../support/images/source-layout.js';
+import type { StoreRecord } from '../support/images/store-strays.js';
 import { inTree, SharedFolder, whyNoPeers } from './peers.js';
-import { PodmanStore, skopeoCopy, type StoreRecord } from './podman-store.js';
+import { skopeoCopy, StoreOfPeers } from './store-of-peers.js';
 import { makeRepository } from './repositories.js';
 
 const large = Buffer.alloc(300_000, 'large ');
@@ -50,7 +51,7 @@ describe('oci push into a containers-storage', { skip: whyNoPeers() }, () => {
   let folder: SharedFolder;
   let layout: Layout;
   let repository: string;
-  let store: PodmanStore;
+  let store: StoreOfPeers;
   let count = 0;
 
   before(() => {
@@ -71,7 +72,7 @@ describe('oci push into a containers-storage', { skip: whyNoPeers() }, () => {
   });
   after(() => folder[Symbol.dispose]());
 
-  const newStore = (): PodmanStore => (store = new PodmanStore(folder, `store-${count++}`));
+  const newStore = (): StoreOfPeers => (store = StoreOfPeers.in(folder, `store-${count++}`));
   function ours(...args: string[]): { stdout: string; stderr: string } {
     const { status, ...said } = runCli(['--repo', repository, ...args]);
     assert.equal(status, 0, said.stderr);
@@ -134,13 +135,13 @@ describe('oci push into a containers-storage', { skip: whyNoPeers() }, () => {
   test('layers have the records that skopeo gives them: by the blobs that the pull has seen', () => {
     newStore();
     push('web', 'localhost/web:1');
-    const theirs = new PodmanStore(folder, `skopeo-${count++}`);
+    const theirs = StoreOfPeers.in(folder, `skopeo-${count++}`);
     skopeoCopy(`oci:${layout.path}:web`, theirs.reference('localhost/web:1'));
     assert.deepEqual(told(store.layers()), told(theirs.layers()));
     const [mine, its] = [store, theirs].map((one) => one.image('localhost/web:1'));
     for (const key of ['id', 'digest', 'names', 'layer', 'created', 'big-data-sizes', 'big-data-digests', 'metadata'])
       assert.deepEqual(mine?.[key], its?.[key], key);
-    const inspect = (of: PodmanStore): string => inTree('skopeo', 'inspect', '--raw', of.reference('localhost/web:1'));
+    const inspect = (of: StoreOfPeers): string => inTree('skopeo', 'inspect', '--raw', of.reference('localhost/web:1'));
     assert.equal(inspect(store), inspect(theirs));
   });
 

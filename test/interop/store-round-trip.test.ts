@@ -2,14 +2,14 @@
 // programs say what the new store is worth.
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { cfsbridge } from '../support/cli/run-cli.js';
 import { smallIndex, unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { straysOf } from '../support/images/store-strays.js';
-import { peers, SharedFolder, storeImages, storeName, succeed, whyNoPeers, whyNoStore } from './peers.js';
+import { graphroot, SharedFolder, storeImages, succeed, whyNoPeers, whyNoStore } from './peers.js';
 import { makeRepository } from './repositories.js';
-import { podmans, StoreOfPeers, whyNoContainers, whyNoPodman, type Listed } from './store-judges.js';
+import { podmans, skopeoCopy, StoreOfPeers, whyNoContainers, whyNoPodman, type Listed } from './store-of-peers.js';
 
 /** An image of the first store, and its tag in the repositories. */
 interface Travelling {
@@ -38,12 +38,12 @@ const inRepository = (path: string, ...args: string[]): string => succeed(cfsbri
 
 /** Digests of the manifest, the config and the EROFS image, as they are printed. */
 function pull(repository: string, store: StoreOfPeers, { name, tag }: Travelling): string[] {
-  const printed = inRepository(repository, 'oci', 'pull', store.here + name, tag);
+  const printed = inRepository(repository, 'oci', 'pull', store.reference(name), tag);
   return printed.split('\n').filter((line) => /^(?:manifest|config|verity) /.test(line));
 }
 
 function push(repository: string, store: StoreOfPeers, { name, tag }: Travelling): void {
-  inRepository(repository, 'oci', 'push', tag, store.here + name);
+  inRepository(repository, 'oci', 'push', tag, store.reference(name));
 }
 
 /** Images by id, without names that did not travel. */
@@ -79,7 +79,7 @@ function roundTrip(trip: () => Trip, more: (repository: () => string) => void): 
       timed(t, `${image.tag} is pushed`, () => push(repository, to, image));
       assert.deepEqual(pull(second, to, image), there, image.name);
     }
-    assert.deepEqual(straysOf(to.path), []);
+    assert.deepEqual(straysOf(to.graphroot), []);
   });
 
   for (const tree of [...podmans].reverse())
@@ -91,13 +91,12 @@ function roundTrip(trip: () => Trip, more: (repository: () => string) => void): 
 
       test('lists the images', () => {
         const { from, to, images } = trip();
-        assert.deepEqual(to.list(tree), travelled(from.list(tree), images));
+        assert.deepEqual(to.by(tree).list(), travelled(from.by(tree).list(), images));
       });
 
       test('mounts them, and they show what they show elsewhere', (t) => {
         const { like, to, images, undated: expected = {} } = trip();
-        const compared = to.compareTrees(
-          tree,
+        const compared = to.by(tree).compareTrees(
           like,
           images.map(({ name }) => name),
         );
@@ -110,25 +109,23 @@ function roundTrip(trip: () => Trip, more: (repository: () => string) => void): 
       test('saves their layers as the tars they were', () => {
         const { from, to, images, zstd = [] } = trip();
         const saved = images.map(({ name }) => name).filter((name) => tree === 'sid' || !zstd.includes(name));
-        const listed = from.list('sid').filter(({ names }) => names.some((name) => saved.includes(name)));
+        const listed = from.list().filter(({ names }) => names.some((name) => saved.includes(name)));
         const expected = Object.fromEntries(listed.map(({ id }) => [id, from.diffIds(id)]));
-        assert.deepEqual(to.savedLayers(tree, saved), expected);
+        assert.deepEqual(to.by(tree).savedLayers(saved), expected);
       });
 
       if (tree === 'sid') more(() => repository);
 
       test('removes them, and nothing is left', () => {
         const { to } = trip();
-        to.podman(tree, 'rmi', '--all', '--force');
-        assert.deepEqual(to.list(tree), []);
-        assert.deepEqual(straysOf(to.path), []);
+        to.by(tree).podman('rmi', '--all', '--force');
+        assert.deepEqual(to.by(tree).list(), []);
+        assert.deepEqual(straysOf(to.graphroot), []);
       });
     });
 }
 
 const ODD = { undated: { 'localhost/zeta:noparent': ['', '/x', '/x/y'] }, zstd: ['localhost/zeta:dotgz'] };
-
-const store = (path: string): StoreOfPeers => new StoreOfPeers(relative(join(peers, 'share'), path));
 
 describe('the recorded images', { skip: whyNoPeers() }, () => {
   let trip: Trip;
@@ -139,9 +136,10 @@ describe('the recorded images', { skip: whyNoPeers() }, () => {
     const images = Object.values(smallIndex()).flatMap(({ names }) =>
       names.map((name) => ({ name, tag: name.replace(/.*\//, '') })),
     );
-    const [from, to, like] = [small.graphroot, join(folder.path, 'new'), join(folder.path, 'skopeo')].map(store);
-    for (const { name } of images) like!.fillWithSkopeo(from!, name);
-    trip = { folder, from: from!, to: to!, like: like!, images, ...ODD };
+    const from = new StoreOfPeers(small.graphroot);
+    const [to, like] = ['new', 'skopeo'].map((name) => StoreOfPeers.in(folder, name)) as [StoreOfPeers, StoreOfPeers];
+    for (const { name } of images) skopeoCopy(from.reference(name), like.reference(name));
+    trip = { folder, from, to, like, images, ...ODD };
   });
   after(() => {
     small.remove();
@@ -159,11 +157,11 @@ describe('the recorded images', { skip: whyNoPeers() }, () => {
 
       test('they go from store to store without a repository between, and are the same there', () => {
         const { folder, from, like, images } = trip;
-        const third = store(join(folder.path, 'third'));
+        const third = StoreOfPeers.in(folder, 'third');
         for (const { name } of images)
-          succeed(cfsbridge, ['copy', '--insecure-policy', from.here + name, third.here + name]);
-        assert.deepEqual(third.list('sid'), travelled(from.list('sid'), images));
-        assert.deepEqual(straysOf(third.path), []);
+          succeed(cfsbridge, ['copy', '--insecure-policy', from.reference(name), third.reference(name)]);
+        assert.deepEqual(third.list(), travelled(from.list(), images));
+        assert.deepEqual(straysOf(third.graphroot), []);
         assert.deepEqual(third.complaints(), like.complaints());
       });
     },
@@ -175,8 +173,8 @@ describe('the images of mkstore.sh', { skip: whyNoStore() }, () => {
   before(() => {
     const folder = new SharedFolder();
     const images = storeImages.map((tag) => ({ name: `localhost/${tag}:latest`, tag }));
-    const to = store(join(folder.path, 'new'));
-    const from = new StoreOfPeers(storeName);
+    const to = StoreOfPeers.in(folder, 'new');
+    const from = new StoreOfPeers(graphroot);
     trip = { folder, from, to, like: from, images };
   });
   after(() => trip.folder[Symbol.dispose]());
@@ -217,10 +215,10 @@ describe('the images of mkstore.sh', { skip: whyNoStore() }, () => {
         to.build(image.name, context);
         pull(repository(), to, image);
         assert.match(inRepository(repository(), 'oci', 'dump', 'on-top'), /^\/opt\/on-top 10 /m);
-        const again = store(join(folder.path, 'again'));
+        const again = StoreOfPeers.in(folder, 'again');
         push(repository(), again, image);
         assert.deepEqual(again.complaints(), []);
-        to.podman('sid', 'rmi', image.name);
+        to.podman('rmi', image.name);
       });
     },
   );

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { listTree, type Shown } from '../support/list-tree.js';
 import { inPeers, peers } from './peers.js';
 
-// store-trees.program.js TREE NAME OTHER IMAGE...: run in a mount namespace of its own. Mounts images of the stores
-// NAME and OTHER (below share) by the podman of a tree, and prints as JSON where what they show differs.
+// store-trees.program.js TREE STORE OTHER IMAGE...: run in a mount namespace of its own. Mounts images of the stores
+// STORE and OTHER (as they are called in the tree) by the podman of a tree, and prints as JSON where what they show differs.
 
-const [, , tree = '', name = '', other = '', ...images] = process.argv;
+const [, , tree = '', one = '', other = '', ...images] = process.argv;
 
 function podman(store: string, ...args: string[]): string {
-  const options = ['--root', `/share/${store}`, '--runroot', `/share/${store}.run`, '--storage-driver', 'overlay'];
+  const options = ['--root', store, '--runroot', `${store}.run`, '--storage-driver', 'overlay'];
   return execFileSync(inPeers, ['podman', ...options, 'image', ...args], {
     encoding: 'utf8',
     env: { ...process.env, CFSBRIDGE_PEERS: peers, CFSBRIDGE_TREE: tree },
@@ -38,7 +38,7 @@ function print(shown: Shown | undefined): string {
 const isFolder = ({ mode }: Shown): boolean => (Number.parseInt(mode, 8) & constants.S_IFMT) === constants.S_IFDIR;
 
 const found = images.map((image) => {
-  const [ours, theirs] = [shownBy(name, image), shownBy(other, image)];
+  const [ours, theirs] = [shownBy(one, image), shownBy(other, image)];
   const paths = [...new Set([...ours.keys(), ...theirs.keys()])];
   const differences = paths
     .filter((path) => print(ours.get(path)) !== print(theirs.get(path)))

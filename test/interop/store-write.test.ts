@@ -1,43 +1,60 @@
 // What is put into a containers-storage is what podman, buildah and skopeo would have made of it.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Store } from '../../src/storage/store.js';
+import { openStoreForWriting } from '../../src/storage/write/open.js';
+import type { PutImageResult } from '../../src/storage/write/put-image.js';
 import { unpackSmallStore, type SmallStore } from '../support/images/small-store.js';
 import { tarDigest } from '../support/layers/streams.js';
-import { fillStore, TreeStore } from './written-store.js';
-import { graphroot, hashOfOutput, inTree, peerCommand, SharedFolder, whyNoPeers, whyNoStore } from './peers.js';
+import { graphroot, hashOfOutput, SharedFolder, whyNoPeers, whyNoStore } from './peers.js';
+import { skopeoCopy, StoreOfPeers } from './store-of-peers.js';
+
+/** Puts images of one store into another. @param names all of them when left out */
+async function fillStore(from: string, to: string, names?: readonly string[]): Promise<PutImageResult[]> {
+  using source = Store.open({ graphroot: from, driver: 'overlay' });
+  await using store = await openStoreForWriting({ graphroot: to });
+  const images = names ? await Promise.all(names.map((name) => source.image(name))) : await source.images();
+  const results: PutImageResult[] = [];
+  for (const image of images) {
+    let topLayer: string | undefined;
+    for (const { id, diffId } of await source.layers(image)) {
+      const stream = await source.layerStream({ id }, { lease: 'descriptors' });
+      ({ id: topLayer } = await store.putLayer(stream, { parent: topLayer, diffId: diffId! }));
+    }
+    const [manifest, config] = [image.manifest(), image.config()];
+    results.push(await store.putImage({ manifest, config, topLayer, names: image.names }));
+  }
+  return results;
+}
 
 /** The layers' records without what differs from one writing to the next. */
-function layersOf(store: TreeStore): { id: string }[] {
+function layersOf(store: StoreOfPeers): { id: string }[] {
   const text = readFileSync(join(store.graphroot, 'overlay-layers/layers.json'), 'utf8');
   return (JSON.parse(text) as { id: string }[]).map((layer) => ({ ...layer, created: '' }));
 }
 
-const imagesOf = (store: TreeStore): unknown =>
+const imagesOf = (store: StoreOfPeers): unknown =>
   JSON.parse(readFileSync(join(store.graphroot, 'overlay-images/images.json'), 'utf8'));
 
-const list = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
-
-function savedBy(store: TreeStore, name: string): string {
-  const [program = '', ...args] = peerCommand('sid', [...store.command('podman'), 'save', '-q', name]);
+function savedBy(store: StoreOfPeers, name: string): string {
+  const [program = '', ...args] = store.command('podman', 'save', '-q', name);
   return hashOfOutput(program, args);
 }
 
 describe('an image of a real store, put into a new one', { skip: whyNoStore() }, () => {
   const NAME = 'localhost/mid:latest';
   let folder: SharedFolder;
-  let ours: TreeStore;
-  let theirs: TreeStore;
+  let ours: StoreOfPeers;
+  let theirs: StoreOfPeers;
 
   before(async () => {
     folder = new SharedFolder();
-    ours = new TreeStore(folder, 'ours');
-    theirs = new TreeStore(folder, 'theirs');
+    ours = StoreOfPeers.in(folder, 'ours');
+    theirs = StoreOfPeers.in(folder, 'theirs');
     await fillStore(graphroot, ours.graphroot, [NAME]);
-    const source = `containers-storage:[overlay@/share/store+/share/store.run]${NAME}`;
-    inTree('skopeo', '--insecure-policy', 'copy', '-q', source, theirs.reference(NAME));
+    skopeoCopy(new StoreOfPeers(graphroot).reference(NAME), theirs.reference(NAME));
   });
   after(() => folder[Symbol.dispose]());
 
@@ -51,20 +68,19 @@ describe('an image of a real store, put into a new one', { skip: whyNoStore() },
   });
 
   test('podman finds no more to say about it than where skopeo has copied it', () => {
-    const known = new Set(theirs.problems('--quick=false'));
+    const known = new Set(theirs.problems());
     assert.deepEqual(
-      ours.problems('--quick=false').filter((line) => !known.has(line)),
+      ours.problems().filter((line) => !known.has(line)),
       [],
     );
   });
 
   test('podman mounts it, with the same files', () => {
     const script =
-      'mount=$(podman "$@" image mount "$NAME"); cd "$mount"; ' +
-      'find . -mindepth 1 -printf "%P %y %m %U %G %s %T@ %l\\n" | sort; podman "$@" image unmount "$NAME" >/dev/null';
-    const listing = (store: TreeStore): string =>
-      inTree('env', `NAME=${NAME}`, 'sh', '-ec', script, 'sh', ...store.command('podman').slice(1));
-    const [one, other] = [listing(ours), listing(theirs)];
+      `mount=$($podman image mount ${NAME}); cd "$mount"; ` +
+      'find . -mindepth 1 -printf "%P %y %m %U %G %s %T@ %l\\n" | sort; ' +
+      `$podman image unmount ${NAME} >/dev/null`;
+    const [one, other] = [ours, theirs].map((store) => store.script(script)) as [string, string];
     assert.ok(one.length > 100_000);
     // The root is of when it was made, and sizes of folders are the file system's.
     const plain = (text: string): string => text.replace(/^(.* d \d+ \d+ \d+) \d+/gm, '$1');
@@ -77,12 +93,12 @@ describe('an image of a real store, put into a new one', { skip: whyNoStore() },
 
   test('buildah builds on top of it, and podman removes all', () => {
     const script =
-      'c=$(buildah "$@" from --pull-never "$NAME"); m=$(buildah "$@" mount "$c"); echo new >"$m/new"; ' +
-      'buildah "$@" umount "$c" >/dev/null; buildah "$@" commit -q "$c" localhost/above; buildah "$@" rm "$c" >/dev/null';
-    inTree('env', `NAME=${NAME}`, 'sh', '-ec', script, 'sh', ...ours.command('buildah').slice(1));
+      `c=$($buildah from --pull-never ${NAME}); m=$($buildah mount "$c"); echo new >"$m/new"; ` +
+      '$buildah umount "$c" >/dev/null; $buildah commit -q "$c" localhost/above; $buildah rm "$c" >/dev/null';
+    ours.script(script);
     assert.match(ours.podman('images', '--format', '{{.Repository}}'), /localhost\/above/);
     ours.podman('rmi', '-a', '-f');
-    ours.assertEmpty(list);
+    ours.assertEmpty();
   });
 });
 
@@ -90,21 +106,20 @@ describe('a recorded store with odd images, put into a new one', { skip: whyNoPe
   let folder: SharedFolder;
   const ids: string[] = [];
   let small: SmallStore;
-  let ours: TreeStore;
-  let theirs: TreeStore;
+  let ours: StoreOfPeers;
+  let theirs: StoreOfPeers;
 
   before(async () => {
     folder = new SharedFolder();
     small = unpackSmallStore(folder.path);
-    ours = new TreeStore(folder, 'ours');
-    theirs = new TreeStore(folder, 'theirs');
+    ours = StoreOfPeers.in(folder, 'ours');
+    theirs = StoreOfPeers.in(folder, 'theirs');
     await fillStore(small.graphroot, ours.graphroot);
-    const source = new TreeStore(folder, basename(small.graphroot));
+    const source = new StoreOfPeers(small.graphroot);
     using store = Store.open({ graphroot: small.graphroot });
     for (const { id, names } of await store.images()) {
       ids.push(id);
-      const [from, to] = [source.reference(`@${id}`), theirs.reference(names[0] ?? `@${id}`)];
-      inTree('skopeo', '--insecure-policy', 'copy', '-q', from, to);
+      skopeoCopy(source.reference(`@${id}`), theirs.reference(names[0] ?? `@${id}`));
     }
   });
   after(() => folder[Symbol.dispose]());
@@ -120,7 +135,7 @@ describe('a recorded store with odd images, put into a new one', { skip: whyNoPe
   });
 
   test('podman finds no more to say about them than where skopeo has copied them', () => {
-    assert.deepEqual(ours.problems('--quick=false'), theirs.problems('--quick=false'));
+    assert.deepEqual(ours.problems(), theirs.problems());
   });
 
   test('every layer comes out of it as the same tar', async () => {
@@ -132,6 +147,6 @@ describe('a recorded store with odd images, put into a new one', { skip: whyNoPe
 
   test('podman removes all, and nothing is left', () => {
     ours.podman('rmi', '-a', '-f');
-    ours.assertEmpty(list);
+    ours.assertEmpty();
   });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Store } from '../../../src/storage/store.js';
 import { makeStore, type MadeEntry } from '../images/made-store.js';
@@ -27,11 +27,6 @@ export class StoreSteps implements Disposable {
     this.#from = join(this.#folder, 'from');
     this.graphroot = join(this.#folder, 'to');
     makeStore(this.#from, [{ name: IMAGE, layers: [0, 1].map((layer) => ({ entries: entries(layer) })) }]);
-  }
-
-  /** The same, from the folder that was given. */
-  get inFolder(): string {
-    return join(basename(this.#folder), 'to');
   }
 
   /** The command line that puts the image. */
