@@ -48,8 +48,8 @@ export async function copyCommit(
   const policy = takePolicy(localFetch, {
     trusted: from.believed,
     verityRequired: to.verityRequired,
-    // Nobody may write to an object of a repository anyway.
-    sealSource: true,
+    // What is sealed there may be linked; nothing is sealed for it.
+    sealSource: from.verityRequired,
   });
   const source = storedSource(from, async () => [stored.objects], policy);
   return await pullCommit(to, source, stored.id, {
