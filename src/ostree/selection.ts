@@ -1,7 +1,7 @@
 import { bytesOf, showBytes, type ByteString } from '../bytes.js';
 import { NotFoundError } from '../errors.js';
 import type { CommitForm } from './form.js';
-import type { DirTree } from './object/dirtree.js';
+import type { DirTree, ParsedTree } from './object/dirtree.js';
 
 /** What of a folder, or of what is called so, is wanted: all of it, or these of its entries. */
 export type Selection = 'all' | SelectedEntries;
@@ -27,7 +27,7 @@ export function selectionOf({ subpaths }: Pick<CommitForm, 'subpaths'>): Selecti
 }
 
 interface SelectedTree {
-  readonly files: DirTree['files'];
+  readonly files: ParsedTree['files'];
   readonly folders: readonly (DirTree['folders'][number] & { readonly selection: Selection })[];
 }
 
@@ -36,7 +36,7 @@ interface SelectedTree {
  * @param path of the folder, for errors; empty for the root
  * @throws NotFoundError when one is not there, or is to be a folder and is none: symlinks are not followed
  */
-export function selected({ files, folders }: DirTree, selection: Selection, path: ByteString): SelectedTree {
+export function selected({ files, folders }: ParsedTree, selection: Selection, path: ByteString): SelectedTree {
   if (selection === 'all') return { files, folders: folders.map((folder) => ({ ...folder, selection })) };
   const result = {
     files: files.filter(({ name }) => selection.get(name) === 'all'),

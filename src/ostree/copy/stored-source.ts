@@ -74,7 +74,7 @@ function firstOf<T>(
 
 /** The header is the stream's, the content the other repository's object, of which nothing is believed. */
 function openFile(repository: Repository, objects: CommitObjects, entry: StoredEntry): SourceFile {
-  const { header, size, inline, object } = objects.fileOf(entry);
+  const { header, size, inline, object } = objects.fileAt(entry.index);
   if (object === undefined)
     return {
       header,

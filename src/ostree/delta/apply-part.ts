@@ -10,7 +10,7 @@
 //   c                                 the file ends, and no file of the base is read any more
 import { FormatError } from '../../errors.js';
 import { OSTREE_METADATA_LIMIT, PATH_LIMIT } from '../../limits.js';
-import type { Checksum } from '../object/checksum.js';
+import { ID_SIZE, type Checksum } from '../object/checksum.js';
 import type { FileHeader } from '../object/file-header.js';
 import { isOfType, S_IFLNK, S_IFREG } from '../object/mode.js';
 import type { ObjectKind } from '../object/kind.js';
@@ -18,8 +18,6 @@ import { piecesOf, type ByteRange } from './byte-range.js';
 import { patched } from './bspatch.js';
 import type { OpenPart } from './part.js';
 import type { DeltaObject } from './superblock.js';
-
-const ID_SIZE = 32;
 
 /** Verifies the objects that come out of a delta, and takes them. */
 export interface DeltaTarget {

@@ -10,7 +10,7 @@ import { FormatError } from '../../errors.js';
 import { OSTREE_METADATA_LIMIT } from '../../limits.js';
 import { parseType } from '../gvariant/type.js';
 import type { Variant } from '../gvariant/variant.js';
-import { checksumOf, verifyChecksum, type Checksum } from '../object/checksum.js';
+import { checksumOf, ID_SIZE, verifyChecksum, type Checksum } from '../object/checksum.js';
 import { parseDictionary } from '../object/commit.js';
 import type { ObjectKind } from '../object/kind.js';
 import type { ByteRange } from './byte-range.js';
@@ -20,7 +20,6 @@ import { StoredVariant } from './stored-variant.js';
 const TYPE = parseType('(a{sv}tayay(a{sv}aya(say)sstayay)aya(uayttay)a(yaytt))');
 const SIGNED_TYPE = parseType('(taya{sv})');
 const MAGIC = Buffer.from('OSTSGNDT', 'latin1');
-const ID_SIZE = 32;
 const ENDIANNESS = 'ostree.endianness';
 
 /** Objects in a delta, by their byte. */

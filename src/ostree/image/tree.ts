@@ -20,7 +20,7 @@ import { WHOLE, type CommitForm } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseCommit } from '../object/commit.js';
 import { parseDirMeta } from '../object/dirmeta.js';
-import { parseDirTree, type DirTree } from '../object/dirtree.js';
+import { parseDirTree, type ParsedFile, type ParsedTree } from '../object/dirtree.js';
 import { isSymlink, type FileHeader } from '../object/file-header.js';
 import { withoutNul } from '../object/xattrs.js';
 import { selected, selectionOf } from '../selection.js';
@@ -39,11 +39,12 @@ export function commitTree(objects: CommitObjects, form = WHOLE): Directory {
 class TreeBuilder {
   readonly #objects: CommitObjects;
   readonly #form: CommitForm;
-  readonly #leaves = new Map<Checksum, Leaf>();
+  /** By index in the objects. */
+  readonly #leaves: (Leaf | undefined)[];
   readonly #metadata = new Map<Checksum, Metadata>();
   /** Of files, many of which have the same header. */
   readonly #ofHeader = new Map<FileHeader, Metadata>();
-  readonly #trees = new Map<Checksum, DirTree>();
+  readonly #trees = new Map<Checksum, ParsedTree>();
   #known = 0;
   readonly #limit: number;
   #entries = 0;
@@ -51,6 +52,7 @@ class TreeBuilder {
   constructor(objects: CommitObjects, form: CommitForm) {
     this.#objects = objects;
     this.#form = form;
+    this.#leaves = new Array<Leaf | undefined>(objects.count);
     const repeated = Math.max(OSTREE_REPEATED_LIMIT, OSTREE_REPETITIONS_LIMIT * objects.count);
     this.#limit = Math.min(OSTREE_ENTRIES_LIMIT, repeated);
   }
@@ -63,7 +65,7 @@ class TreeBuilder {
       const { directory, path } = at;
       const { files, folders } = selected(this.#tree(at.tree), at.selection, path);
       this.#count(files.length + folders.length, path);
-      for (const { name, id } of files) directory.entries.set(name, this.#leaf(id, `${path}/${name}`));
+      for (const file of files) directory.entries.set(file.name, this.#leaf(file, path));
       const depth = at.depth + 1;
       if (folders.length > 0 && depth > DEPTH_MAX)
         throw new FormatError('EROFS_DEPTH', `a commit has folders that are nested deeper than ${DEPTH_MAX}`);
@@ -76,7 +78,7 @@ class TreeBuilder {
     return root;
   }
 
-  #tree(id: Checksum): DirTree {
+  #tree(id: Checksum): ParsedTree {
     const known = this.#trees.get(id);
     if (known !== undefined) return known;
     const tree = parseDirTree(this.#objects.metadata('dirtree', id));
@@ -107,25 +109,21 @@ class TreeBuilder {
     return metadata;
   }
 
-  #leaf(id: Checksum, path: ByteString): Leaf {
-    const known = this.#leaves.get(id);
-    if (known !== undefined) return known;
-    const leaf = this.#read(id, path);
-    this.#leaves.set(id, leaf);
-    return leaf;
-  }
-
-  #read(id: Checksum, path: ByteString): Leaf {
+  /** @param folder its path */
+  #leaf(file: ParsedFile, folder: ByteString): Leaf {
     try {
-      const file = this.#objects.file(id);
-      const metadata = this.#fileMetadata(file.header);
-      return isSymlink(file.header)
-        ? new Symlink(metadata, file.header.target)
-        : new Regular(metadata, contentOf(file));
+      const index = this.#objects.indexOfFile(file.bytes, file.at);
+      return (this.#leaves[index] ??= this.#read(this.#objects.fileAt(index)));
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      throw new FormatError(error.code, error.message, { cause: error, place: { entry: showBytes(path) } });
+      const place = { entry: showBytes(`${folder}/${file.name}`) };
+      throw new FormatError(error.code, error.message, { cause: error, place });
     }
+  }
+
+  #read(file: StoredFileEntry): Leaf {
+    const metadata = this.#fileMetadata(file.header);
+    return isSymlink(file.header) ? new Symlink(metadata, file.header.target) : new Regular(metadata, contentOf(file));
   }
 
   #fileMetadata(header: FileHeader): Metadata {

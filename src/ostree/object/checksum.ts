@@ -4,7 +4,8 @@ import { DigestMismatchError, FormatError } from '../../errors.js';
 /** The id of an ostree object: the SHA-256, 64 lower-case hex digits, of its content, for files with their metadata. */
 export type Checksum = string;
 
-const SIZE = 32;
+/** Bytes of an id where it is not written in digits. */
+export const ID_SIZE = 32;
 
 /** Whether a text is a whole id, in either case. */
 export function isChecksum(text: string): boolean {
@@ -17,8 +18,8 @@ export function isChecksum(text: string): boolean {
  * @throws FormatError for any other number of them
  */
 export function checksumOf(bytes: Buffer, what: () => string): Checksum {
-  if (bytes.length !== SIZE)
-    throw new FormatError('OSTREE_OBJECT', `${what()} has an id of ${bytes.length} bytes instead of ${SIZE}`);
+  if (bytes.length !== ID_SIZE)
+    throw new FormatError('OSTREE_OBJECT', `${what()} has an id of ${bytes.length} bytes instead of ${ID_SIZE}`);
   return bytes.toString('hex');
 }
 

@@ -1,10 +1,14 @@
+// Entries of a folder, as the GVariant (a(say)a(sayay)): files with their ids, then folders with those of their dirtrees
+// and dirmetas. A commit has one for each file, which is why they are read here without the help of a GVariant codec; a
+// test compares.
+import { isUtf8 } from 'node:buffer';
 import { bytesOf, showBytes, type ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
 import { NAME_LIMIT } from '../../limits.js';
 import { encodeVariant } from '../gvariant/encode.js';
 import { parseType } from '../gvariant/type.js';
-import { Variant } from '../gvariant/variant.js';
-import { checksumOf, type Checksum } from './checksum.js';
+import { damaged, offsetWidth } from '../gvariant/frame.js';
+import { ID_SIZE, type Checksum } from './checksum.js';
 
 const TYPE = parseType('(a(say)a(sayay))');
 
@@ -27,19 +31,49 @@ export interface DirTree {
   readonly folders: readonly TreeFolder[];
 }
 
+/** A file of a dirtree that was read, whose id is not written in digits until it is asked for. */
+export class ParsedFile implements TreeFile {
+  readonly name: ByteString;
+  /** of the dirtree */
+  readonly bytes: Buffer;
+  /** where the id is in them */
+  readonly at: number;
+
+  constructor(name: ByteString, bytes: Buffer, at: number) {
+    this.name = name;
+    this.bytes = bytes;
+    this.at = at;
+  }
+
+  get id(): Checksum {
+    return this.bytes.toString('hex', this.at, this.at + ID_SIZE);
+  }
+}
+
+/** A dirtree that was read. */
+export interface ParsedTree extends DirTree {
+  readonly files: readonly ParsedFile[];
+}
+
 /**
  * Reads a dirtree.
  * @throws FormatError for names that no folder can have, that are not sorted or are there twice, for ids that are none
  */
-export function parseDirTree(bytes: Buffer): DirTree {
-  const variant = Variant.from(TYPE, bytes);
-  const files = Array.from(variant.at(0), (entry) => {
-    const name = nameOf(entry);
-    return { name, id: idOf(entry.at(1), name) };
-  });
-  const folders = Array.from(variant.at(1), (entry) => {
-    const name = nameOf(entry);
-    return { name, tree: idOf(entry.at(1), name), meta: idOf(entry.at(2), name) };
+export function parseDirTree(bytes: Buffer): ParsedTree {
+  const width = offsetWidth(bytes.length);
+  const limit = bytes.length - width;
+  const middle = width === 0 ? -1 : offsetAt(bytes, limit, width, limit);
+  if (middle < 0) throw damaged(TYPE, 'is shorter than its offsets');
+  const files: ParsedFile[] = [];
+  const folders: TreeFolder[] = [];
+  eachEntry(bytes, 0, middle, 1, (name, at) => void files.push(new ParsedFile(name, bytes, at)));
+  eachEntry(bytes, middle, limit, 2, (name, at) => {
+    const meta = at + ID_SIZE;
+    folders.push({
+      name,
+      tree: bytes.toString('hex', at, meta),
+      meta: bytes.toString('hex', meta, meta + ID_SIZE),
+    });
   });
   checkOrder(files);
   checkOrder(folders);
@@ -59,13 +93,72 @@ export function encodeDirTree({ files, folders }: DirTree): Buffer {
   ]);
 }
 
-/** @param name of the entry, for errors */
-function idOf({ bytes }: Variant, name: ByteString): Checksum {
-  return checksumOf(bytes, () => `entry "${showBytes(name)}"`);
+/**
+ * Reads an array of a name and as many ids.
+ * @param onEntry is told of the name, and where the ids are, one after the other
+ */
+function eachEntry(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  ids: number,
+  onEntry: (name: ByteString, at: number) => void,
+): void {
+  if (start === end) return;
+  const width = offsetWidth(end - start);
+  const table = start + offsetAt(bytes, end - width, width, end - start);
+  if ((end - table) % width !== 0) throw damaged(TYPE, 'has a table of offsets that is cut');
+  let from = start;
+  for (let at = table; at < end; at += width) {
+    const to = start + offsetAt(bytes, at, width, table - start);
+    if (from > to) throw damaged(TYPE, `has an entry that ends at ${to} and begins at ${from}`);
+    readEntry(bytes, from, to, ids, onEntry);
+    from = to;
+  }
 }
 
-function nameOf(entry: Variant): ByteString {
-  const name = bytesOf(entry.at(0).string());
+/** Behind the ids, last first, stand the ends of all members but the last. */
+function readEntry(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  ids: number,
+  onEntry: (name: ByteString, at: number) => void,
+): void {
+  const width = offsetWidth(end - start);
+  const limit = end - ids * width;
+  if (limit < start || width === 0) throw damaged(TYPE, 'has an entry that is shorter than its offsets');
+  const first = start + offsetAt(bytes, end - width, width, limit - start);
+  const name = readName(bytes, start, first);
+  let at = first;
+  for (let i = 1; i <= ids; i++) {
+    const next = i === ids ? limit : start + offsetAt(bytes, end - (i + 1) * width, width, limit - start);
+    if (next - at !== ID_SIZE)
+      throw new FormatError(
+        'OSTREE_OBJECT',
+        `entry "${showBytes(name)}" has an id of ${next - at} bytes instead of ${ID_SIZE}`,
+      );
+    at = next;
+  }
+  onEntry(name, first);
+}
+
+/** @param limit what it may be at most */
+function offsetAt(bytes: Buffer, at: number, width: number, limit: number): number {
+  const value = width === 1 ? bytes[at]! : width === 8 ? Number(bytes.readBigUInt64LE(at)) : bytes.readUIntLE(at, width);
+  if (value > limit) throw damaged(TYPE, `has offset ${value} in ${limit} bytes`);
+  return value;
+}
+
+function readName(bytes: Buffer, start: number, end: number): ByteString {
+  let bits = 0;
+  for (let at = start; at < end - 1; at++) {
+    if (bytes[at] === 0) throw damaged(TYPE, 'has a name with a NUL');
+    bits |= bytes[at]!;
+  }
+  if (start === end || bytes[end - 1] !== 0) throw damaged(TYPE, 'has a name that does not end with a NUL');
+  if (bits > 0x7f && !isUtf8(bytes.subarray(start, end - 1))) throw damaged(TYPE, 'has a name that is not UTF-8');
+  const name = bytes.toString('latin1', start, end - 1);
   checkEntryName(name);
   return name;
 }

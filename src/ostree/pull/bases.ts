@@ -3,14 +3,17 @@ import { BridgeError, FormatError } from '../../errors.js';
 import { OSTREE_BASES_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
 import type { ByteString } from '../../bytes.js';
-import type { Checksum } from '../object/checksum.js';
+import { ID_SIZE, type Checksum } from '../object/checksum.js';
+import type { IdTable } from '../object/id-table.js';
 import { listStored } from '../refs.js';
-import type { CommitObjects, StoredEntry, StoredFileEntry } from '../stream/commit-objects.js';
+import { StoredEntry, type CommitObjects, type StoredFileEntry } from '../stream/commit-objects.js';
 import { findStored } from '../stream/read-commit.js';
 import type { MetadataKind } from './source.js';
 
 /** A file of a commit in the repository. */
 export interface StoredFile {
+  /** of those that were looked for */
+  readonly number: number;
   readonly entry: StoredEntry;
   readonly file: StoredFileEntry;
 }
@@ -70,17 +73,17 @@ export class Bases {
   }
 
   /**
-   * Files whose content is in the repository; what is not among them has to be fetched.
+   * Files whose content is in the repository, by their numbers; what is not among them has to be fetched.
    * @throws BridgeError with the errno's name as `code`
    */
-  async files(ids: readonly Checksum[]): Promise<Map<Checksum, FoundEntry>> {
-    const found = new Map<Checksum, FoundEntry>();
-    let left = ids;
+  async files(ids: IdTable, numbers: readonly number[]): Promise<Map<number, FoundEntry>> {
+    const found = new Map<number, FoundEntry>();
+    let left = numbers;
     for (const [objects, named] of this.#commits()) {
-      const stored = left.flatMap((id) => storedFile(objects, id) ?? []);
+      const stored = left.flatMap((number) => storedFile(objects, ids, number) ?? []);
       if (stored.length === 0) continue;
-      for (const { entry } of await this.#soundOf(stored)) found.set(entry.id, { entry, named });
-      left = left.filter((id) => !found.has(id));
+      for (const { entry, number } of await this.#soundOf(stored)) found.set(number, { entry, named });
+      left = left.filter((number) => !found.has(number));
     }
     return found;
   }
@@ -103,11 +106,11 @@ export class Bases {
 }
 
 /** A file of a commit; undefined when that does not have it, or in damaged form. */
-function storedFile(objects: CommitObjects, id: Checksum): StoredFile | undefined {
-  const entry = objects.find(id);
-  if (entry === undefined) return undefined;
+function storedFile(objects: CommitObjects, ids: IdTable, number: number): StoredFile | undefined {
+  const index = objects.indexOf(ids.bytes, number * ID_SIZE);
+  if (index === undefined) return undefined;
   try {
-    return { entry, file: objects.fileOf(entry) };
+    return { number, entry: new StoredEntry(objects, index), file: objects.fileAt(index) };
   } catch (error) {
     if (error instanceof FormatError) return undefined;
     throw error;
@@ -116,8 +119,8 @@ function storedFile(objects: CommitObjects, id: Checksum): StoredFile | undefine
 
 /** Those whose content is in the repository. */
 async function presentOf({ objects }: Repository, files: readonly StoredFile[]): Promise<readonly StoredFile[]> {
-  const apart = files.filter(({ entry }) => entry.object !== undefined);
-  const absent = await objects.unusable(apart.map(({ entry }) => entry.object as ObjectId));
+  const apart = files.filter(({ file }) => file.object !== undefined);
+  const absent = await objects.unusable(apart.map(({ file }) => file.object as ObjectId));
   const lost = new Set(Array.from(absent, (index) => apart[index]));
   return lost.size === 0 ? files : files.filter((file) => !lost.has(file));
 }

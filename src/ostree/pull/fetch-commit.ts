@@ -5,9 +5,10 @@ import { FormatError } from '../../errors.js';
 import { commitContentId } from '../../repository/names.js';
 import { inPlace } from '../in-place.js';
 import { parseCommit } from '../object/commit.js';
-import type { Checksum } from '../object/checksum.js';
+import { ID_SIZE, type Checksum } from '../object/checksum.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
+import { IdTable } from '../object/id-table.js';
 import type { ObjectKind } from '../object/kind.js';
 import { selected, type Selection } from '../selection.js';
 import type { Bases } from './bases.js';
@@ -76,7 +77,7 @@ const BREATH = 64;
 /** So many files at a time are looked for in the bases. */
 const FILES = 1024;
 
-type Step = MetadataStep | { readonly kind: 'files'; readonly ids: readonly Checksum[] } | FileStep;
+type Step = MetadataStep | { readonly kind: 'files'; readonly numbers: readonly number[] } | FileStep;
 
 /** A file that no base has. */
 interface FileStep {
@@ -100,9 +101,10 @@ class Walk {
   readonly #bases: Bases;
   readonly #selection: Selection;
   readonly #metadata: MetadataStep[] = [];
-  /** Files that are yet to be looked for, and those that are to be fetched. */
-  readonly #files: Checksum[] = [];
+  /** Files that are yet to be looked for, by their numbers in `#seen`, and those that are to be fetched. */
+  readonly #files: number[] = [];
   readonly #absent: Checksum[] = [];
+  readonly #seen = new IdTable();
   readonly #queued = new Set<string>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -203,25 +205,25 @@ class Walk {
   #next(): Step | undefined {
     const step = this.#metadata.shift();
     if (step !== undefined) return step;
-    if (this.#files.length > 0) return { kind: 'files', ids: this.#files.splice(-FILES) };
+    if (this.#files.length > 0) return { kind: 'files', numbers: this.#files.splice(-FILES) };
     const id = this.#absent.pop();
     return id === undefined ? undefined : { kind: 'file', id };
   }
 
   async #do(step: Step): Promise<void> {
-    if (step.kind === 'files') await this.#reuse(step.ids);
+    if (step.kind === 'files') await this.#reuse(step.numbers);
     else if (step.kind === 'file') await this.#fetchFile(step.id);
     else await this.#open(step.kind, step, await this.#bytes(step.kind, step.id));
   }
 
   /** Takes what bases have of these files; the others are to be fetched. */
-  async #reuse(ids: readonly Checksum[]): Promise<void> {
-    const wanted = ids.filter((id) => !this.#importer.has(id));
-    const found = await this.#bases.files(wanted);
-    for (const id of wanted) {
-      const base = found.get(id);
+  async #reuse(numbers: readonly number[]): Promise<void> {
+    const wanted = numbers.filter((number) => !this.#importer.hasAt(this.#seen.bytes, number * ID_SIZE));
+    const found = await this.#bases.files(this.#seen, wanted);
+    for (const number of wanted) {
+      const base = found.get(number);
       if (base === undefined) {
-        this.#absent.push(id);
+        this.#absent.push(this.#seen.checksum(number));
         continue;
       }
       this.#importer.copy(base.entry);
@@ -275,7 +277,10 @@ class Walk {
 
   #openTree(bytes: Buffer, { selection = 'all', path = '' }: MetadataStep): void {
     const { files, folders } = selected(parseDirTree(bytes), selection, path);
-    for (const { id } of files) if (this.#isNew(`file ${id}`)) this.#files.push(id);
+    for (const { bytes: ids, at } of files) {
+      const number = this.#seen.count;
+      if (this.#seen.add(ids, at) === number) this.#files.push(number);
+    }
     for (const { name, tree, meta, selection: below } of folders) {
       this.#queue({ kind: 'dirmeta', id: meta });
       const part = below === 'all' ? {} : { path: `${path}/${name}` };
@@ -285,13 +290,10 @@ class Walk {
 
   /** Of equal folders, other parts may be wanted. */
   #queue(step: MetadataStep): void {
-    if (this.#isNew([step.kind, step.id, step.path ?? ''].join(' '))) this.#metadata.push(step);
-  }
-
-  #isNew(key: string): boolean {
-    if (this.#queued.has(key)) return false;
+    const key = [step.kind, step.id, step.path ?? ''].join(' ');
+    if (this.#queued.has(key)) return;
     this.#queued.add(key);
-    return true;
+    this.#metadata.push(step);
   }
 }
 

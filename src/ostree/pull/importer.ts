@@ -63,8 +63,9 @@ export class CommitImporter implements AsyncDisposable {
     this.#pipeline = this.#newPipeline();
   }
 
-  has(id: Checksum): boolean {
-    return this.#builder.has(id);
+  /** Whether it has taken the object whose id begins at `at`. */
+  hasAt(bytes: Buffer, at: number): boolean {
+    return this.#builder.hasAt(bytes, at);
   }
 
   /** How many objects it has taken. */
@@ -84,8 +85,8 @@ export class CommitImporter implements AsyncDisposable {
   }
 
   /** Takes over what another commit of the repository has: metadata was verified there, files are believed. */
-  copy({ id, data, object }: StoredEntry): void {
-    this.#builder.add(id, data, object);
+  copy(entry: StoredEntry): void {
+    this.#builder.take(entry);
   }
 
   /**

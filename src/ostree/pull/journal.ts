@@ -20,12 +20,11 @@ import { files } from '../../native.js';
 import { PARTS } from '../../repository/names.js';
 import { openPrivateFolder } from '../../repository/private-folder.js';
 import type { Repository } from '../../repository/repository.js';
-import { sha256, type Checksum } from '../object/checksum.js';
+import { ID_SIZE, sha256, type Checksum } from '../object/checksum.js';
 import { encodeHeader, parseSizedHeader } from '../object/file-header.js';
 import type { ObjectSource, SourceFile } from './source.js';
 
 const AT_REMOVEDIR = 0x200;
-const ID_SIZE = 32;
 /** A kill loses one of so many objects at most. */
 const SHARE = 64;
 

@@ -11,6 +11,8 @@
 // The data of a commit, dirtree or dirmeta are its bytes; those of a file its sized header and, for a small one, the
 // content. The content of other files is an object of the repository.
 
+import { ID_SIZE } from '../object/checksum.js';
+
 export const CHUNK = {
   commit: 0,
   flags: 4,
@@ -19,7 +21,11 @@ export const CHUNK = {
 } as const;
 
 export const BUCKETS = 256;
-export const ID_SIZE = 32;
+
+/** Where the id of object `index` begins. */
+export function idOffset(index: number): number {
+  return CHUNK.ids + ID_SIZE * index;
+}
 
 /** An entry behind the ids. */
 export const ENTRY = { offset: 0, length: 4, object: 8, size: 12 } as const;

@@ -13,7 +13,10 @@ import {
   parseSizedHeader,
 } from '../../../src/ostree/object/file-header.js';
 import { NO_XATTRS } from '../../../src/tree/tree.js';
+import { FormatError } from '../../../src/errors.js';
 import { encodeVariant, variantOf } from '../../../src/ostree/gvariant/encode.js';
+import { Variant } from '../../../src/ostree/gvariant/variant.js';
+import { Random } from '../../support/random.js';
 
 // A commit that `ostree fsck` accepts and cfsctl 0.9.4 pulls.
 const DIRMETA = '446a0ef11b7cc167f3b603e585c7eeeeb675faa412d5ec73f62988eb0b6c5488';
@@ -125,6 +128,62 @@ test('a dirtree with a name that is not UTF-8 is neither read nor written', () =
   });
   const name = bytesOf('café');
   assert.equal(parseDirTree(encodeDirTree({ files: [{ name, id: FILE }], folders: [] })).files[0]!.name, name);
+});
+
+const TREE = '(a(say)a(sayay))';
+
+/** Entries as the codec of all GVariants reads them; undefined when it refuses. */
+function readByCodec(bytes: Buffer): unknown {
+  try {
+    const [files, folders] = [...Variant.from(TREE, bytes)].map((list) =>
+      Array.from(list, (entry) => [bytesOf(entry.at(0).string()), ...[...entry].slice(1).map((id) => hexOf(id.bytes))]),
+    );
+    return { files, folders };
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+function hexOf(id: Buffer): string {
+  if (id.length !== 32) throw new FormatError('OSTREE_OBJECT', 'no id');
+  return id.toString('hex');
+}
+
+test('dirtrees are read as the codec of all GVariants reads them, whatever bytes they are', () => {
+  const random = new Random(1);
+  const outcomes = { same: 0, byNames: 0, refused: 0 };
+  for (let i = 0; i < 20_000; i++) {
+    const names = (letter: string, most: number): string[] =>
+      Array.from({ length: random.upTo(most) }, (_, n) => `${letter}${n}${'é'.repeat(random.upTo(3))}`).sort();
+    const most = i % 100 === 0 ? 400 : 6;
+    const bytes = encodeVariant(TREE, [names('a', most).map(file), names('b', most / 2).map(folder)]);
+    for (let n = random.upTo(2); n > 0 && bytes.length > 0; n--) {
+      // Most at the ends, where the offsets are.
+      const at = random.upTo(1) === 0 ? bytes.length - 1 - random.upTo(Math.min(8, bytes.length - 1)) : random.upTo(bytes.length - 1);
+      bytes[at] = random.upTo(3) === 0 ? 0 : bytes[at]! ^ (1 << random.upTo(7));
+    }
+    const given = random.upTo(20) === 0 ? bytes.subarray(0, random.upTo(bytes.length)) : bytes;
+    const expected = readByCodec(given);
+    let actual: unknown;
+    try {
+      const { files, folders } = parseDirTree(given);
+      actual = {
+        files: files.map(({ name, id }) => [name, id]),
+        folders: folders.map(({ name, tree, meta }) => [name, tree, meta]),
+      };
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      // The codec knows nothing of names.
+      if (expected === undefined) outcomes.refused++;
+      else if (/name|twice|comes after/.test(error.message)) outcomes.byNames++;
+      else throw error;
+      continue;
+    }
+    assert.deepEqual(actual, expected);
+    outcomes.same++;
+  }
+  assert.ok(outcomes.same > 5000 && outcomes.refused > 1000 && outcomes.byNames > 10, JSON.stringify(outcomes));
 });
 
 const BAD_HEADERS: readonly [what: string, bytes: () => Buffer][] = [
