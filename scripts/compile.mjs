@@ -47,15 +47,17 @@ await build({
   ...options,
   entryPoints: { commands: join(dist, 'src/cli/multicall.js'), mkcomposefs: join(dist, 'src/cli/mkcomposefs/main.js') },
 });
-// What `oci pull` may run when it pulls from no registry or server: a third of all code, and reading that of the other
-// commands is work for each process.
-const MAY_RUN =
-  /^cli-progress$|\/(cli\/main|commands\/oci\/pull|source\/(storage|served-layers|layout|docker-archive|dir)|policy\/signed)\.js$/;
-const pullAlone = {
-  name: 'pull-alone',
+// What may run when images and commits are pulled from no registry or server: a third of all code, and reading that of the
+// other commands is work for each process.
+const LOCAL_PULLS = {
+  pull: /^cli-progress$|\/(cli\/main|commands\/oci\/pull|source\/(storage|served-layers|layout|docker-archive|dir)|policy\/signed)\.js$/,
+  commits: /^cli-progress$|\/(cli\/main|commands\/ostree\/(pull-local|apply-delta))\.js$/,
+};
+const only = (mayRun) => ({
+  name: 'only',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /./ }, ({ kind, path, importer }) =>
-      kind === 'dynamic-import' && !MAY_RUN.test(path.startsWith('.') ? join(dirname(importer), path) : path)
+      kind === 'dynamic-import' && !mayRun.test(path.startsWith('.') ? join(dirname(importer), path) : path)
         ? { path, namespace: 'left-out' }
         : undefined,
     );
@@ -63,8 +65,9 @@ const pullAlone = {
       contents: `throw new Error(${JSON.stringify(`${path} is not in this bundle`)});`,
     }));
   },
-};
-await build({ ...options, entryPoints: { pull: join(dist, 'src/cli/multicall.js') }, plugins: [pullAlone] });
+});
+for (const [name, mayRun] of Object.entries(LOCAL_PULLS))
+  await build({ ...options, entryPoints: { [name]: join(dist, 'src/cli/multicall.js') }, plugins: [only(mayRun)] });
 // The image proxy is started for each pull, and has to answer at once; what opens images comes when one is asked for,
 // from the bundle of all commands' own parts.
 await build({

@@ -6,11 +6,11 @@ import vm = require('node:vm');
 const FOLDER = path.join(__dirname, '..', '..', 'cli');
 /**
  * `mkcomposefs` is that command alone, which others call for every image they make; `pull` is `oci pull` from what is
- * on this machine; `proxy` is skopeo's image proxy, which is started for every pull; `completion` is called for every
+ * on this machine, `commits` the same of ostree; `proxy` is skopeo's image proxy, which is started for every pull; `completion` is called for every
  * Tab.
  */
-type Bundle = 'commands' | 'mkcomposefs' | 'pull' | 'proxy' | 'completion';
-const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs', 'pull', 'proxy', 'completion'];
+type Bundle = 'commands' | 'mkcomposefs' | 'pull' | 'commits' | 'proxy' | 'completion';
+const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs', 'pull', 'commits', 'proxy', 'completion'];
 
 // A pull makes many short-lived objects; with V8's defaults, which are meant for servers, the heap grows for them by
 // tens of megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`.
@@ -82,7 +82,10 @@ function bundleOf(called: string, args: readonly string[]): Bundle {
   if (!['', '0'].includes(shell)) return 'completion';
   // The version is with the grammar, which is in both.
   const isVersion = args.length === 1 && ['--version', '-V'].includes(args[0] ?? '');
-  return isVersion || isLocalPull(args) ? 'pull' : 'commands';
+  if (isVersion) return 'pull';
+  const [group, command, ...rest] = behindRepository(args);
+  if (group === 'ostree' && (command === 'pull-local' || command === 'apply-delta')) return 'commits';
+  return group === 'oci' && command === 'pull' && isLocal(rest) ? 'pull' : 'commands';
 }
 
 /** Whether skopeo's command comes first, behind options and their values at most. */
@@ -91,15 +94,16 @@ function isProxy(args: readonly string[]): boolean {
   return at >= 0 && args.slice(0, at).every((arg, index) => arg.startsWith('-') || args[index - 1]?.startsWith('-'));
 }
 
-/** Whether this can only be a pull from no registry or server. What is not sure is not one. */
-function isLocalPull(args: readonly string[]): boolean {
+/** The arguments from the command on, where only options about the repository stand before it. */
+function behindRepository(args: readonly string[]): readonly string[] {
   let at = 0;
   for (; /^--(?:repo(?:=.*)?|insecure|require-verity)$/s.test(args[at] ?? ''); at++) if (args[at] === '--repo') at++;
-  return (
-    args[at] === 'oci' &&
-    args[at + 1] === 'pull' &&
-    !args.some((arg) => /^(?:docker(?:-daemon)?:|registry:|sif:|tarball:|--socket|--proxy)/.test(arg))
-  );
+  return args.slice(at);
+}
+
+/** Whether this can only be a pull from no registry or server. What is not sure is not one. */
+function isLocal(args: readonly string[]): boolean {
+  return !args.some((arg) => /^(?:docker(?:-daemon)?:|registry:|sif:|tarball:|--socket|--proxy)/.test(arg));
 }
 
 /** The runtime aborts where it cannot go on, which is nothing that users should get a core dump for. */

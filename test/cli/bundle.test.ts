@@ -20,6 +20,13 @@ test('a pull from what is on this machine, and the version, have a bundle of the
       assert.equal(bundleOf(called, line.split(' ')), 'pull', `${called} ${line}`);
 });
 
+test('commits from what is on this machine have one, too', () => {
+  for (const line of ['ostree pull-local a b', '--repo a ostree apply-delta b', '--insecure ostree pull-local --help'])
+    assert.equal(bundleOf('cfsbridge', line.split(' ')), 'commits', line);
+  for (const line of ['ostree pull a b', 'ostree', 'ostree inspect pull-local', '--hash sha256 ostree pull-local a b'])
+    assert.equal(bundleOf('cfsbridge', line.split(' ')), 'commands', line);
+});
+
 test('every other command has the bundle with all of them', () => {
   for (const line of [
     '',

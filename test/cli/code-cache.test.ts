@@ -24,6 +24,7 @@ const files = [
   'dist/src/cli/bundle.cjs',
   'dist/cli/commands.cjs',
   'dist/cli/mkcomposefs.cjs',
+  'dist/cli/commits.cjs',
   'dist/cli/pull.cjs',
   'dist/cli/proxy.cjs',
   'dist/cli/completion.cjs',

@@ -74,7 +74,7 @@ export async function applyDeltaFile(
   const readPart = (index: number, stop: AbortSignal): AsyncIterable<Buffer> =>
     filePieces(join(dirname(path), `${index}`), stop);
   await applyDeltaParts(superblock, base, repository.root, readPart, target, signal);
-  const pulled = await pullCommit(repository, nothing, to, { ...pull, importer, from, onProgress });
+  const pulled = await pullCommit(repository, nothing, to, { ...pull, importer, from: base.commit, onProgress });
   return {
     ...pulled,
     metadata: pulled.metadata + counts.metadata,

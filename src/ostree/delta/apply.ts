@@ -4,7 +4,7 @@ import type { Repository } from '../../repository/repository.js';
 import type { Checksum } from '../object/checksum.js';
 import type { OnProgress } from '../pull/fetch-commit.js';
 import { measuredFile } from '../pull/measured-source.js';
-import { completeStream, readCommit } from '../stream/read-commit.js';
+import { completeStream, readCommit, type StoredCommit } from '../stream/read-commit.js';
 import { applyPart, type DeltaBase, type DeltaTarget } from './apply-part.js';
 import { inPlace } from '../in-place.js';
 import { FileRange, MemoryRange } from './byte-range.js';
@@ -69,21 +69,28 @@ export async function applyDeltaParts(
   }
 }
 
+/** What a delta is from. */
+interface StoredBase extends DeltaBase {
+  readonly commit: StoredCommit | undefined;
+}
+
 /**
- * The files of the commit that a delta is from.
- * @param from undefined: of none
+ * The commit that a delta is from, and its files.
+ * @param from undefined: none
  * @throws NotFoundError when the repository does not have it; FormatError for a damaged one
  */
 export async function readBase(
   repository: Repository,
   from: Checksum | undefined,
   signal: AbortSignal,
-): Promise<DeltaBase> {
+): Promise<StoredBase> {
   const { objects } = repository;
   if (from !== undefined && completeStream(repository, from) === undefined)
     throw new NotFoundError(`base commit ${from} not found in repository`);
-  const base = from === undefined ? undefined : (await readCommit(repository, from, signal)).objects;
+  const commit = from === undefined ? undefined : await readCommit(repository, from, signal);
+  const base = commit?.objects;
   return {
+    commit,
     open: (id) => {
       if (base?.find(id) === undefined)
         throw new FormatError('OSTREE_DELTA', `the delta makes a file of file ${id}, which its base does not have`);

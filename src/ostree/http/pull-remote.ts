@@ -229,7 +229,7 @@ async function pullByDelta(
   }
   const ids = new Set(fallbacks.map(({ id }) => id));
   const rest = complete ? only(source, ids) : source;
-  const pulled = await pullCommit(repository, rest, to, { ...options, importer, from, onProgress });
+  const pulled = await pullCommit(repository, rest, to, { ...options, importer, from: base.commit, onProgress });
   return {
     ...pulled,
     metadata: pulled.metadata + counts.metadata,

@@ -5,9 +5,10 @@ import type { Repository } from '../../repository/repository.js';
 import type { ByteString } from '../../bytes.js';
 import { ID_SIZE, type Checksum } from '../object/checksum.js';
 import type { IdTable } from '../object/id-table.js';
+import { contentIdOf } from '../form.js';
 import { listStored } from '../refs.js';
 import { StoredEntry, type CommitObjects, type StoredFileEntry } from '../stream/commit-objects.js';
-import { findStored } from '../stream/read-commit.js';
+import { findStored, type StoredCommit } from '../stream/read-commit.js';
 import type { MetadataKind } from './source.js';
 
 /** A file of a commit in the repository. */
@@ -44,6 +45,12 @@ export class Bases {
     if (stream === undefined || this.#named.has(stream)) return;
     const objects = this.#others.get(stream) ?? (await this.#read(stream));
     if (objects !== undefined) this.#named.set(stream, objects);
+  }
+
+  /** Adds a commit that was read already. */
+  addRead({ id, form, objects }: StoredCommit): void {
+    this.#size += objects.size;
+    this.#named.set(contentIdOf(id, form), objects);
   }
 
   /** Adds all other commits, as many as may be in memory. */

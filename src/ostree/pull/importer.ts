@@ -24,6 +24,9 @@ interface Sent {
   readonly sized: Buffer;
 }
 
+/** Pieces of a file of so many bytes at most go to the pool together. */
+const GATHERED = 256 << 10;
+
 /** A batch is sent when it has one of so many files that were taken: a kill loses few of them. */
 const SHARE = 512;
 
@@ -99,7 +102,7 @@ export class CommitImporter implements AsyncDisposable {
     using file = 'fd' in content ? content.fd : undefined;
     const hashed = encodeHeader(header);
     const sized = encodeSizedHeader(header, BigInt(size));
-    if (size > this.#inlineLimit && content.kind !== 'pieces')
+    if (size > this.#inlineLimit && (content.kind !== 'pieces' || size <= GATHERED))
       return await (this.#apart
         ? this.#sendApart({ id, sized }, hashed, size, content, file)
         : this.#send({ id, sized }, hashed, size, content, file));

@@ -11,7 +11,7 @@ import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
 import { checkCommitRef, readStoredRef, writeStoredRef } from '../refs.js';
 import { selectionOf } from '../selection.js';
-import { completeStream, findStored } from '../stream/read-commit.js';
+import { findStored, type StoredCommit } from '../stream/read-commit.js';
 import { Bases } from './bases.js';
 import { fetchCommit, type ObjectCounts, type OnProgress } from './fetch-commit.js';
 import { CommitImporter, type OnObject } from './importer.js';
@@ -28,7 +28,7 @@ export interface PullCommitOptions extends Abortable {
   /** how it is kept; default: as cfsctl does */
   form?: CommitForm | undefined;
   /** a commit of the repository that the new one was made of */
-  from?: Checksum | undefined;
+  from?: StoredCommit | undefined;
   /** of the image; default: what the repository says */
   erofsVersion?: ErofsVersion | undefined;
   /** has objects of the commit already; disposed with the pull */
@@ -73,7 +73,7 @@ export async function pullCommit(
   }
   const bases = new Bases(repository, signal);
   await bases.add(base === undefined ? undefined : baseCommit(repository, base));
-  await bases.add(from === undefined ? undefined : completeStream(repository, from));
+  if (from !== undefined) bases.addRead(from);
   await bases.add(commitContentId(commit));
   await bases.add(previous);
   await bases.addOthers();
