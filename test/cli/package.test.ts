@@ -13,7 +13,9 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
   exports: Record<string, string | Record<string, string>>;
 };
 
-const bundles = ['commands', 'mkcomposefs', 'pull', 'commits', 'proxy', 'completion'].map((name) => `dist/cli/${name}.cjs`);
+const bundles = ['commands', 'mkcomposefs', 'pull', 'commits', 'proxy', 'completion'].map(
+  (name) => `dist/cli/${name}.cjs`,
+);
 
 describe('the package', () => {
   let folder: string;

@@ -31,6 +31,8 @@ export interface DeltaTarget {
       content: { kind: 'none' } | { kind: 'pieces'; pieces: AsyncIterable<Buffer> };
     },
   ): Promise<void>;
+  /** Waits until all that came is taken. @throws as `addFile` */
+  settle(): Promise<void>;
 }
 
 /** Content of files of the base. */

@@ -54,6 +54,7 @@ export async function applyDeltaParts(
         }
         using open = await openPart(folder, part, stored, signal);
         await applyPart(open, part.objects, base, target, signal);
+        await target.settle();
       } catch (error) {
         throw inPlace(error, `${deltaFolder(from, to)}/${index}`);
       }
@@ -132,6 +133,7 @@ export function counting(target: DeltaTarget, { parts }: Superblock, onProgress?
         counts.files++;
         filesLeft--;
       },
+      settle: () => target.settle(),
     },
     onProgress: (rest) =>
       onProgress?.({

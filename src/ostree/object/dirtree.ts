@@ -145,7 +145,8 @@ function readEntry(
 
 /** @param limit what it may be at most */
 function offsetAt(bytes: Buffer, at: number, width: number, limit: number): number {
-  const value = width === 1 ? bytes[at]! : width === 8 ? Number(bytes.readBigUInt64LE(at)) : bytes.readUIntLE(at, width);
+  const value =
+    width === 1 ? bytes[at]! : width === 8 ? Number(bytes.readBigUInt64LE(at)) : bytes.readUIntLE(at, width);
   if (value > limit) throw damaged(TYPE, `has offset ${value} in ${limit} bytes`);
   return value;
 }

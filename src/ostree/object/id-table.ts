@@ -80,7 +80,6 @@ export class IdTable {
     ids.set(this.#ids);
     this.#ids = ids;
     this.#slots = new Uint32Array(2 * this.#slots.length);
-    for (let number = 0; number < this.#count; number++)
-      this.#slots[this.#slotOf(ids, number * ID_SIZE)] = number + 1;
+    for (let number = 0; number < this.#count; number++) this.#slots[this.#slotOf(ids, number * ID_SIZE)] = number + 1;
   }
 }

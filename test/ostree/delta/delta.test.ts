@@ -40,6 +40,10 @@ class Verifier implements DeltaTarget {
     if (hash.digest('hex') !== id) throw new BridgeError('DIGEST_MISMATCH', `another file than ${id}`);
     this.ids.add(id);
   }
+
+  async settle(): Promise<void> {
+    await Promise.resolve();
+  }
 }
 
 /** Files of any commit of an archive repository. */

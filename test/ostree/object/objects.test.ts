@@ -160,7 +160,10 @@ test('dirtrees are read as the codec of all GVariants reads them, whatever bytes
     const bytes = encodeVariant(TREE, [names('a', most).map(file), names('b', most / 2).map(folder)]);
     for (let n = random.upTo(2); n > 0 && bytes.length > 0; n--) {
       // Most at the ends, where the offsets are.
-      const at = random.upTo(1) === 0 ? bytes.length - 1 - random.upTo(Math.min(8, bytes.length - 1)) : random.upTo(bytes.length - 1);
+      const at =
+        random.upTo(1) === 0
+          ? bytes.length - 1 - random.upTo(Math.min(8, bytes.length - 1))
+          : random.upTo(bytes.length - 1);
       bytes[at] = random.upTo(3) === 0 ? 0 : bytes[at]! ^ (1 << random.upTo(7));
     }
     const given = random.upTo(20) === 0 ? bytes.subarray(0, random.upTo(bytes.length)) : bytes;
