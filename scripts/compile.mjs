@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -47,17 +47,25 @@ await build({
   ...options,
   entryPoints: { commands: join(dist, 'src/cli/multicall.js'), mkcomposefs: join(dist, 'src/cli/mkcomposefs/main.js') },
 });
-// What may run when images and commits are pulled from no registry or server: a third of all code, and reading that of the
-// other commands is work for each process.
+// What may run when images and commits are pulled from no registry or server: a third of all code, and reading that of
+// the other commands is work for each process.
 const LOCAL_PULLS = {
-  pull: /^cli-progress$|\/(cli\/main|commands\/oci\/pull|source\/(storage|served-layers|layout|docker-archive|dir)|policy\/signed)\.js$/,
-  commits: /^cli-progress$|\/(cli\/main|commands\/ostree\/(pull-local|apply-delta))\.js$/,
+  pull: [
+    'cli-progress',
+    'cli/main.js',
+    'cli/commands/oci/pull.js',
+    ...['storage', 'served-layers', 'layout', 'docker-archive', 'dir'].map((name) => `oci/source/${name}.js`),
+    'registry/policy/signed.js',
+  ],
+  commits: ['cli-progress', 'cli/main.js', 'cli/commands/ostree/pull-local.js', 'cli/commands/ostree/apply-delta.js'],
 };
+const nameOf = (path, importer) =>
+  path.startsWith('.') ? relative(join(dist, 'src'), join(dirname(importer), path)) : path;
 const only = (mayRun) => ({
   name: 'only',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /./ }, ({ kind, path, importer }) =>
-      kind === 'dynamic-import' && !mayRun.test(path.startsWith('.') ? join(dirname(importer), path) : path)
+      kind === 'dynamic-import' && !mayRun.includes(nameOf(path, importer))
         ? { path, namespace: 'left-out' }
         : undefined,
     );

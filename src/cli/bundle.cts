@@ -6,8 +6,8 @@ import vm = require('node:vm');
 const FOLDER = path.join(__dirname, '..', '..', 'cli');
 /**
  * `mkcomposefs` is that command alone, which others call for every image they make; `pull` is `oci pull` from what is
- * on this machine, `commits` the same of ostree; `proxy` is skopeo's image proxy, which is started for every pull; `completion` is called for every
- * Tab.
+ * on this machine, `commits` the same of ostree; `proxy` is skopeo's image proxy, which is started for every pull;
+ * `completion` is called for every Tab.
  */
 type Bundle = 'commands' | 'mkcomposefs' | 'pull' | 'commits' | 'proxy' | 'completion';
 const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs', 'pull', 'commits', 'proxy', 'completion'];

@@ -16,7 +16,7 @@ import type { ObjectSource } from '../../ostree/pull/source.js';
 import { listStored, listStoredRefs } from '../../ostree/refs.js';
 import { selectionOf } from '../../ostree/selection.js';
 import { CommitObjects, type StoredEntry, type StoredFileEntry } from '../../ostree/stream/commit-objects.js';
-import type { CommitChunk } from '../../ostree/stream/commit-stream-builder.js';
+import type { CommitChunk } from '../../ostree/stream/format.js';
 import { findStored, type StoredCommit } from '../../ostree/stream/read-commit.js';
 import { commitOf, variantOf } from '../../repository/names.js';
 import type { Repository } from '../../repository/repository.js';

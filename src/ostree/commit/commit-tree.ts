@@ -19,7 +19,8 @@ import { encodeCommit } from '../object/commit.js';
 import { encodeDirMeta } from '../object/dirmeta.js';
 import { encodeDirTree, type DirTree } from '../object/dirtree.js';
 import { encodeHeader, encodeSizedHeader, type FileHeader } from '../object/file-header.js';
-import { CommitStreamBuilder, type CommitChunk } from '../stream/commit-stream-builder.js';
+import { CommitStreamBuilder } from '../stream/commit-stream-builder.js';
+import type { CommitChunk } from '../stream/format.js';
 
 /** What a new commit says of itself. */
 export interface CommitDescription {

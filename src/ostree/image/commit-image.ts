@@ -5,7 +5,7 @@ import { storeImage } from '../../repository/store-image.js';
 import { contentIdOf, WHOLE } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
 import { CommitObjects } from '../stream/commit-objects.js';
-import type { CommitChunk } from '../stream/commit-stream-builder.js';
+import type { CommitChunk } from '../stream/format.js';
 import { storeCommitStream } from '../stream/write-commit.js';
 import { commitTree } from './tree.js';
 

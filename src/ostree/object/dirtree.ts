@@ -1,6 +1,6 @@
-// Entries of a folder, as the GVariant (a(say)a(sayay)): files with their ids, then folders with those of their dirtrees
-// and dirmetas. A commit has one for each file, which is why they are read here without the help of a GVariant codec; a
-// test compares.
+// Entries of a folder, as the GVariant (a(say)a(sayay)): files with their ids, then folders with those of their
+// dirtrees and dirmetas. A commit has one for each file, which is why they are read here without the help of a GVariant
+// codec; a test compares.
 import { isUtf8 } from 'node:buffer';
 import { bytesOf, showBytes, type ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';

@@ -5,8 +5,8 @@ const FIRST_ROOM = 256;
 const WORDS = ID_SIZE / 4;
 
 /**
- * Gives ids numbers, in the order in which they are added. A commit has many; as digits they would take most of the time
- * that goes into one. Memory: some 40 to 80 bytes for each.
+ * Gives ids numbers, in the order in which they are added. A commit has many; as digits they would take most of the
+ * time that goes into one. Memory: some 40 to 80 bytes for each.
  */
 export class IdTable {
   #ids = Buffer.allocUnsafe(FIRST_ROOM * ID_SIZE);

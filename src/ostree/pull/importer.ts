@@ -11,7 +11,8 @@ import { readAt } from '../../fd/read-file.js';
 import { verifyChecksum, type Checksum } from '../object/checksum.js';
 import { encodeHeader, encodeSizedHeader } from '../object/file-header.js';
 import type { StoredEntry } from '../stream/commit-objects.js';
-import { CommitStreamBuilder, type CommitChunk } from '../stream/commit-stream-builder.js';
+import { CommitStreamBuilder } from '../stream/commit-stream-builder.js';
+import type { CommitChunk } from '../stream/format.js';
 import { canInflate, inflateAll } from './inflate.js';
 import type { MetadataKind, SourceContent, SourceFile } from './source.js';
 

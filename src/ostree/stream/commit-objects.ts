@@ -3,8 +3,7 @@ import type { ObjectId } from '../../fsverity/object-id.js';
 import { ID_SIZE, isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
 import { HeaderReader, type SizedHeader } from '../object/file-header.js';
 import type { ObjectKind } from '../object/kind.js';
-import type { CommitChunk } from './commit-stream-builder.js';
-import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT } from './format.js';
+import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT, type CommitChunk } from './format.js';
 
 /** One object of a commit stream. Of most little is asked. */
 export class StoredEntry {

@@ -4,15 +4,7 @@ import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
 import { ID_SIZE, isChecksum, type Checksum } from '../object/checksum.js';
 import { IdTable } from '../object/id-table.js';
 import type { StoredEntry } from './commit-objects.js';
-import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT } from './format.js';
-
-/** What a commit stream is written from. */
-export interface CommitChunk {
-  /** tables, and the data of all objects */
-  readonly bytes: Buffer;
-  /** the stream's object references, in this order */
-  readonly objects: readonly ObjectId[];
-}
+import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT, type CommitChunk } from './format.js';
 
 /** Gathers the objects of a commit, in any order. Memory: their metadata, and some 150 bytes for each. */
 export class CommitStreamBuilder {

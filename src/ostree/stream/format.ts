@@ -11,6 +11,7 @@
 // The data of a commit, dirtree or dirmeta are its bytes; those of a file its sized header and, for a small one, the
 // content. The content of other files is an object of the repository.
 
+import type { ObjectId } from '../../fsverity/object-id.js';
 import { ID_SIZE } from '../object/checksum.js';
 
 export const CHUNK = {
@@ -34,3 +35,11 @@ export const ENTRY = { offset: 0, length: 4, object: 8, size: 12 } as const;
 export const DATA_ALIGNMENT = 8;
 /** In place of an index: the content is in the data, or the object has none. */
 export const NO_OBJECT = 0xffffffff;
+
+/** What a commit stream is written from. */
+export interface CommitChunk {
+  /** tables, and the data of all objects */
+  readonly bytes: Buffer;
+  /** the stream's object references, in this order */
+  readonly objects: readonly ObjectId[];
+}

@@ -3,7 +3,7 @@ import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
 import { SplitstreamWriter } from '../../repository/splitstream/writer.js';
 import { imageRefOf, WHOLE } from '../form.js';
-import type { CommitChunk } from './commit-stream-builder.js';
+import type { CommitChunk } from './format.js';
 
 /**
  * Stores a commit stream as an object, which has no name yet.
