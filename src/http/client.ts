@@ -1,5 +1,6 @@
 // One client for everything that is fetched: registries and repositories of ostree.
 import { Agents, type TlsSettings } from './agents.js';
+import { Answer } from './answer.js';
 import { describeFailure, HttpError } from './http-error.js';
 import { redirected } from './redirect.js';
 import type { HttpRequest, RequestBody } from './request.js';
@@ -117,7 +118,7 @@ export class HttpClient implements AsyncDisposable {
   }: HttpRequest): Promise<HttpResponse> {
     const dispatcher = this.#agents.for(url);
     try {
-      const answer = await dispatcher.request({
+      const message = {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
@@ -129,10 +130,9 @@ export class HttpClient implements AsyncDisposable {
           ...headers,
           ...(authorization !== undefined && { authorization }),
         },
-        ...(signal && { signal }),
         ...(body !== undefined && { body: body as Buffer, headersTimeout: UPLOAD_ANSWER_MS }),
-      });
-      return new HttpResponse(url, answer.statusCode, answer);
+      };
+      return new HttpResponse(url, await Answer.to(dispatcher, message, signal));
     } catch (error) {
       signal?.throwIfAborted();
       throw describeFailure(url, error);

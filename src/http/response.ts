@@ -1,23 +1,21 @@
+import type { Answer } from './answer.js';
 import { decoded } from './content-encoding.js';
 import { describeFailure, HttpError } from './http-error.js';
-import { DISCARD_LIMIT } from '../limits.js';
-import type { Dispatcher } from './quiet-undici.js';
 
 /** The beginning of an answer. Its body must be read, or the response disposed. */
 export class HttpResponse implements AsyncDisposable {
-  readonly #body: Dispatcher.ResponseData['body'];
-  readonly #headers: Dispatcher.ResponseData['headers'];
+  readonly #answer: Answer;
 
   constructor(
     /** of the last request, after redirects */
     readonly url: URL,
-    readonly status: number,
-    { headers, body }: Pick<Dispatcher.ResponseData, 'headers' | 'body'>,
+    answer: Answer,
   ) {
-    this.#headers = headers;
-    this.#body = body;
-    // Errors reach the reader through the iterator; one that comes while nobody reads must not end the process.
-    body.on('error', () => undefined);
+    this.#answer = answer;
+  }
+
+  get status(): number {
+    return this.#answer.status;
   }
 
   /** A header, the first one where it came several times. */
@@ -27,7 +25,7 @@ export class HttpResponse implements AsyncDisposable {
 
   /** A header that may come several times. */
   headers(name: string): readonly string[] {
-    const value = this.#headers[name.toLowerCase()];
+    const value = this.#answer.headers[name.toLowerCase()];
     return value === undefined ? [] : typeof value === 'string' ? [value] : value;
   }
 
@@ -46,7 +44,7 @@ export class HttpResponse implements AsyncDisposable {
   /** The body as it comes over the wire. @throws HttpError */
   async *raw(): AsyncGenerator<Buffer, void, void> {
     try {
-      for await (const piece of this.#body) yield piece as Buffer;
+      yield* this.#answer.pieces();
     } catch (error) {
       throw describeFailure(this.url, error);
     }
@@ -55,6 +53,22 @@ export class HttpResponse implements AsyncDisposable {
   /** The body without content encoding. @throws HttpError */
   content(): AsyncGenerator<Buffer, void, void> {
     return this.encoding === undefined ? this.raw() : decoded(this.raw(), this.encoding, this.url);
+  }
+
+  /**
+   * All of a body that says that it is small.
+   * @param limit more bytes are not waited for
+   * @returns undefined when it is longer, does not say how long it is, is encoded, or breaks off: then `raw` has it
+   */
+  async whole(limit: number): Promise<Buffer | undefined> {
+    const { length } = this;
+    if (length === undefined || length > limit || this.encoding !== undefined) return undefined;
+    return await this.#answer.whole();
+  }
+
+  /** Ends a read that waits, and closes the connection. */
+  abort(reason: Error): void {
+    this.#answer.abort(reason);
   }
 
   /**
@@ -90,8 +104,6 @@ export class HttpResponse implements AsyncDisposable {
 
   /** Makes the connection free for the next request, or closes it when too much would come. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const body = this.#body;
-    if (!body.readableEnded && !body.destroyed) await body.dump({ limit: DISCARD_LIMIT }).catch(() => undefined);
-    if (!body.closed) await new Promise((resolve) => body.once('close', resolve));
+    await this.#answer.discard(this.length);
   }
 }
