@@ -39,7 +39,14 @@ const OVER = new Error('the body is not read any more');
 export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
   readonly #fetch: Fetch;
   readonly #options: ResumableOptions;
-  readonly #stop = new AbortController();
+  /** Made when there is something to end. */
+  #stop: AbortController | undefined;
+  /** The answer to the first request, where that was made before anybody reads. */
+  #begun: HttpResponse | undefined;
+  /** Connections in a row that brought nothing worth it, and where the last one ended. */
+  #fruitless = 0;
+  #mark: number;
+  readonly #begin: number;
   #offset: number;
   /** The server does not give parts, or not those that were asked for. */
   #whole = false;
@@ -49,9 +56,7 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
   constructor(fetch: Fetch, options: ResumableOptions = {}) {
     this.#fetch = fetch;
     this.#options = options;
-    this.#offset = options.from ?? 0;
-    if (options.signal?.aborted) this.#abort();
-    else options.signal?.addEventListener('abort', this.#abort, { once: true });
+    this.#begin = this.#mark = this.#offset = options.from ?? 0;
   }
 
   /** How many bytes there are, as soon as the server or whoever asked has said it. */
@@ -59,34 +64,71 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
     return this.#options.size ?? this.#total;
   }
 
+  /**
+   * All of a body that is known to be small, at the first attempt; once, before anything else is read.
+   * @param limit more bytes are not waited for
+   * @returns undefined when it is not, or something went wrong: then it is to be iterated, which goes on from there
+   * @throws as iterating
+   */
+  async whole(limit: number): Promise<Buffer | undefined> {
+    try {
+      const response = await this.#fetch(this.#headers(), this.#options.signal ?? this.#signal);
+      const { size = response.length } = this.#options;
+      const isAll = response.status === 200 && this.#offset === 0 && response.length === size;
+      const bytes = isAll ? await response.whole(limit) : undefined;
+      if (bytes === undefined) this.#begun = response;
+      return bytes;
+    } catch (error) {
+      await this.#failed(error);
+      return undefined;
+    }
+  }
+
   /** @throws HttpError `HTTP_SIZE` as soon as there are more bytes than there can be; what `fetch` throws */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
-    const { size, onResume, retryMs = RETRY_MS, fruitless: most = MOST_FRUITLESS } = this.#options;
-    const begin = this.#offset;
-    let fruitless = 0;
-    let mark = begin;
-    while (this.#offset !== size) {
+    while (this.#offset !== this.#options.size) {
       try {
         if (yield* this.#connection()) return;
       } catch (error) {
-        this.#stop.signal.throwIfAborted();
-        if (!(error instanceof HttpError && this.#mayPass(error, begin))) throw error;
-        if (this.#offset - mark >= PROGRESS) fruitless = 0;
-        mark = this.#offset;
-        if (++fruitless > most) throw error;
-        onResume?.(this.#offset, error);
-        if (fruitless > 1) await wait(waitBefore(fruitless - 1, retryMs), this.#stop.signal);
+        await this.#failed(error);
+      } finally {
+        this.#begun = undefined;
       }
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.signal?.removeEventListener('abort', this.#abort);
+    this.#begun?.abort(OVER);
+    this.#stop ??= new AbortController();
     // One of its own: the default has a stack, for each of many bodies.
     this.#stop.abort(OVER);
   }
 
-  readonly #abort = (): void => this.#stop.abort(this.#options.signal?.reason);
+  /** Waits before the next connection. @throws the error where there is not to be one */
+  async #failed(error: unknown): Promise<void> {
+    const { onResume, retryMs = RETRY_MS, fruitless: most = MOST_FRUITLESS } = this.#options;
+    const signal = this.#stop?.signal ?? this.#options.signal;
+    signal?.throwIfAborted();
+    if (!(error instanceof HttpError && this.#mayPass(error))) throw error;
+    if (this.#offset - this.#mark >= PROGRESS) this.#fruitless = 0;
+    this.#mark = this.#offset;
+    if (++this.#fruitless > most) throw error;
+    onResume?.(this.#offset, error);
+    if (this.#fruitless > 1) await wait(waitBefore(this.#fruitless - 1, retryMs), signal);
+  }
+
+  get #signal(): AbortSignal {
+    if (this.#stop === undefined) {
+      this.#stop = new AbortController();
+      const { signal } = this.#options;
+      if (signal?.aborted) this.#abort();
+      else signal?.addEventListener('abort', this.#abort, { once: true });
+    }
+    return this.#stop.signal;
+  }
+
+  readonly #abort = (): void => this.#stop?.abort(this.#options.signal?.reason);
 
   /**
    * What one connection brings.
@@ -94,7 +136,7 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
    */
   async *#connection(): AsyncGenerator<Buffer, boolean, void> {
     const { size } = this.#options;
-    await using response = await this.#fetch(this.#headers(), this.#stop.signal);
+    await using response = this.#begun ?? (await this.#fetch(this.#headers(), this.#signal));
     const encoded = response.encoding !== undefined && response.length !== size;
     const start = this.#startOf(response, encoded);
     if (start === undefined) {
@@ -150,7 +192,7 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
   }
 
   /** A server that is started anew refuses connections for a while. */
-  #mayPass(error: HttpError, begin: number): boolean {
-    return error.temporary || (error.code === 'HTTP_CONNECT' && this.#offset > begin);
+  #mayPass(error: HttpError): boolean {
+    return error.temporary || (error.code === 'HTTP_CONNECT' && this.#offset > this.#begin);
   }
 }

@@ -104,6 +104,41 @@ for (const ranges of ['ignored', 'refused', 'wrong'] as const) {
   });
 }
 
+test('a small body comes at one go, and a longer one is read as it comes, with the same request', async (t) => {
+  for (const limit of [BODY.length, BODY.length - 1]) {
+    const server = await serving(t, {});
+    const body = bodyFrom(t, server, { size: undefined });
+    const whole = await body.whole(limit);
+    assert.equal(whole === undefined, limit < BODY.length);
+    assert.deepEqual(whole ?? (await readAll(body)), BODY);
+    assert.equal(server.requests.length, 1);
+  }
+});
+
+test('of a body that was to come at one go and is cut, the rest is asked for', async (t) => {
+  const server = await serving(t, { cutEvery: 2 << 20, etag: '"one"' });
+  const resumed: number[] = [];
+  const body = bodyFrom(t, server, { onResume: (at) => resumed.push(at) });
+  assert.equal(await body.whole(BODY.length), undefined);
+  assert.deepEqual(await readAll(body), BODY);
+  assert.equal(server.requests.length, 2);
+  assert.ok(resumed[0]! > 0, 'nothing was kept of what came');
+  assert.equal(server.requests[1]?.headers.range, `bytes=${resumed[0]}-${BODY.length - 1}`);
+});
+
+test('a signal ends the wait for all of a body', async (t) => {
+  const server = await scriptedHttp(t, (_request, response) => {
+    response.writeHead(200, { 'content-length': BODY.length });
+    response.write(BODY.subarray(0, 1000));
+  });
+  const stop = new AbortController();
+  const body = bodyFrom(t, server, { size: undefined, signal: stop.signal });
+  const reason = new Error('not any more');
+  setTimeout(() => stop.abort(reason), 50);
+  assert.equal(await body.whole(BODY.length), undefined);
+  await assert.rejects(readAll(body), reason);
+});
+
 test('a silent server is replaced', async (t) => {
   const server = await serving(t, {}, (_, response, number) => {
     if (number > 1) return false;

@@ -19,6 +19,8 @@ import { VERSION } from '../../version.js';
 export const PARALLEL_REQUESTS = 32;
 /** Files of up to so many bytes are held at the same time; of longer ones, one. */
 const SMALL = 4 << 20;
+/** Files of up to so many bytes come at one go. */
+const WHOLE = 1 << 20;
 const RETRIES = 2;
 const RETRY_MS = 1000;
 
@@ -46,6 +48,8 @@ export interface RemoteOptions {
 export class OstreeRemote implements AsyncDisposable {
   /** without a password */
   readonly url: URL;
+  /** the same with a slash, without a query */
+  readonly #folder: string;
   readonly #options: RemoteOptions;
   readonly #client: HttpClient;
   readonly #credentials: () => Promise<Credentials | undefined>;
@@ -63,6 +67,7 @@ export class OstreeRemote implements AsyncDisposable {
     const named = credentialsIn(parsed);
     parsed.username = parsed.password = parsed.hash = '';
     this.url = parsed;
+    this.#folder = `${parsed.origin}${parsed.pathname.replace(/\/$/, '')}/`;
     this.#options = options;
     const { authorities, clientCertificates } = hostCertificates(parsed.host, surroundings, certDir);
     this.#client = new HttpClient({
@@ -87,9 +92,7 @@ export class OstreeRemote implements AsyncDisposable {
 
   /** Where a file of the repository is. @param path relative, with its parts encoded */
   at(path: string): URL {
-    const url = new URL(this.url);
-    url.pathname = `${url.pathname.replace(/\/$/, '')}/${path}`;
-    return url;
+    return new URL(`${this.#folder}${path}${this.url.search}`);
   }
 
   /**
@@ -100,9 +103,11 @@ export class OstreeRemote implements AsyncDisposable {
   async bytes(path: string, limit: number, signal: AbortSignal): Promise<Buffer | undefined> {
     let done: (() => void) | undefined;
     try {
+      const content = await this.file(path, signal);
+      if (content instanceof Uint8Array && content.length <= limit) return content;
       const pieces: Buffer[] = [];
       let length = 0;
-      for await (const piece of this.pieces(path, signal)) {
+      for await (const piece of content instanceof Uint8Array ? [content] : content) {
         length += piece.length;
         if (length > limit) throw new HttpError('HTTP_SIZE', this.at(path), `the answer is longer than ${limit} bytes`);
         pieces.push(piece);
@@ -127,15 +132,27 @@ export class OstreeRemote implements AsyncDisposable {
   }
 
   /**
+   * A file of any size: a small one at one go, another one as `pieces`, which have to be read.
+   * @throws NotFoundError, BridgeError `OSTREE_STATUS`, HttpError
+   */
+  async file(path: string, signal: AbortSignal): Promise<Buffer | AsyncGenerator<Buffer, void, void>> {
+    const body = this.#body(path, signal);
+    return (await body.whole(WHOLE)) ?? piecesOf(body);
+  }
+
+  /**
    * A file of any size. A connection that breaks off is followed by another one, which asks for the rest.
    * @throws NotFoundError, BridgeError `OSTREE_STATUS`, HttpError
    */
-  async *pieces(path: string, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    await using body = new ResumableBody(
+  pieces(path: string, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    return piecesOf(this.#body(path, signal));
+  }
+
+  #body(path: string, signal: AbortSignal): ResumableBody {
+    return new ResumableBody(
       (headers, stop) => this.request(path, { headers, signal: stop, expect: [200, 206, 416] }),
       { signal, fruitless: RETRIES, ...(this.#options.retryMs !== undefined && { retryMs: this.#options.retryMs }) },
     );
-    yield* body;
   }
 
   /**
@@ -191,6 +208,11 @@ export class OstreeRemote implements AsyncDisposable {
     });
     return true;
   }
+}
+
+async function* piecesOf(body: ResumableBody): AsyncGenerator<Buffer, void, void> {
+  await using read = body;
+  yield* read;
 }
 
 function statusError(url: URL, status: number): BridgeError {

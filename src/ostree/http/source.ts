@@ -2,12 +2,14 @@ import { NotFoundError } from '../../errors.js';
 import { OSTREE_METADATA_LIMIT } from '../../limits.js';
 import type { Checksum } from '../object/checksum.js';
 import { deletedCommit, TOMBSTONE } from '../object/tombstone.js';
+import { HeaderReader } from '../object/file-header.js';
 import { readFilez } from '../pull/filez.js';
 import type { ObjectSource } from '../pull/source.js';
 import { PARALLEL_REQUESTS, type OstreeRemote } from './remote.js';
 
 /** The objects of a repository that a server has. */
 export function remoteSource(remote: OstreeRemote): ObjectSource {
+  const headers = new HeaderReader();
   return {
     parallel: PARALLEL_REQUESTS,
     // There is no file to share; what comes is hashed as it comes.
@@ -20,7 +22,7 @@ export function remoteSource(remote: OstreeRemote): ObjectSource {
         throw deletedCommit(id);
       throw new NotFoundError(`Missing ${kind} ${id}: ${remote.at(path).href} is not there`);
     },
-    file: async (id, signal) => await readFilez(remote.pieces(objectPath(id, 'filez'), signal)),
+    file: async (id, signal) => await readFilez(await remote.file(objectPath(id, 'filez'), signal), headers),
   };
 }
 

@@ -9,7 +9,7 @@ import type { LayerPolicy } from '../../repository/local-fetch.js';
 import { NO_XATTRS, type Xattrs } from '../../tree/tree.js';
 import type { Checksum } from '../object/checksum.js';
 import { parseFileMeta } from '../object/dirmeta.js';
-import { isSymlink, type FileHeader } from '../object/file-header.js';
+import { HeaderReader, isSymlink, type FileHeader } from '../object/file-header.js';
 import { deletedCommit, TOMBSTONE } from '../object/tombstone.js';
 import { readXattrs } from '../object/xattrs.js';
 import { openFilez } from '../pull/filez.js';
@@ -24,6 +24,7 @@ export const USER_META = 'user.ostreemeta';
 
 /** Reads the objects of a repository on this machine. */
 export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolicy): ObjectSource {
+  const headers = new HeaderReader();
   return {
     parallel: PARALLEL,
     policy,
@@ -32,7 +33,7 @@ export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolic
       return readSmallFile(file, OSTREE_METADATA_LIMIT);
     },
     file: (id, signal) =>
-      mode === 'archive' ? openFilez(openObject(objects, id, 'filez'), signal) : READERS[mode](objects, id),
+      mode === 'archive' ? openFilez(openObject(objects, id, 'filez'), headers, signal) : READERS[mode](objects, id),
   };
 }
 

@@ -5,7 +5,7 @@ import { FormatError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
 import { readAt, readBlocks } from '../../fd/read-file.js';
 import { INFLATABLE } from '../../layouts.js';
-import { headerLength, isSymlink, parseSizedHeader, type FileHeader } from '../object/file-header.js';
+import { HeaderReader, headerLength, isSymlink, type FileHeader } from '../object/file-header.js';
 import { damagedArchive as damaged, explained, inflateAll } from './inflate.js';
 import type { SourceFile } from './source.js';
 
@@ -20,14 +20,16 @@ const NOTHING_DEFLATED = 64;
 /**
  * Reads a .filez that comes over a connection. Its content is inflated when it is taken; that of a large file comes
  * piece by piece.
- * @param pieces of the file, in order; each is used before the next one is asked for
+ * @param content all of the file, or its pieces in order; each is used before the next one is asked for
+ * @param headers has read those of other files
  * @throws FormatError `OSTREE_OBJECT` for what is no such file, here or with the content
  */
-export async function readFilez(pieces: AsyncIterable<Buffer>): Promise<SourceFile> {
-  const reader = new HeadReader(pieces[Symbol.asyncIterator]());
+export async function readFilez(content: Buffer | AsyncIterable<Buffer>, headers: HeaderReader): Promise<SourceFile> {
+  if (content instanceof Uint8Array) return await wholeFilez(content, headers);
+  const reader = new HeadReader(content[Symbol.asyncIterator]());
   try {
     const prefix = await reader.atLeast(PREFIX);
-    const { header, size, length } = parseHead(await reader.atLeast(headerLength(prefix)));
+    const { header, size, length } = parseHead(await reader.atLeast(headerLength(prefix)), headers);
     const rest = reader.rest(length);
     if (size === 0) {
       await checkEmpty(header, await gather(rest, NOTHING_DEFLATED));
@@ -45,13 +47,13 @@ export async function readFilez(pieces: AsyncIterable<Buffer>): Promise<SourceFi
  * The same of one that is on this machine.
  * @param fd closed here, or by whoever takes the content
  */
-export async function openFilez(fd: Fd, signal: AbortSignal): Promise<SourceFile> {
+export async function openFilez(fd: Fd, headers: HeaderReader, signal: AbortSignal): Promise<SourceFile> {
   using file = fd;
   const end = file.stat().size;
   let head = readAt(file, 0, Math.min(BEGINNING, end));
   if (head.length < end && headerLength(head) > head.length) head = readAt(file, 0, Math.min(headerLength(head), end));
-  const { header, size, length } = parseHead(head);
-  const isWhole = head.length === end;
+  if (head.length === end) return await wholeFilez(head, headers);
+  const { header, size, length } = parseHead(head, headers);
   if (size === 0) {
     if (end - length > NOTHING_DEFLATED) throw tooMuch(NOTHING_DEFLATED);
     await checkEmpty(header, readAt(file, length, end - length));
@@ -60,8 +62,20 @@ export async function openFilez(fd: Fd, signal: AbortSignal): Promise<SourceFile
   if (size > INFLATABLE)
     return { header, size, content: { kind: 'pieces', pieces: inflate(blocksOf(file.move(), length, end, signal)) } };
   if (end - length > mostDeflated(size)) throw tooMuch(mostDeflated(size));
-  if (isWhole) return { header, size, content: { kind: 'deflated', data: head.subarray(length) } };
   return { header, size, content: { kind: 'deflated-file', fd: file.move(), start: length, length: end - length } };
+}
+
+async function wholeFilez(bytes: Buffer, headers: HeaderReader): Promise<SourceFile> {
+  const { header, size, length } = parseHead(bytes, headers);
+  const data = bytes.subarray(length);
+  const most = size === 0 ? NOTHING_DEFLATED : mostDeflated(size);
+  if (data.length > most && size <= INFLATABLE) throw tooMuch(most);
+  if (size === 0) {
+    await checkEmpty(header, data);
+    return { header, size, content: { kind: 'none' } };
+  }
+  if (size > INFLATABLE) return { header, size, content: { kind: 'pieces', pieces: inflate([data]) } };
+  return { header, size, content: { kind: 'deflated', data } };
 }
 
 /** Owns the file. */
@@ -75,8 +89,8 @@ async function* blocksOf(
   yield* readBlocks(owned, start, end, PIECE, signal);
 }
 
-function parseHead(bytes: Buffer): { header: FileHeader; size: number; length: number } {
-  const { header, size, length } = parseSizedHeader(bytes);
+function parseHead(bytes: Buffer, headers: HeaderReader): { header: FileHeader; size: number; length: number } {
+  const { header, size, length } = headers.read(bytes);
   if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw damaged(`says that it has ${size} bytes of content`);
   return { header, size: Number(size), length };
 }
@@ -141,7 +155,7 @@ function tooMuch(limit: number): FormatError {
   return damaged(`has more than ${limit} bytes behind its header`);
 }
 
-async function* inflate(rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+async function* inflate(rest: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer, void, void> {
   const inflater = createInflateRaw({ chunkSize: OUTPUT_SIZE });
   inflater.on('error', () => undefined);
   let given = 0;
