@@ -61,7 +61,10 @@ export async function fetchCommit(
   { selection, signal, onProgress, onLost }: FetchOptions,
 ): Promise<ObjectCounts> {
   let bytes = 0;
-  const report = (): void => onProgress?.({ ...walk.counts, filesLeft: walk.filesLeft, bytes });
+  const report = (): void => {
+    const { metadata, files, reused } = walk.counts;
+    onProgress?.({ metadata, files, reused, filesLeft: walk.filesLeft, bytes });
+  };
   const noted = measured(source, (count) => {
     bytes += count;
     report();

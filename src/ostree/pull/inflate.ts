@@ -1,16 +1,22 @@
 import { promisify } from 'node:util';
-import { inflateRaw, type InflateRaw, type ZlibOptions } from 'node:zlib';
+import { inflateRaw, inflateRawSync, type InflateRaw, type ZlibOptions } from 'node:zlib';
 import { FormatError } from '../../errors.js';
 import { loadNative } from '../../native.js';
 
 /** Whether the addon inflates content: where Node does not let it use its zlib it cannot. */
 export const canInflate = loadNative<{ canInflate(): boolean }>().canInflate();
 
+/** So little is inflated sooner than another thread is told to. */
+const TINY = 1 << 10;
+
+interface Inflated {
+  readonly buffer: Buffer;
+  readonly engine: InflateRaw;
+}
+
 /** With `info`, which the types do not know. */
-const inflateAsync = promisify(inflateRaw) as unknown as (
-  data: Buffer,
-  options: ZlibOptions,
-) => Promise<{ buffer: Buffer; engine: InflateRaw }>;
+const inflateAsync = promisify(inflateRaw) as unknown as (data: Buffer, options: ZlibOptions) => Promise<Inflated>;
+const inflateSync = inflateRawSync as unknown as (data: Buffer, options: ZlibOptions) => Inflated;
 
 /**
  * Inflates all of a small content.
@@ -19,7 +25,11 @@ const inflateAsync = promisify(inflateRaw) as unknown as (
  */
 export async function inflateAll(bytes: Buffer, size: number): Promise<Buffer> {
   try {
-    const { buffer, engine } = await inflateAsync(bytes, { info: true, maxOutputLength: Math.max(size, 1) });
+    const options = { info: true, maxOutputLength: Math.max(size, 1) };
+    const tiny = size <= TINY && bytes.length <= 2 * TINY;
+    const { buffer, engine } = tiny
+      ? inflateSync(bytes, { ...options, chunkSize: TINY })
+      : await inflateAsync(bytes, options);
     if (engine.bytesWritten < bytes.length) throw damagedArchive('goes on behind its content');
     return buffer;
   } catch (error) {
