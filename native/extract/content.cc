@@ -34,16 +34,64 @@ OwnedFd openWhenFree(int dir, std::string_view name, const CancelFlag& cancelled
     } catch (const StoreError& error) {
       if (error.code != kLeased || std::chrono::steady_clock::now() > deadline) throw;
     }
-    stopIf(cancelled);
+    if (cancelled.isSet()) fail("ABORTED", "aborted");
     std::this_thread::sleep_for(kLeasePause);
   }
 }
 
+}  // namespace
+
+void Extraction::openSource(ExtractOp& op, struct stat* st) {
+  if (op.kind == Operation::Named) op.fd = openWhenFree(op.dir, op.name, cancelled_);
+  checkRegular(op.fd.get(), st);
+  if (op.kind == Operation::Open) {
+    const int flags = fcntl(op.fd.get(), F_GETFL);
+    if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
+      fail("NOT_READABLE", "the descriptor cannot be read");
+  }
+  if (static_cast<uint64_t>(st->st_size) != op.size) failSize(static_cast<uint64_t>(st->st_size), op.size);
+}
+
+void Extraction::fill(ExtractOp& op, const LayerEntry* entry) {
+  struct stat st;
+  openSource(op, &st);
+  if (!op.file) return;
+  if (op.size != entry->size) failContentSize();
+  int refused = EOPNOTSUPP;
+  if (noClone_ != st.st_dev + 1) {
+    refused = ioctl(op.file.get(), FICLONE, op.fd.get()) == 0 ? 0 : errno;
+    if (refused == EOPNOTSUPP || refused == EXDEV || refused == ENOTTY || refused == ENOSYS) noClone_ = st.st_dev + 1;
+  }
+  if (refused == 0) {
+    op.way = ContentWay::Cloned;
+  } else if (refused != EOPNOTSUPP && refused != EXDEV && refused != ENOTTY && refused != ENOSYS && refused != EINVAL &&
+             refused != EPERM && refused != ETXTBSY) {
+    failErrno(refused, "cannot clone its content");
+  } else if (settings_.zeroCopy) {
+    fail("ZERO_COPY",
+         std::string("its content cannot be cloned (") + errnoName(refused) + "), and copying was ruled out");
+  } else {
+    op.way = ContentWay::Copied;
+    copyContent(op.fd.get(), op.file.get(), op.size);
+  }
+  struct stat made;
+  if (fstat(op.file.get(), &made) < 0) failErrno(errno, "cannot look at what was made");
+  // All of the file is cloned, also what somebody added since.
+  if (made.st_size != st.st_size) fail("SOURCE_CHANGED", "the file changed while it was read");
+  if (refused == 0) keepSource(op, st);
+  // What lies there is hashed, whatever becomes of the source.
+  op.fd = std::move(op.file);
+  // What is not in memory yet comes while others get their content.
+  if (op.size <= kLargeFile)
+    posix_fadvise(op.source ? op.source.get() : op.fd.get(), 0, static_cast<off_t>(op.size), POSIX_FADV_WILLNEED);
+  describeFile(op.fd.get(), made, *entry);
+}
+
 // The content could be copied by whoever serves the file system, or at least without passing through here.
-void copyContent(int from, int to, uint64_t size, const CancelFlag& cancelled) {
+void Extraction::copyContent(int from, int to, uint64_t size) const {
   uint64_t done = 0;
   for (bool inKernel = true; done < size;) {
-    stopIf(cancelled);
+    stopIfCancelled();
     if (inKernel) {
       off_t in = static_cast<off_t>(done), out = in;
       const ssize_t got = copy_file_range(from, &in, to, &out, std::min(size - done, kCopyStep), 0);
@@ -55,59 +103,12 @@ void copyContent(int from, int to, uint64_t size, const CancelFlag& cancelled) {
     }
     std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadStep]);
     for (; done < size; done += std::min<uint64_t>(size - done, kReadStep)) {
-      stopIf(cancelled);
+      stopIfCancelled();
       const uint64_t step = std::min<uint64_t>(size - done, kReadStep);
       readExactly(from, buffer.get(), step, done);
       writeExactly(to, buffer.get(), step, done);
     }
   }
-}
-
-}  // namespace
-
-void Extraction::openSource(ExtractOp& op, struct stat* st, const CancelFlag& cancelled) {
-  if (op.kind == Operation::Named) op.fd = openWhenFree(op.dir, op.name, cancelled);
-  checkRegular(op.fd.get(), st);
-  const int flags = fcntl(op.fd.get(), F_GETFL);
-  if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
-    fail("NOT_READABLE", "the descriptor cannot be read");
-  if (static_cast<uint64_t>(st->st_size) != op.size) failSize(static_cast<uint64_t>(st->st_size), op.size);
-}
-
-void Extraction::fill(ExtractOp& op, const CancelFlag& cancelled) {
-  struct stat st;
-  openSource(op, &st, cancelled);
-  if (!file_) return;
-  int refused = EOPNOTSUPP;
-  if (noClone_ != st.st_dev + 1) {
-    refused = ioctl(file_.get(), FICLONE, op.fd.get()) == 0 ? 0 : errno;
-    if (refused == EOPNOTSUPP || refused == EXDEV || refused == ENOTTY || refused == ENOSYS) noClone_ = st.st_dev + 1;
-  }
-  if (refused == 0) {
-    op.way = ContentWay::Cloned;
-    struct stat cloned;
-    if (fstat(file_.get(), &cloned) < 0) failErrno(errno, "cannot look at what was made");
-    // All of the file is cloned, also what somebody added since.
-    if (cloned.st_size != st.st_size) fail("SOURCE_CHANGED", "the file changed while it was read");
-  } else if (refused != EOPNOTSUPP && refused != EXDEV && refused != ENOTTY && refused != ENOSYS && refused != EINVAL &&
-             refused != EPERM && refused != ETXTBSY) {
-    failErrno(refused, "cannot clone its content");
-  } else if (settings_.zeroCopy) {
-    fail("ZERO_COPY",
-         std::string("its content cannot be cloned (") + errnoName(refused) + "), and copying was ruled out");
-  } else {
-    op.way = ContentWay::Copied;
-    copyContent(op.fd.get(), file_.get(), op.size, cancelled);
-  }
-  written_ = op.size;
-  if (refused == 0) keepSource(op, st);
-  // What lies there is hashed, whatever becomes of the source.
-  op.fd = std::move(file_);
-  // What is not in memory yet comes while others are put in place.
-  if (op.size <= kLargeFile)
-    posix_fadvise(op.source ? op.source.get() : op.fd.get(), 0, static_cast<off_t>(op.size), POSIX_FADV_WILLNEED);
-  if (written_ != current_->size) fail("INVALID_BATCH", "content of another size than the entry's");
-  describeFile(op.fd.get(), *current_);
 }
 
 // As long as the time of change is that from before the clone, nothing was written since: a clone flushes what was
@@ -125,60 +126,43 @@ void Extraction::keepSource(ExtractOp& op, const struct stat& st) {
   op.before = st;
 }
 
-void Extraction::write(ExtractOp& op) {
-  if (!file_) return;
-  op.way = ContentWay::Inline;
-  writeExactly(file_.get(), op.data, op.size, written_);
-  written_ += op.size;
-}
-
-std::vector<uint8_t> Extraction::hash(const CancelFlag& cancelled) {
-  const std::shared_ptr<ExtractBatch> batch = next(placed_);
-  if (!buffer_) buffer_.reset(new uint8_t[kReadStep]);
-  const LayerEntry* entry = nullptr;
-  for (ExtractOp& op : batch->ops) {
-    stopIf(cancelled);
-    switch (op.kind) {
-      case Operation::Entry:
-        entry = &batch->entries[op.entry];
-        break;
-      case Operation::Bytes:
-        sha_.update(op.data, op.size);
-        break;
-      case Operation::Memory:
-        sha_.update(op.data, op.size);
-        crc_.update(op.data, op.size);
-        pushResult(*batch, op.way);
-        break;
-      case Operation::DataBegin:
-        dataWay_ = op.way;
-        break;
-      case Operation::Data:
-        sha_.update(op.data, op.size);
-        crc_.update(op.data, op.size);
-        break;
-      case Operation::DataEnd:
-        pushResult(*batch, dataWay_);
-        break;
-      default:
-        try {
-          hashFile(op, cancelled);
-        } catch (...) {
-          if (!entry) throw;
-          throw EntryFailure{std::current_exception(), std::string(entry->path), entry->offset};
-        }
-        op.fd.reset();
-        op.source.reset();
-        pushResult(*batch, op.way);
-    }
+void Extraction::hashOp(ExtractBatch& batch, ExtractOp& op) {
+  switch (op.kind) {
+    case Operation::Bytes:
+      sha_.update(op.data, op.size);
+      break;
+    case Operation::Memory:
+      sha_.update(op.data, op.size);
+      crc_.update(op.data, op.size);
+      pushResult(batch, op.way);
+      break;
+    case Operation::DataBegin:
+      dataWay_ = op.way;
+      break;
+    case Operation::Data:
+      sha_.update(op.data, op.size);
+      crc_.update(op.data, op.size);
+      break;
+    case Operation::DataEnd:
+      pushResult(batch, dataWay_);
+      break;
+    case Operation::Named:
+    case Operation::Open:
+      hashFile(op);
+      op.fd.reset();
+      op.source.reset();
+      pushResult(batch, op.way);
+      break;
+    default:
+      break;
   }
-  return std::move(batch->results);
 }
 
-void Extraction::hashFile(const ExtractOp& op, const CancelFlag& cancelled) {
+void Extraction::hashFile(const ExtractOp& op) {
+  if (!buffer_) buffer_.reset(new uint8_t[kReadStep]);
   bool same = static_cast<bool>(op.source);
   for (uint64_t done = 0; done < op.size;) {
-    stopIf(cancelled);
+    stopIfCancelled();
     const uint64_t step = std::min<uint64_t>(op.size - done, kReadStep);
     same = same && readSource(op, step, done);
     if (!same) readExactly(op.fd.get(), buffer_.get(), step, done);

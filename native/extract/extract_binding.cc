@@ -7,32 +7,50 @@
 namespace cfsbridge {
 namespace {
 
-using Handle = std::shared_ptr<Extraction>;
+// `flag` must stay as long as the threads that ask it.
+struct Handle {
+  Napi::ObjectReference flag;
+  std::shared_ptr<Extraction> extraction;
 
-// (folder, whether content must be cloned, whether in a user namespace)
+  ~Handle() { close(); }
+  void close() {
+    if (extraction) extraction->stop();
+    extraction.reset();
+  }
+};
+
+// (folder, whether content must be cloned, whether in a user namespace, flag)
 Napi::Value OpenExtraction(const Napi::CallbackInfo& info) {
   const ExtractSettings settings{info[1].ToBoolean().Value(), info[2].ToBoolean().Value()};
-  auto owned = std::make_unique<Handle>(std::make_shared<Extraction>(duplicatedFd(info, 0), settings));
+  const Napi::Uint8Array flag = steadyBytes(info[3]);
+  if (flag.ByteLength() != 1) throw Napi::TypeError::New(info.Env(), "expected a flag of one byte");
+  auto owned = std::make_unique<Handle>();
+  owned->flag = Napi::Persistent(flag.As<Napi::Object>());
+  owned->extraction = std::make_shared<Extraction>(duplicatedFd(info, 0), settings, CancelFlag(flag.Data()));
+  owned->extraction->start();
   auto handle = Napi::External<Handle>::New(info.Env(), owned.get(), [](Napi::Env, Handle* gone) { delete gone; });
   owned.release();
   return handle;
 }
 
-Handle& extractionArgument(const Napi::CallbackInfo& info) {
+Handle& handleArgument(const Napi::CallbackInfo& info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "expected what openExtraction returned");
-  Handle& extraction = *info[0].As<Napi::External<Handle>>().Data();
-  if (!extraction) throw Napi::TypeError::New(info.Env(), "the extraction was closed");
-  return extraction;
+  return *info[0].As<Napi::External<Handle>>().Data();
+}
+
+const std::shared_ptr<Extraction>& extractionArgument(const Napi::CallbackInfo& info) {
+  const Handle& handle = handleArgument(info);
+  if (!handle.extraction) throw Napi::TypeError::New(info.Env(), "the extraction was closed");
+  return handle.extraction;
 }
 
 class ExtractJob : public PromiseJob {
  public:
-  ExtractJob(Napi::Env env, Handle extraction, const Napi::Value& flag)
-      : PromiseJob(env), extraction_(std::move(extraction)), cancelled_(keptFlag(flag)) {}
+  ExtractJob(Napi::Env env, std::shared_ptr<Extraction> extraction)
+      : PromiseJob(env), extraction_(std::move(extraction)) {}
 
  protected:
   Extraction& extraction() { return *extraction_; }
-  const CancelFlag& cancelled() const { return cancelled_; }
 
   // The error has the entry's path and place.
   Napi::Error rejection(Napi::Env env, const std::exception_ptr& thrown) override {
@@ -49,25 +67,15 @@ class ExtractJob : public PromiseJob {
   }
 
  private:
-  const Handle extraction_;
-  const CancelFlag cancelled_;
+  const std::shared_ptr<Extraction> extraction_;
 };
 
-class PlaceJob : public ExtractJob {
+class TakeJob : public ExtractJob {
  public:
   using ExtractJob::ExtractJob;
 
  private:
-  void work() override { extraction().place(cancelled()); }
-  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
-};
-
-class HashJob : public ExtractJob {
- public:
-  using ExtractJob::ExtractJob;
-
- private:
-  void work() override { results_ = extraction().hash(cancelled()); }
+  void work() override { results_ = extraction().take(); }
   Napi::Value result(Napi::Env env) override {
     return Napi::Buffer<uint8_t>::Copy(env, results_.data(), results_.size());
   }
@@ -81,12 +89,21 @@ class FinishJob : public ExtractJob {
 
  private:
   void work() override {
-    extraction().finish(cancelled());
+    extraction().finish();
     extraction().digest(digest_);
   }
   Napi::Value result(Napi::Env env) override { return Napi::Buffer<uint8_t>::Copy(env, digest_, sizeof digest_); }
 
   uint8_t digest_[32] = {};
+};
+
+class StopJob : public ExtractJob {
+ public:
+  using ExtractJob::ExtractJob;
+
+ private:
+  void work() override { extraction().stop(); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
 };
 
 // (extraction, operations): takes the operations over, with the descriptors in them.
@@ -96,24 +113,24 @@ Napi::Value AddToExtraction(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// (extraction, flag): for each call of addToExtraction one, each after the one before.
-Napi::Value PlaceExtraction(const Napi::CallbackInfo& info) {
-  return PromiseJob::start<PlaceJob>(info.Env(), extractionArgument(info), info[1]);
+// (extraction): the results of the next batch, for each call of addToExtraction once, each after the one before.
+Napi::Value TakeExtracted(const Napi::CallbackInfo& info) {
+  return PromiseJob::start<TakeJob>(info.Env(), extractionArgument(info));
 }
 
-// (extraction, flag): the results of what was put in place; the same.
-Napi::Value HashExtraction(const Napi::CallbackInfo& info) {
-  return PromiseJob::start<HashJob>(info.Env(), extractionArgument(info), info[1]);
-}
-
-// (extraction, flag): SHA-256 of the tar.
+// (extraction): SHA-256 of the tar.
 Napi::Value FinishExtraction(const Napi::CallbackInfo& info) {
-  return PromiseJob::start<FinishJob>(info.Env(), extractionArgument(info), info[1]);
+  return PromiseJob::start<FinishJob>(info.Env(), extractionArgument(info));
 }
 
-// (extraction): closes what is open, once nothing is under way.
+// (extraction): waits until nothing is under way; with the flag set before that is soon.
+Napi::Value StopExtraction(const Napi::CallbackInfo& info) {
+  return PromiseJob::start<StopJob>(info.Env(), extractionArgument(info));
+}
+
+// (extraction): closes what is open, once it was stopped.
 Napi::Value CloseExtraction(const Napi::CallbackInfo& info) {
-  extractionArgument(info).reset();
+  handleArgument(info).close();
   return info.Env().Undefined();
 }
 
@@ -122,8 +139,8 @@ Napi::Value CloseExtraction(const Napi::CallbackInfo& info) {
 void initExtract(Napi::Env, Napi::Object exports) {
   addFunction<OpenExtraction>(exports, "openExtraction");
   addFunction<AddToExtraction>(exports, "addToExtraction");
-  addFunction<PlaceExtraction>(exports, "placeExtraction");
-  addFunction<HashExtraction>(exports, "hashExtraction");
+  addFunction<TakeExtracted>(exports, "takeExtracted");
+  addFunction<StopExtraction>(exports, "stopExtraction");
   addFunction<FinishExtraction>(exports, "finishExtraction");
   addFunction<CloseExtraction>(exports, "closeExtraction");
 }

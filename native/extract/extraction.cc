@@ -18,7 +18,14 @@ namespace {
 
 constexpr mode_t kPermissions = 0777, kAllModes = 07777;
 
+constexpr const char* kCannotLook = "cannot look at what was made";
 constexpr unsigned kMajorBits = 12, kMinorBits = 20;
+
+struct stat statOf(int fd) {
+  struct stat st;
+  if (fstat(fd, &st) < 0) failErrno(errno, kCannotLook);
+  return st;
+}
 
 std::string pathBelow(int folder, const std::string& name) {
   return "/proc/self/fd/" + std::to_string(folder) + "/" + name;
@@ -123,78 +130,103 @@ void Extraction::add(const uint8_t* bytes, size_t size) {
     batch->bytes.reset(new uint8_t[size + 1]);
     memcpy(batch->bytes.get(), bytes, size);
     for (rest = OpReader(batch->bytes.get(), size); !rest.done();) batch->ops.push_back(readOp(rest, &batch->entries));
-    const std::lock_guard lock(mutex_);
-    added_.push_back(std::move(batch));
+    stages_.add(std::move(batch));
   } catch (const std::bad_alloc&) {
     while (!rest.done()) readOp(rest, nullptr);
     throw;
   }
 }
 
-std::shared_ptr<ExtractBatch> Extraction::next(Queue& queue) {
-  const std::lock_guard lock(mutex_);
-  if (queue.empty()) fail("INVALID_BATCH", "no batch is due");
-  std::shared_ptr<ExtractBatch> batch = std::move(queue.front());
-  queue.pop_front();
-  return batch;
+void Extraction::stopIfCancelled() const {
+  if (cancelled_.isSet()) fail("ABORTED", "aborted");
 }
 
-void Extraction::place(const CancelFlag& cancelled) {
-  const std::shared_ptr<ExtractBatch> batch = next(added_);
+template <typename Call>
+void Extraction::forEachOp(const std::shared_ptr<ExtractBatch>& batch, Cursor& cursor, Call&& call) {
   try {
     for (ExtractOp& op : batch->ops) {
-      stopIf(cancelled);
-      placeOp(batch, op, cancelled);
+      stopIfCancelled();
+      if (op.kind == Operation::Entry) cursor = {&batch->entries[op.entry], batch};
+      call(op, cursor.entry);
     }
   } catch (...) {
-    if (!current_) throw;
-    throw EntryFailure{std::current_exception(), std::string(current_->path), current_->offset};
+    if (!cursor.entry) throw;
+    throw EntryFailure{std::current_exception(), std::string(cursor.entry->path), cursor.entry->offset};
   }
-  const std::lock_guard lock(mutex_);
-  placed_.push_back(batch);
 }
 
-void Extraction::placeOp(const std::shared_ptr<ExtractBatch>& batch, ExtractOp& op, const CancelFlag& cancelled) {
+Extraction::Extraction(OwnedFd root, ExtractSettings settings, CancelFlag cancelled)
+    : folder_(std::move(root)),
+      settings_(settings),
+      cancelled_(cancelled),
+      stages_({
+          [this](const Stages::Batch& batch) {
+            forEachOp(batch, placed_, [&](ExtractOp& op, const LayerEntry* entry) { placeOp(op, entry); });
+          },
+          [this](const Stages::Batch& batch) {
+            forEachOp(batch, filled_, [&](ExtractOp& op, const LayerEntry* entry) { fillOp(op, entry); });
+          },
+          [this](const Stages::Batch& batch) {
+            forEachOp(batch, hashed_, [&](ExtractOp& op, const LayerEntry*) { hashOp(*batch, op); });
+          },
+      }) {}
+
+void Extraction::placeOp(ExtractOp& op, const LayerEntry* entry) {
   switch (op.kind) {
     case Operation::Entry:
-      current_ = &batch->entries[op.entry];
-      filling_ = batch;
-      placeEntry(*current_);
+      placeEntry(*entry, op);
       break;
     case Operation::Named:
     case Operation::Open:
-      fill(op, cancelled);
+      op.file = std::move(file_);
       break;
     case Operation::Memory:
+      if (file_) op.way = ContentWay::Inline;
       write(op);
-      completeFile();
+      completeFile(entry);
       break;
     case Operation::DataBegin:
-      op.way = file_ ? ContentWay::Inline : ContentWay::None;
+      if (file_) op.way = ContentWay::Inline;
       break;
     case Operation::Data:
       write(op);
       break;
     case Operation::DataEnd:
-      completeFile();
+      completeFile(entry);
       break;
     default:
       break;
   }
 }
 
-void Extraction::placeEntry(const LayerEntry& entry) {
+void Extraction::fillOp(ExtractOp& op, const LayerEntry* entry) {
+  switch (op.kind) {
+    case Operation::Entry:
+      // A hardlink changes the inode of a file that has only now got what its own entry says.
+      if (op.file) describeLink(op.file.get(), *entry);
+      op.file.reset();
+      break;
+    case Operation::Named:
+    case Operation::Open:
+      fill(op, entry);
+      break;
+    default:
+      break;
+  }
+}
+
+void Extraction::placeEntry(const LayerEntry& entry, ExtractOp& op) {
   if (file_) fail("INVALID_BATCH", "an entry without its content");
   const bool isMark = entry.kind == EntryKind::Whiteout || entry.kind == EntryKind::Opaque;
   try {
-    placeAt(folder_.place(entry.path, true), entry);
+    placeAt(folder_.place(entry.path, true), entry, op);
   } catch (const StoreError& error) {
     // Of something that is hidden itself: some programs write marks for all that was below it.
     if (!isMark || error.code != "LAYER_PARENT") throw;
   }
 }
 
-void Extraction::placeAt(const EntryPlace& place, const LayerEntry& entry) {
+void Extraction::placeAt(const EntryPlace& place, const LayerEntry& entry, ExtractOp& op) {
   const int parent = place.parent;
   const char* name = place.name.c_str();
   // Calls what makes the entry, once more when what was there is gone.
@@ -216,7 +248,7 @@ void Extraction::placeAt(const EntryPlace& place, const LayerEntry& entry) {
       return placeFile(place, entry);
     case EntryKind::Hardlink:
       folder_.remove(place);
-      return placeLink(entry);
+      return placeLink(entry, op);
     case EntryKind::Symlink:
       make([&] { return symlinkat(std::string(entry.target).c_str(), parent, name); });
       return describe(place, entry);
@@ -270,12 +302,12 @@ void Extraction::placeFile(const EntryPlace& place, const LayerEntry& entry) {
     file = create();
   }
   if (!file) failToMake();
-  if (entry.size == 0) return describeFile(file.get(), entry);
+  if (entry.size == 0) return describeFile(file.get(), statOf(file.get()), entry);
   file_ = std::move(file);
   written_ = 0;
 }
 
-void Extraction::placeLink(const LayerEntry& entry) {
+void Extraction::placeLink(const LayerEntry& entry, ExtractOp& op) {
   // The second place that is asked for may end the first one's descriptor.
   OwnedFd targetParent;
   std::string target;
@@ -298,14 +330,29 @@ void Extraction::placeLink(const LayerEntry& entry) {
     errno = error;
     failToMake();
   }
-  describe(place, entry);
+  op.file = duplicateFd(place.parent);
+  if (!op.file) failErrno(errno, "cannot open the folder it is in");
+}
+
+// `folder`: the one it is in, which may have been replaced since.
+void Extraction::describeLink(int folder, const LayerEntry& entry) {
+  const std::string name(entry.path.substr(entry.path.rfind('/') + 1));
+  struct stat st;
+  if (fstatat(folder, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0)
+    describe({folder, name}, entry, st);
+  else if (errno != ENOENT)
+    failErrno(errno, kCannotLook);
 }
 
 void Extraction::describe(const EntryPlace& place, const LayerEntry& entry) {
+  struct stat st;
+  if (fstatat(place.parent, place.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0) failErrno(errno, kCannotLook);
+  describe(place, entry, st);
+}
+
+void Extraction::describe(const EntryPlace& place, const LayerEntry& entry, struct stat st) {
   const int parent = place.parent;
   const char* name = place.name.c_str();
-  struct stat st;
-  if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) failErrno(errno, "cannot look at what was made");
   if (entry.owned && (st.st_uid != entry.uid || st.st_gid != entry.gid)) {
     if (fchownat(parent, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) < 0) failErrno(errno, "cannot set its owner");
     // Which takes some bits away.
@@ -323,9 +370,7 @@ void Extraction::describe(const EntryPlace& place, const LayerEntry& entry) {
   for (const EntryXattr& xattr : entry.xattrs) setXattr(xattr, path, -1);
 }
 
-void Extraction::describeFile(int fd, const LayerEntry& entry) {
-  struct stat st;
-  if (fstat(fd, &st) < 0) failErrno(errno, "cannot look at what was made");
+void Extraction::describeFile(int fd, struct stat st, const LayerEntry& entry) {
   if (entry.owned && (st.st_uid != entry.uid || st.st_gid != entry.gid)) {
     if (fchown(fd, entry.uid, entry.gid) < 0) failErrno(errno, "cannot set its owner");
     st.st_mode &= ~kAllModes;
@@ -345,16 +390,22 @@ void Extraction::setXattr(const EntryXattr& xattr, const std::string& path, int 
   failErrno(errno, "cannot set one of its extended attributes");
 }
 
-void Extraction::completeFile() {
+void Extraction::write(const ExtractOp& op) {
   if (!file_) return;
-  if (written_ != current_->size) fail("INVALID_BATCH", "content of another size than the entry's");
-  describeFile(file_.get(), *current_);
+  writeExactly(file_.get(), op.data, op.size, written_);
+  written_ += op.size;
+}
+
+void Extraction::completeFile(const LayerEntry* entry) {
+  if (!file_) return;
+  if (written_ != entry->size) failContentSize();
+  describeFile(file_.get(), statOf(file_.get()), *entry);
   file_.reset();
 }
 
-void Extraction::finish(const CancelFlag& cancelled) {
+void Extraction::finish() {
   for (const Folder& folder : folders_) {
-    stopIf(cancelled);
+    stopIfCancelled();
     try {
       const EntryPlace place = folder_.place(folder.path, false);
       struct stat st;

@@ -1,12 +1,11 @@
-// One layer on its way into a folder, as containers-storage unpacks it. Batches go through two steps, each in their
-// order and on a thread of its own: what they have is put in place, and what is in place is hashed.
+// One layer on its way into a folder, as containers-storage unpacks it. Batches go through three steps, each in their
+// order and on a thread of its own: what they have is put in place, files get their content, and what is there then is
+// hashed.
 #pragma once
 #include <sys/stat.h>
 
-#include <deque>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "base/owned_fd.h"
 #include "extract/crc64.h"
 #include "extract/layer_folder.h"
+#include "extract/stages.h"
 #include "hash/verity.h"
 
 namespace cfsbridge {
@@ -49,7 +49,8 @@ struct ExtractOp {
   Operation kind;
   size_t entry = 0;  // of Entry
   int dir = -1;
-  OwnedFd fd;  // the source; once it is in place what came of it
+  OwnedFd fd;    // the source; once the file has its content what came of it
+  OwnedFd file;  // the file that gets it; of a hardlink the folder it is in
   // The source of a clone, where it can be told that both are still the same: it is in memory more often.
   OwnedFd source;
   struct stat before;
@@ -66,6 +67,8 @@ struct ExtractBatch {
   std::vector<uint8_t> results;  // see ContentAt
 };
 
+[[noreturn]] inline void failContentSize() { fail("INVALID_BATCH", "content of another size than the entry's"); }
+
 // What went wrong with an entry of the tar.
 struct EntryFailure {
   std::exception_ptr cause;
@@ -73,25 +76,21 @@ struct EntryFailure {
   uint64_t offset;
 };
 
-// Throws when the work is to end early.
-inline void stopIf(const CancelFlag& cancelled) {
-  if (cancelled.isSet()) fail("ABORTED", "aborted");
-}
-
 class Extraction {
  public:
-  // `root`: an empty folder.
-  Extraction(OwnedFd root, ExtractSettings settings) : folder_(std::move(root)), settings_(settings) {}
+  // `root`: an empty folder. `cancelled` is asked until this is stopped.
+  Extraction(OwnedFd root, ExtractSettings settings, CancelFlag cancelled);
 
+  // To be called once, before all else. Throws when there is no thread.
+  void start() { stages_.start(); }
   // Operations as JavaScript writes them; owns the descriptors in them from here on, also when this throws.
   void add(const uint8_t* bytes, size_t size);
-  // The next batch's turn. Each has to wait for the one before; a batch can be hashed once it is in place, while the
-  // next is put in place. May throw EntryFailure.
-  void place(const CancelFlag& cancelled);
-  std::vector<uint8_t> hash(const CancelFlag& cancelled);
-  // When all batches are through: times of folders, which changed with each file in them.
-  void finish(const CancelFlag& cancelled);
+  // Waits for the next batch, and returns its results. May throw EntryFailure.
+  std::vector<uint8_t> take() { return std::move(stages_.take()->results); }
+  // When all batches were taken: times of folders, which changed with each file in them.
+  void finish();
   void digest(uint8_t out[32]) { sha_.finish(out); }
+  void stop() noexcept { stages_.stop(); }
 
  private:
   struct Folder {
@@ -100,45 +99,67 @@ class Extraction {
     struct timespec times[2];
   };
 
-  using Queue = std::deque<std::shared_ptr<ExtractBatch>>;
-  std::shared_ptr<ExtractBatch> next(Queue& queue);
-  void placeOp(const std::shared_ptr<ExtractBatch>& batch, ExtractOp& op, const CancelFlag& cancelled);
-  void placeEntry(const LayerEntry& entry);
-  void placeAt(const EntryPlace& place, const LayerEntry& entry);
+  // Where one of the steps is.
+  struct Cursor {
+    const LayerEntry* entry = nullptr;
+    std::shared_ptr<ExtractBatch> batch;  // that has it
+  };
+
+  // Calls for each operation of a batch. What is thrown gets the place of the entry that it is about.
+  template <typename Call>
+  void forEachOp(const std::shared_ptr<ExtractBatch>& batch, Cursor& cursor, Call&& call);
+  void stopIfCancelled() const;
+
+  void placeOp(ExtractOp& op, const LayerEntry* entry);
+  void placeEntry(const LayerEntry& entry, ExtractOp& op);
+  void placeAt(const EntryPlace& place, const LayerEntry& entry, ExtractOp& op);
   void placeFile(const EntryPlace& place, const LayerEntry& entry);
-  void placeLink(const LayerEntry& entry);
-  void describe(const EntryPlace& place, const LayerEntry& entry);
-  void describeFile(int fd, const LayerEntry& entry);
-  void setXattr(const EntryXattr& xattr, const std::string& path, int fd);
-  void openSource(ExtractOp& op, struct stat* st, const CancelFlag& cancelled);
-  void fill(ExtractOp& op, const CancelFlag& cancelled);
-  void write(ExtractOp& op);
-  void completeFile();
+  void placeLink(const LayerEntry& entry, ExtractOp& op);
+  void write(const ExtractOp& op);
+  void completeFile(const LayerEntry* entry);
+
+  void fillOp(ExtractOp& op, const LayerEntry* entry);
+  void openSource(ExtractOp& op, struct stat* st);
+  void fill(ExtractOp& op, const LayerEntry* entry);
+  void copyContent(int from, int to, uint64_t size) const;
   void keepSource(ExtractOp& op, const struct stat& st);
-  void hashFile(const ExtractOp& op, const CancelFlag& cancelled);
+
+  void hashOp(ExtractBatch& batch, ExtractOp& op);
+  void hashFile(const ExtractOp& op);
   bool readSource(const ExtractOp& op, uint64_t size, uint64_t offset);
   void pushResult(ExtractBatch& batch, ContentWay way);
 
+  void describe(const EntryPlace& place, const LayerEntry& entry);
+  // `st` is what was made as it is now.
+  void describe(const EntryPlace& place, const LayerEntry& entry, struct stat st);
+  void describeLink(int folder, const LayerEntry& entry);
+  void describeFile(int fd, struct stat st, const LayerEntry& entry);
+  void setXattr(const EntryXattr& xattr, const std::string& path, int fd);
+
   LayerFolder folder_;
   const ExtractSettings settings_;
-
-  std::mutex mutex_;
-  Queue added_, placed_;
+  const CancelFlag cancelled_;
 
   // Of what puts in place:
-  const LayerEntry* current_ = nullptr;    // the entry that it is at
-  std::shared_ptr<ExtractBatch> filling_;  // whose entry waits for its content
-  OwnedFd file_;                           // the file of that entry; empty where nothing is kept
-  uint64_t written_ = 0;                   // of content that comes in pieces
-  dev_t noClone_ = 0;                      // device, plus 1, that nothing can be cloned from
-  dev_t timed_ = 0;                        // device, plus 1, whose files' times of change can be relied on
+  Cursor placed_;
+  OwnedFd file_;          // the file that waits for its content; empty where nothing is kept
+  uint64_t written_ = 0;  // of content that comes in pieces
   std::vector<Folder> folders_;
 
+  // Of what gives files their content:
+  Cursor filled_;
+  dev_t noClone_ = 0;  // device, plus 1, that nothing can be cloned from
+  dev_t timed_ = 0;    // device, plus 1, whose files' times of change can be relied on
+
   // Of what hashes:
+  Cursor hashed_;
   Sha256 sha_;
   Crc64 crc_;
   ContentWay dataWay_ = ContentWay::None;
   std::unique_ptr<uint8_t[]> buffer_;
+
+  // Last: its threads end before what they use.
+  Stages stages_;
 };
 
 }  // namespace cfsbridge

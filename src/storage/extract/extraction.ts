@@ -8,11 +8,11 @@ import type { Batch } from '../../layer/batch.js';
 import { loadNative, type FdNumber } from '../../native.js';
 
 interface NativeExtraction {
-  openExtraction(folder: FdNumber, zeroCopy: boolean, userNamespace: boolean): object;
+  openExtraction(folder: FdNumber, zeroCopy: boolean, userNamespace: boolean, flag: Uint8Array): object;
   addToExtraction(extraction: object, operations: Buffer): void;
-  placeExtraction(extraction: object, flag: Uint8Array): Promise<void>;
-  hashExtraction(extraction: object, flag: Uint8Array): Promise<Buffer>;
-  finishExtraction(extraction: object, flag: Uint8Array): Promise<Buffer>;
+  takeExtracted(extraction: object): Promise<Buffer>;
+  finishExtraction(extraction: object): Promise<Buffer>;
+  stopExtraction(extraction: object): Promise<void>;
   closeExtraction(extraction: object): void;
 }
 
@@ -26,19 +26,23 @@ export interface ExtractionSettings {
 }
 
 /**
- * Puts the entries of one layer in a folder, and hashes its tar. While a batch is hashed the next one is put in place.
- * Dispose it when it is not needed any more, also after a failure.
+ * Puts the entries of one layer in a folder, and hashes its tar. While a batch is hashed the files of the next one get
+ * their content, and the one after it is put in place. Dispose it when it is not needed any more, also after a failure.
  */
 export class Extraction implements AsyncDisposable {
   readonly #extraction: object;
   readonly #flag: CancelFlag;
-  #placed: Promise<void> = Promise.resolve();
-  #hashed: Promise<unknown> = Promise.resolve();
+  #taken: Promise<unknown> = Promise.resolve();
 
   /** @param folder empty, and open as long as this is */
   constructor(folder: Fd, { zeroCopy, userNamespace }: ExtractionSettings, signal?: AbortSignal) {
-    this.#extraction = native.openExtraction(folder.number, zeroCopy, userNamespace);
     this.#flag = new CancelFlag(signal);
+    try {
+      this.#extraction = native.openExtraction(folder.number, zeroCopy, userNamespace, this.#flag.byte);
+    } catch (error) {
+      this.#flag[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /**
@@ -48,15 +52,11 @@ export class Extraction implements AsyncDisposable {
    *   later batch fails, too
    */
   async submit(batch: Batch): Promise<Buffer> {
-    const extraction = this.#extraction;
-    const { byte } = this.#flag;
-    native.addToExtraction(extraction, batch.take());
-    const placed = this.#placed.then(async () => await native.placeExtraction(extraction, byte));
-    const hashed = Promise.all([placed, this.#hashed]).then(async () => await native.hashExtraction(extraction, byte));
-    this.#placed = placed;
-    this.#hashed = hashed;
+    native.addToExtraction(this.#extraction, batch.take());
+    const taken = this.#taken.then(async () => await native.takeExtracted(this.#extraction));
+    this.#taken = taken;
     try {
-      return await hashed;
+      return await taken;
     } catch (error) {
       throw placedError(error);
     }
@@ -68,7 +68,7 @@ export class Extraction implements AsyncDisposable {
    */
   async finish(): Promise<string> {
     try {
-      return (await native.finishExtraction(this.#extraction, this.#flag.byte)).toString('hex');
+      return (await native.finishExtraction(this.#extraction)).toString('hex');
     } catch (error) {
       throw placedError(error);
     }
@@ -77,7 +77,8 @@ export class Extraction implements AsyncDisposable {
   /** Ends what is under way, and closes all descriptors. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#flag.set();
-    await Promise.allSettled([this.#placed, this.#hashed]);
+    const stop = async (): Promise<void> => await native.stopExtraction(this.#extraction);
+    await Promise.allSettled([stop(), this.#taken]);
     this.#flag[Symbol.dispose]();
     native.closeExtraction(this.#extraction);
   }
