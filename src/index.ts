@@ -209,7 +209,7 @@ export type { PutLayerOptions, PutLayerResult } from './storage/write/put-layer.
 export type { ImageToPut, PutImageResult } from './storage/write/put-image.js';
 export type { CompressedBlob } from './storage/write/layer-record.js';
 export type { ExtractedLayer, ExtractOptions } from './storage/extract/extract-layer.js';
-export type { ContentCounts } from './storage/extract/layer-extractor.js';
+export type { ContentCounts } from './storage/extract/extraction.js';
 export type { EntryRules } from './storage/extract/entry-record.js';
 export type { Signatures } from './storage/write/image-items.js';
 

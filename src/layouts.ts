@@ -18,6 +18,9 @@ export const OPERATION = {
   digest: 9,
   deflated: 10,
   deflatedFile: 11,
+  text: 12,
+  segment: 13,
+  checksum: 14,
 } as const;
 /** Size of a part that may have any. */
 export const ANY_SIZE = 0xffff_ffff_ffff_ffffn;
@@ -39,8 +42,6 @@ export const ENTRY_KIND = {
 } as const;
 /** How the content of a file came to be where a layer was unpacked. */
 export const CONTENT_WAY = { cloned: 0, copied: 1, inline: 2, none: 3 } as const;
-/** Where in the result of one file's content what is. */
-export const CONTENT_AT = { way: 0, crc: 1, end: 9 } as const;
 
 /** What a patch consists of. */
 export const PATCH_OPERATION = { raw: 0, content: 1, changed: 2 } as const;

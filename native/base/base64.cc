@@ -1,5 +1,7 @@
 // Base64 from bytes to bytes. Node decodes strings only, and a layer's recipe is mostly base64: a string for each tar
 // header would be most of the garbage of a pull.
+#include "base/base64.h"
+
 #include <array>
 #include <cstdint>
 
@@ -8,12 +10,13 @@
 namespace cfsbridge {
 namespace {
 
+constexpr const char* letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 // Four tables, for the place of a letter in its group of four, already shifted; invalid letters have bits above the 24.
 struct Tables {
   std::array<std::array<uint32_t, 256>, 4> values;
 
   constexpr Tables() : values() {
-    constexpr const char* letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (int place = 0; place < 4; place++) {
       values[place].fill(0xff000000);
       for (uint32_t i = 0; i < 64; i++) values[place][static_cast<uint8_t>(letters[i])] = i << (18 - 6 * place);
@@ -61,6 +64,21 @@ Napi::Value DecodeBase64(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+void appendBase64(std::vector<uint8_t>& text, const uint8_t* bytes, size_t size) {
+  const size_t start = text.size();
+  text.resize(start + (size + 2) / 3 * 4);
+  uint8_t* into = text.data() + start;
+  const auto put = [&](uint32_t bits) {
+    for (int shift = 18; shift >= 0; shift -= 6) *into++ = static_cast<uint8_t>(letters[bits >> shift & 63]);
+  };
+  for (; size >= 3; bytes += 3, size -= 3)
+    put(static_cast<uint32_t>(bytes[0]) << 16 | static_cast<uint32_t>(bytes[1]) << 8 | bytes[2]);
+  if (size == 0) return;
+  put(static_cast<uint32_t>(bytes[0]) << 16 | (size == 2 ? static_cast<uint32_t>(bytes[1]) << 8 : 0));
+  text.back() = '=';
+  if (size == 1) text[text.size() - 2] = '=';
+}
 
 void initBase64(Napi::Env, Napi::Object exports) { addFunction<DecodeBase64>(exports, "decodeBase64"); }
 

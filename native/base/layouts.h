@@ -22,6 +22,9 @@ namespace cfsbridge {
 //     the path, the target, and for each xattr: u8 whether the file has to get it, u16 length of the name,
 //     u32 length of the value, the name, the value
 //   Digest: nothing; its result is the SHA-256 of all bytes since the one before it
+//   Text: u32 size, bytes of what is written about the layer; of what unpacks one, as the next two
+//   Segment: nothing; in the text come, in base64, the Bytes since the one before it
+//   Checksum: nothing; in the text comes, in base64, the CRC-64 of the content before it
 //   Deflated: u64 size of the content, u32 size of the deflate data, which are behind it
 //   DeflatedFile: u64 size of the content, i32 descriptor, u64 where the deflate data begin, u32 their size
 enum class Operation : uint8_t {
@@ -36,7 +39,10 @@ enum class Operation : uint8_t {
   Entry = 8,
   Digest = 9,
   Deflated = 10,
-  DeflatedFile = 11
+  DeflatedFile = 11,
+  Text = 12,
+  Segment = 13,
+  Checksum = 14
 };
 // Size of a part that may have any.
 constexpr uint64_t kAnySize = 0xffffffffffffffff;
@@ -59,8 +65,6 @@ enum class EntryKind : uint8_t {
 };
 // How the content of a file came to be where a layer was unpacked. None: it belongs to nothing that is kept.
 enum class ContentWay : uint8_t { Cloned = 0, Copied = 1, Inline = 2, None = 3 };
-// Where in the result of one file's content what is: u8 ContentWay, and 8 bytes for the CRC-64, big endian.
-enum ContentAt : size_t { kContentWay = 0, kContentCrc = 1, kContentEnd = 9 };
 
 // What a patch consists of, which src/oci/delta/patch-batch.ts writes. Behind the kind (u8) comes
 //   Raw: u32 size, operations of tar-diff as they are

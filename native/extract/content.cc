@@ -11,6 +11,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/base64.h"
 #include "base/file_io.h"
 #include "base/limits.h"
 #include "extract/extraction.h"
@@ -130,28 +131,40 @@ void Extraction::hashOp(ExtractBatch& batch, ExtractOp& op) {
   switch (op.kind) {
     case Operation::Bytes:
       sha_.update(op.data, op.size);
+      segment_.insert(segment_.end(), op.data, op.data + op.size);
+      break;
+    case Operation::Text:
+      batch.text.insert(batch.text.end(), op.data, op.data + op.size);
+      break;
+    case Operation::Segment:
+      appendBase64(batch.text, segment_.data(), segment_.size());
+      segment_.clear();
+      break;
+    case Operation::Checksum:
+      appendBase64(batch.text, checksum_, sizeof checksum_);
       break;
     case Operation::Memory:
       sha_.update(op.data, op.size);
       crc_.update(op.data, op.size);
-      pushResult(batch, op.way);
+      endContent(op.way, op.size);
       break;
     case Operation::DataBegin:
       dataWay_ = op.way;
+      dataSize_ = op.size;
       break;
     case Operation::Data:
       sha_.update(op.data, op.size);
       crc_.update(op.data, op.size);
       break;
     case Operation::DataEnd:
-      pushResult(batch, dataWay_);
+      endContent(dataWay_, dataSize_);
       break;
     case Operation::Named:
     case Operation::Open:
       hashFile(op);
       op.fd.reset();
       op.source.reset();
-      pushResult(batch, op.way);
+      endContent(op.way, op.size);
       break;
     default:
       break;
@@ -178,12 +191,11 @@ bool Extraction::readSource(const ExtractOp& op, uint64_t size, uint64_t offset)
   return got == static_cast<int64_t>(size) && isUntouched(op.source.get(), op.before);
 }
 
-void Extraction::pushResult(ExtractBatch& batch, ContentWay way) {
-  auto& results = batch.results;
-  results.resize(results.size() + kContentEnd);
-  uint8_t* at = results.data() + results.size() - kContentEnd;
-  at[kContentWay] = static_cast<uint8_t>(way);
-  crc_.finish(at + kContentCrc);
+void Extraction::endContent(ContentWay way, uint64_t size) {
+  crc_.finish(checksum_);
+  if (way == ContentWay::None) return;
+  counts_.files[static_cast<size_t>(way)]++;
+  counts_.bytes[static_cast<size_t>(way)] += size;
 }
 
 }  // namespace cfsbridge

@@ -1,4 +1,5 @@
 // JavaScript's view of what unpacks layers; src/storage/extract/extraction.ts is its other end.
+#include <iterator>
 #include <memory>
 
 #include "base/addon.h"
@@ -75,12 +76,10 @@ class TakeJob : public ExtractJob {
   using ExtractJob::ExtractJob;
 
  private:
-  void work() override { results_ = extraction().take(); }
-  Napi::Value result(Napi::Env env) override {
-    return Napi::Buffer<uint8_t>::Copy(env, results_.data(), results_.size());
-  }
+  void work() override { text_ = extraction().take(); }
+  Napi::Value result(Napi::Env env) override { return Napi::Buffer<uint8_t>::Copy(env, text_.data(), text_.size()); }
 
-  std::vector<uint8_t> results_;
+  std::vector<uint8_t> text_;
 };
 
 class FinishJob : public ExtractJob {
@@ -92,7 +91,20 @@ class FinishJob : public ExtractJob {
     extraction().finish();
     extraction().digest(digest_);
   }
-  Napi::Value result(Napi::Env env) override { return Napi::Buffer<uint8_t>::Copy(env, digest_, sizeof digest_); }
+  Napi::Value result(Napi::Env env) override {
+    const ContentCounts& counts = extraction().counts();
+    auto ways = Napi::Array::New(env);
+    for (uint32_t way = 0; way < std::size(counts.files); way++) {
+      auto one = Napi::Array::New(env);
+      one.Set(0u, static_cast<double>(counts.files[way]));
+      one.Set(1u, static_cast<double>(counts.bytes[way]));
+      ways.Set(way, one);
+    }
+    auto result = Napi::Object::New(env);
+    result.Set("digest", Napi::Buffer<uint8_t>::Copy(env, digest_, sizeof digest_));
+    result.Set("ways", ways);
+    return result;
+  }
 
   uint8_t digest_[32] = {};
 };
@@ -113,12 +125,12 @@ Napi::Value AddToExtraction(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// (extraction): the results of the next batch, for each call of addToExtraction once, each after the one before.
+// (extraction): the text of the next batch, for each call of addToExtraction once, each after the one before.
 Napi::Value TakeExtracted(const Napi::CallbackInfo& info) {
   return PromiseJob::start<TakeJob>(info.Env(), extractionArgument(info));
 }
 
-// (extraction): SHA-256 of the tar.
+// (extraction): { digest: SHA-256 of the tar, ways: for each ContentWay but None [files, bytes] }.
 Napi::Value FinishExtraction(const Napi::CallbackInfo& info) {
   return PromiseJob::start<FinishJob>(info.Env(), extractionArgument(info));
 }

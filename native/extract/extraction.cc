@@ -86,6 +86,7 @@ ExtractOp readOp(OpReader& ops, std::vector<LayerEntry>* entries) {
     case Operation::Bytes:
     case Operation::Data:
     case Operation::Memory:
+    case Operation::Text:
       op.size = ops.number<uint32_t>();
       op.data = ops.bytes(op.size);
       break;
@@ -104,6 +105,8 @@ ExtractOp readOp(OpReader& ops, std::vector<LayerEntry>* entries) {
       op.size = ops.number<uint64_t>();
       break;
     case Operation::DataEnd:
+    case Operation::Segment:
+    case Operation::Checksum:
       break;
     case Operation::Entry: {
       // Where there is too little memory for it, what comes behind it is read all the same.

@@ -64,10 +64,15 @@ struct ExtractBatch {
   std::unique_ptr<uint8_t[]> bytes;
   std::vector<LayerEntry> entries;
   std::vector<ExtractOp> ops;
-  std::vector<uint8_t> results;  // see ContentAt
+  std::vector<uint8_t> text;
 };
 
 [[noreturn]] inline void failContentSize() { fail("INVALID_BATCH", "content of another size than the entry's"); }
+
+// So many files got their content in each ContentWay but None, and so many bytes.
+struct ContentCounts {
+  uint64_t files[3] = {}, bytes[3] = {};
+};
 
 // What went wrong with an entry of the tar.
 struct EntryFailure {
@@ -85,11 +90,12 @@ class Extraction {
   void start() { stages_.start(); }
   // Operations as JavaScript writes them; owns the descriptors in them from here on, also when this throws.
   void add(const uint8_t* bytes, size_t size);
-  // Waits for the next batch, and returns its results. May throw EntryFailure.
-  std::vector<uint8_t> take() { return std::move(stages_.take()->results); }
+  // Waits for the next batch, and returns its text. May throw EntryFailure.
+  std::vector<uint8_t> take() { return std::move(stages_.take()->text); }
   // When all batches were taken: times of folders, which changed with each file in them.
   void finish();
   void digest(uint8_t out[32]) { sha_.finish(out); }
+  const ContentCounts& counts() const { return counts_; }
   void stop() noexcept { stages_.stop(); }
 
  private:
@@ -127,7 +133,7 @@ class Extraction {
   void hashOp(ExtractBatch& batch, ExtractOp& op);
   void hashFile(const ExtractOp& op);
   bool readSource(const ExtractOp& op, uint64_t size, uint64_t offset);
-  void pushResult(ExtractBatch& batch, ContentWay way);
+  void endContent(ContentWay way, uint64_t size);
 
   void describe(const EntryPlace& place, const LayerEntry& entry);
   // `st` is what was made as it is now.
@@ -155,7 +161,11 @@ class Extraction {
   Cursor hashed_;
   Sha256 sha_;
   Crc64 crc_;
+  uint8_t checksum_[8] = {};  // of the last content
+  ContentCounts counts_;
   ContentWay dataWay_ = ContentWay::None;
+  uint64_t dataSize_ = 0;
+  std::vector<uint8_t> segment_;  // bytes that are not in the text yet
   std::unique_ptr<uint8_t[]> buffer_;
 
   // Last: its threads end before what they use.

@@ -49,9 +49,8 @@ void Stages::run(size_t index) noexcept {
   try {
     for (;;) {
       // What was given on before a failure is done still: it came before what failed.
-      changed_.wait(lock, [&] {
-        return stopped_ || !stage.waiting.empty() || (index > 0 && stages_[index - 1].ended);
-      });
+      changed_.wait(lock,
+                    [&] { return stopped_ || !stage.waiting.empty() || (index > 0 && stages_[index - 1].ended); });
       if (stopped_ || stage.waiting.empty()) break;
       Batch batch = std::move(stage.waiting.front());
       stage.waiting.pop_front();

@@ -61,6 +61,9 @@ Item readItem(OpReader& ops) {
       break;
     case Operation::Range:
     case Operation::Entry:
+    case Operation::Text:
+    case Operation::Segment:
+    case Operation::Checksum:
       fail("INVALID_BATCH", "nothing that can be stored");
   }
   if (item.isDeflated() && (item.size > kInflatable || !RawInflate::available()))
@@ -368,6 +371,10 @@ class NativeStore : public Napi::ObjectWrap<NativeStore> {
     auto external = Napi::External<std::shared_ptr<ObjectStore>>::New(info.Env(), &store_);
     return construct(info.Env().GetInstanceData<Environment>()->ingest, {external, info[0]});
   }
+  // (name): see ObjectStore::size.
+  Napi::Value Size(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(store_->size(byteString(info[0]))));
+  }
   // (digest): see ObjectStore::distrust.
   Napi::Value Distrust(const Napi::CallbackInfo& info) {
     auto bytes = info[0].As<Napi::Uint8Array>();
@@ -430,6 +437,7 @@ void initPool(Napi::Env env, Napi::Object exports) {
                                                       NativeStore::method<&NativeStore::MakeIngest>("ingest"),
                                                       NativeStore::method<&NativeStore::Distrust>("distrust"),
                                                       NativeStore::method<&NativeStore::Refusals>("refusals"),
+                                                      NativeStore::method<&NativeStore::Size>("size"),
                                                       NativeStore::method<&NativeStore::Handle>("handle"),
                                                       NativeStore::method<&NativeStore::Land>("land"),
                                                       NativeStore::method<&NativeStore::Close>("close"),

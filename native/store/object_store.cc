@@ -115,6 +115,16 @@ bool ObjectStore::has(const Digest& digest) {
          sharing_.allows(file.get(), st, true);
 }
 
+int64_t ObjectStore::size(const std::string& name) {
+  struct stat st;
+  const int folder = objects_.of(name);
+  if (folder < 0 || fstatat(folder, FanOut::rest(name), &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (folder < 0 || errno == ENOENT) return kMissing;
+    failErrno(errno, "cannot stat objects/" + name);
+  }
+  return S_ISREG(st.st_mode) ? static_cast<int64_t>(st.st_size) : kNoFile;
+}
+
 bool ObjectStore::hasUsable(const Digest& digest) {
   if (!has(digest)) return false;
   if (!verityRequired_) return true;

@@ -51,6 +51,9 @@ class ObjectStore {
   bool has(const Digest& digest);
   // The same, and whether fs-verity vouches for its digest where that is required.
   bool hasUsable(const Digest& digest);
+  // How long an object is, or one of these. `name`: "ab/cdef…".
+  static constexpr int64_t kMissing = -1, kNoFile = -2;
+  int64_t size(const std::string& name);
 
   // True when an object of that digest is there, its content is known to be right and nobody else can change it. Any
   // other is as good as absent: `publish` replaces it. `source`, when not null, is a file whose content was just

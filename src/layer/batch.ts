@@ -107,6 +107,24 @@ export class Batch {
     this.#files++;
   }
 
+  /** What is written about the layer, only for what unpacks one, as the next two. */
+  text(text: ByteString): void {
+    const at = this.#out.reserve(5 + text.length);
+    this.#out.bytes[at] = OPERATION.text;
+    this.#out.bytes.writeUInt32LE(text.length, at + 1);
+    this.#out.bytes.write(text, at + 5, 'latin1');
+  }
+
+  /** In the text come, in base64, all `bytes` since the segment before it. */
+  segment(): void {
+    this.#out.bytes[this.#out.reserve(1)] = OPERATION.segment;
+  }
+
+  /** In the text comes, in base64, the CRC-64 of the content before it. */
+  checksum(): void {
+    this.#out.bytes[this.#out.reserve(1)] = OPERATION.checksum;
+  }
+
   /**
    * What to do with an entry of the tar, `size` bytes behind the kind; only for what unpacks a layer.
    * @returns where to write them, before the next operation is added

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
+import type { ByteString } from '../bytes.js';
 import type { NativeErrorCode, SystemErrorCode } from '../error-codes.js';
-import { BridgeError, NotFoundError, type Place } from '../errors.js';
+import { BridgeError, FormatError, NotFoundError, type Place } from '../errors.js';
 import { isErrno, openBeneath, type Fd } from '../fd/fd.js';
 import { rootAndSelf } from '../fd/peer.js';
 import { OUTCOME, RESULT_AT } from '../layouts.js';
@@ -29,6 +30,7 @@ export interface StoredFile {
 }
 
 const SHA256_SIZE = 32;
+const MISSING = -1;
 
 interface NativeIngest {
   submit(ops: Buffer): Promise<Buffer>;
@@ -43,6 +45,8 @@ interface NativeStore {
   firstMissing(digests: Buffer): Promise<number>;
   unusable(digests: Buffer): Promise<Uint32Array>;
   ingest(policy: Taking): NativeIngest;
+  /** @returns -1 when it is not there, -2 when it is no regular file */
+  size(name: ByteString): number;
   distrust(digest: Buffer): void;
   refusals(): [hardlink: boolean, major: number, minor: number, code: string][];
   handle(): object;
@@ -132,6 +136,17 @@ export class ObjectStore implements Disposable {
     return this.#native
       .refusals()
       .map(([hardlink, major, minor, code]) => `${hardlink ? 'hardlink' : 'reflink'} from ${major}:${minor}: ${code}`);
+  }
+
+  /**
+   * How long an object is, in bytes.
+   * @throws NotFoundError; FormatError when it is not a regular file; an error with `code` of the system
+   */
+  size(id: ObjectId): number {
+    const size = this.#native.size(objectPath(id));
+    if (size >= 0) return size;
+    if (size === MISSING) throw new NotFoundError(`object ${id} is missing; pull the image again`);
+    throw new FormatError('OBJECT_TYPE', `object ${id} is not a regular file`);
   }
 
   has(id: ObjectId): boolean {

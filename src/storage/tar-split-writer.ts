@@ -7,28 +7,28 @@ import { TAR_SPLIT } from './tar-split-format.js';
 const PLAIN = /^[\x20-\x7e]*$/;
 const ESCAPED = /["\\<>&]/;
 
+/** A line of a tar-split file, before and behind what is put in: base64 of bytes that the addon has. */
+type Line = readonly [before: ByteString, behind: ByteString];
+
 /** The lines of a tar-split file, in their order; see `tar-split-format.ts`. */
 export class TarSplitWriter {
   #position = 0;
 
-  /** Bytes of the tar that are no file's content; those up to a file's header end with it. */
-  segment(bytes: Buffer): ByteString {
-    return `${TAR_SPLIT.segment}${bytes.toString('base64')}"${this.#tail()}`;
+  /** For bytes of the tar that are no file's content; those up to a file's header end with it. */
+  segment(): Line {
+    return [TAR_SPLIT.segment, `"${this.#tail()}`];
   }
 
   /**
    * A file, folder, link or device, behind the segment with its header.
    * @param name as the tar spells it
    * @param size bytes of its content
-   * @returns the line once its CRC-64, eight bytes of it in base64, is known; which counts for nothing without content
+   * @returns the line for its CRC-64, big endian; without content nothing is put in
    */
-  file(name: ByteString, size: number): (crc: string) => ByteString {
+  file(name: ByteString, size: number): Line {
     const head = named(name);
-    const tail = this.#tail();
-    return (crc) =>
-      size === 0
-        ? `${head}${TAR_SPLIT.noPayload}${tail}`
-        : `${head}${TAR_SPLIT.size}${size}${TAR_SPLIT.payload}${crc}"${tail}`;
+    if (size === 0) return [`${head}${TAR_SPLIT.noPayload}`, this.#tail()];
+    return [`${head}${TAR_SPLIT.size}${size}${TAR_SPLIT.payload}`, `"${this.#tail()}`];
   }
 
   #tail(): string {

@@ -18,10 +18,10 @@ const NAMES: [name: string, line: string][] = [
 for (const [name, line] of NAMES)
   test(`a file called ${JSON.stringify(name)}`, () => {
     const writer = new TarSplitWriter();
-    assert.equal(writer.segment(Buffer.from('head')), '{"type":2,"payload":"aGVhZA==","position":0}\n');
-    const text = writer.file(name, 64)(CRC);
+    assert.equal(writer.segment().join('aGVhZA=='), '{"type":2,"payload":"aGVhZA==","position":0}\n');
+    const text = writer.file(name, 64).join(CRC);
     assert.equal(text, `{"type":1,${line},"size":64,"payload":"${CRC}","position":1}\n`);
-    assert.equal(writer.file(name, 0)(''), `{"type":1,${line},"payload":null,"position":2}\n`);
+    assert.equal(writer.file(name, 0).join(''), `{"type":1,${line},"payload":null,"position":2}\n`);
     const parser = new TarSplitParser('test', (found, size) => ({
       kind: 'bytes',
       bytes: Buffer.from(`${found} ${size}`, 'latin1'),

@@ -1,9 +1,6 @@
 // The way back: a layer in the repository as the pieces of its tar.
-import { constants } from 'node:fs';
-import { FormatError, NotFoundError } from '../../errors.js';
-import { isErrno } from '../../fd/fd.js';
+import { FormatError } from '../../errors.js';
 import { closeChunk, type Chunk, type FdChunk, type LayerStream, type NamedChunk } from '../../layer/stream.js';
-import { files } from '../../native.js';
 import { objectPath, type ObjectId } from '../../fsverity/object-id.js';
 import type { Repository } from '../../repository/repository.js';
 import { CONTENT_TYPES } from '../../repository/splitstream/format.js';
@@ -11,19 +8,6 @@ import { checkMergedLimit, type Piece, type SplitstreamReader } from '../../repo
 
 /** So many chunks are handed out at once; where each is an open file this bounds the descriptors. */
 const BATCH = 256;
-
-/** The length of an object. @throws NotFoundError; FormatError when it is not a regular file */
-function objectSize(repository: Repository, id: ObjectId): number {
-  try {
-    const { mode, size } = files.statBeneath(repository.objects.dir.number, objectPath(id));
-    if ((mode & constants.S_IFMT) === constants.S_IFREG) return size;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT'))
-      throw new NotFoundError(`object ${id} is missing; pull the image again`, { cause: error });
-    throw error;
-  }
-  throw new FormatError('OBJECT_TYPE', `object ${id} is not a regular file`);
-}
 
 /** How long a stored layer's tar is, in bytes, as its stream says. @throws NotFoundError, FormatError */
 export function tarSize(repository: Repository, stream: ObjectId): number {
@@ -39,7 +23,7 @@ export type ObjectContent = (id: ObjectId) => FdChunk | NamedChunk;
  * @param dir another descriptor of the repository's `objects`, through which they are opened
  */
 export function objectsByName(repository: Repository, dir = repository.objects.dir): ObjectContent {
-  return (id) => ({ kind: 'named', dir, name: objectPath(id), size: objectSize(repository, id) });
+  return (id) => ({ kind: 'named', dir, name: objectPath(id), size: repository.objects.size(id) });
 }
 
 /** Objects by name, or opened and measured where the repository wants fs-verity. @param dir as for `objectsByName` */

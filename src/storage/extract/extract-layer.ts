@@ -5,8 +5,8 @@ import { writeAll } from '../../fd/write-all.js';
 import { setXattr } from '../../fd/xattrs.js';
 import type { LayerStream } from '../../layer/stream.js';
 import { OVERRIDE_XATTR, type EntryRules } from './entry-record.js';
-import { Extraction } from './extraction.js';
-import { LayerExtractor, type ContentCounts } from './layer-extractor.js';
+import { Extraction, type ContentCounts } from './extraction.js';
+import { LayerExtractor } from './layer-extractor.js';
 
 /** As for the store's own programs: the text shrinks to a twentieth, and time matters more. */
 const COMPRESSION_LEVEL = 1;
@@ -59,14 +59,14 @@ export async function extractLayer(
       length += await writeAll(tarSplit, block, length);
       onProgress?.(extractor.size);
     }
-    const diffId = `sha256:${await extraction.finish()}`;
+    const { sha256, counts } = await extraction.finish();
     if (forceMask !== undefined) setXattr(diff, OVERRIDE_XATTR, Buffer.from(extractor.rootOverride, 'latin1'));
     return {
-      diffId,
+      diffId: `sha256:${sha256}`,
       size: extractor.size,
       uids: sorted(extractor.uids),
       gids: sorted(extractor.gids),
-      ...extractor.counts,
+      ...counts,
     };
   } catch (error) {
     extractor.discard();

@@ -5,18 +5,34 @@ import type { NativeErrorCode, NativeLayerErrorCode, SystemErrorCode } from '../
 import { BridgeError, FormatError, type Place } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
 import type { Batch } from '../../layer/batch.js';
+import { CONTENT_WAY } from '../../layouts.js';
 import { loadNative, type FdNumber } from '../../native.js';
 
 interface NativeExtraction {
   openExtraction(folder: FdNumber, zeroCopy: boolean, userNamespace: boolean, flag: Uint8Array): object;
   addToExtraction(extraction: object, operations: Buffer): void;
   takeExtracted(extraction: object): Promise<Buffer>;
-  finishExtraction(extraction: object): Promise<Buffer>;
+  finishExtraction(extraction: object): Promise<{ digest: Buffer; ways: readonly (readonly [number, number])[] }>;
   stopExtraction(extraction: object): Promise<void>;
   closeExtraction(extraction: object): void;
 }
 
+type Way = readonly [files: number, bytes: number];
+
 const native = loadNative<NativeExtraction>();
+
+/** What happened to the content of a layer's files. */
+export interface ContentCounts {
+  /** files that share their content with the source */
+  cloned: number;
+  clonedBytes: number;
+  /** files that were copied out of one of the source */
+  copied: number;
+  copiedBytes: number;
+  /** files whose content came in the stream itself */
+  inline: number;
+  inlineBytes: number;
+}
 
 export interface ExtractionSettings {
   /** content of files that are not in the stream is cloned, or unpacking fails with `ZERO_COPY` */
@@ -47,7 +63,7 @@ export class Extraction implements AsyncDisposable {
 
   /**
    * Takes a batch, which can be filled anew at once. What it returns need not be waited for before the next call.
-   * @returns what became of each file's content (`CONTENT_AT` in layouts.ts), in order
+   * @returns its text
    * @throws FormatError with a code of the layer, BridgeError, with the entry's place. After the first failure every
    *   later batch fails, too
    */
@@ -64,11 +80,20 @@ export class Extraction implements AsyncDisposable {
 
   /**
    * Ends the layer, after all batches.
-   * @returns SHA-256 of its tar, in lower-case hex
+   * @returns SHA-256 of its tar, in lower-case hex, and how its files got their content
    */
-  async finish(): Promise<string> {
+  async finish(): Promise<{ sha256: string; counts: ContentCounts }> {
     try {
-      return (await native.finishExtraction(this.#extraction)).toString('hex');
+      const { digest, ways } = await native.finishExtraction(this.#extraction);
+      const [[cloned, clonedBytes], [copied, copiedBytes], [inline, inlineBytes]] = [
+        CONTENT_WAY.cloned,
+        CONTENT_WAY.copied,
+        CONTENT_WAY.inline,
+      ].map((way) => ways[way]) as [Way, Way, Way];
+      return {
+        sha256: digest.toString('hex'),
+        counts: { cloned, clonedBytes, copied, copiedBytes, inline, inlineBytes },
+      };
     } catch (error) {
       throw placedError(error);
     }

@@ -5,7 +5,6 @@ import { closeChunk, type Chunk, type FdChunk, type LayerStream, type NamedChunk
 import { Batch } from '../../layer/batch.js';
 import { TarScanner, type TarVisitor } from '../../layer/tar-scanner.js';
 import { WHITEOUT } from '../../layer/whiteouts.js';
-import { CONTENT_AT, CONTENT_WAY } from '../../layouts.js';
 import { cleanName } from '../tar-split.js';
 import { TarSplitWriter } from '../tar-split-writer.js';
 import { addEntry, overrideOf, type EntryRules, type OverrideFacts } from './entry-record.js';
@@ -14,25 +13,12 @@ import type { Extraction } from './extraction.js';
 /** A batch is full with so many files, of each of which two descriptors are open until it is hashed, or bytes. */
 const BATCH_FILES = 128;
 const BATCH_BYTES = 256 * 1024;
-/** One is put in place, one is hashed, one waits, one is filled. */
-const BATCHES_IN_FLIGHT = 3;
+/** In each of three steps is one, one waits, and one is filled. */
+const BATCHES_IN_FLIGHT = 4;
 /**
  * Longer segments of tar-split are cut. The headers of one entry are shorter, and stay in one, where readers look.
  */
 const SEGMENT_BYTES = 4 << 20;
-
-/** What happened to the content of a layer's files. */
-export interface ContentCounts {
-  /** files that share their content with the source */
-  cloned: number;
-  clonedBytes: number;
-  /** files that were copied out of one of the source */
-  copied: number;
-  copiedBytes: number;
-  /** files whose content came in the stream itself */
-  inline: number;
-  inlineBytes: number;
-}
 
 /** A header of which the bytes have not been seen yet, or not all of its content that comes with them. */
 interface Due {
@@ -40,21 +26,10 @@ interface Due {
   contentAt: number;
 }
 
-/** Text of tar-split, or a file in it whose CRC is still out. */
-type Part = ByteString | { size: number; line: (crc: string) => ByteString };
-
-interface SubmittedBatch {
-  parts: readonly Part[];
-  results: Promise<Buffer>;
-}
-
-const NO_CRC = '';
-
 /**
  * Takes a tar apart: its entries go into a folder, and what is needed to put it together again into a tar-split file.
  */
 export class LayerExtractor implements TarVisitor {
-  readonly counts: ContentCounts = { cloned: 0, clonedBytes: 0, copied: 0, copiedBytes: 0, inline: 0, inlineBytes: 0 };
   readonly uids = new Set<number>();
   readonly gids = new Set<number>();
   readonly #names = new Set<ByteString>();
@@ -63,13 +38,9 @@ export class LayerExtractor implements TarVisitor {
   readonly #batch = new Batch();
   readonly #scanner = new TarScanner(this);
   readonly #split = new TarSplitWriter();
-  readonly #submitted: SubmittedBatch[] = [];
-  #parts: Part[] = [];
-  /** Bytes of the segment that is not written yet. */
-  #segment: Buffer[] = [];
+  readonly #submitted: Promise<Buffer>[] = [];
+  /** Bytes of the segment that is not in the text yet. */
   #segmentLength = 0;
-  /** So many pieces of it are copies: the memory of the others is the stream's. */
-  #segmentKept = 0;
   /** How far in the tar what came out of the scanner has led. */
   #at = 0;
   /** Entries are told before the bytes they are in. */
@@ -100,7 +71,6 @@ export class LayerExtractor implements TarVisitor {
     for await (const chunks of stream) {
       signal?.throwIfAborted();
       this.#take(chunks);
-      this.#keepSegment();
       while (this.#submitted.length > BATCHES_IN_FLIGHT) yield await this.#finishFirst();
     }
     this.#scanner.end();
@@ -173,14 +143,8 @@ export class LayerExtractor implements TarVisitor {
   #addSegment(bytes: Buffer): void {
     this.#at += bytes.length;
     this.#batch.bytes(bytes);
-    this.#segment.push(bytes);
     this.#segmentLength += bytes.length;
     if (this.#segmentLength >= SEGMENT_BYTES) this.#endSegment();
-  }
-
-  #keepSegment(): void {
-    for (; this.#segmentKept < this.#segment.length; this.#segmentKept++)
-      this.#segment[this.#segmentKept] = Buffer.from(this.#segment[this.#segmentKept] as Buffer);
   }
 
   /** Its header is complete. */
@@ -196,7 +160,7 @@ export class LayerExtractor implements TarVisitor {
     this.#endSegment();
     if (entry.size > 0) return;
     this.#due.shift();
-    this.#parts.push(this.#split.file(entry.path, 0)(NO_CRC));
+    this.#batch.text(this.#split.file(entry.path, 0).join(''));
     this.#submitWhenFull();
   }
 
@@ -222,18 +186,20 @@ export class LayerExtractor implements TarVisitor {
 
   #endContent(entry: TarEntry): void {
     this.#due.shift();
-    this.#parts.push({ size: entry.size, line: this.#split.file(entry.path, entry.size) });
+    const [before, behind] = this.#split.file(entry.path, entry.size);
+    this.#batch.text(before);
+    this.#batch.checksum();
+    this.#batch.text(behind);
     this.#submitWhenFull();
   }
 
   #endSegment(): void {
     if (this.#segmentLength === 0) return;
-    this.#parts.push(
-      this.#split.segment(this.#segment.length === 1 ? (this.#segment[0] as Buffer) : Buffer.concat(this.#segment)),
-    );
-    this.#segment = [];
+    const [before, behind] = this.#split.segment();
+    this.#batch.text(before);
+    this.#batch.segment();
+    this.#batch.text(behind);
     this.#segmentLength = 0;
-    this.#segmentKept = 0;
   }
 
   #submitWhenFull(): void {
@@ -241,41 +207,15 @@ export class LayerExtractor implements TarVisitor {
   }
 
   #submit(): void {
-    const results = this.#extraction.submit(this.#batch);
+    const text = this.#extraction.submit(this.#batch);
     // A failure is seen when its turn comes; until then it must not count as unhandled.
-    results.catch(() => undefined);
-    this.#submitted.push({ parts: this.#parts, results });
-    this.#parts = [];
+    text.catch(() => undefined);
+    this.#submitted.push(text);
   }
 
   async #finishFirst(): Promise<Buffer> {
-    const { parts, results } = this.#submitted[0] as SubmittedBatch;
-    const packed = await results;
+    const text = await (this.#submitted[0] as Promise<Buffer>);
     this.#submitted.shift();
-    let at = 0;
-    let text = '';
-    for (const part of parts) {
-      if (typeof part === 'string') {
-        text += part;
-      } else {
-        this.#count(packed[at + CONTENT_AT.way] as number, part.size);
-        text += part.line(packed.toString('base64', at + CONTENT_AT.crc, at + CONTENT_AT.end));
-        at += CONTENT_AT.end;
-      }
-    }
-    return Buffer.from(text, 'latin1');
-  }
-
-  #count(way: number, size: number): void {
-    const name = WAYS[way];
-    if (name === undefined) return;
-    this.counts[name]++;
-    this.counts[`${name}Bytes`] += size;
+    return text;
   }
 }
-
-const WAYS: Readonly<Record<number, 'cloned' | 'copied' | 'inline'>> = {
-  [CONTENT_WAY.cloned]: 'cloned',
-  [CONTENT_WAY.copied]: 'copied',
-  [CONTENT_WAY.inline]: 'inline',
-};
