@@ -71,12 +71,12 @@ export class LayerExtractor implements TarVisitor {
     for await (const chunks of stream) {
       signal?.throwIfAborted();
       this.#take(chunks);
-      while (this.#submitted.length > BATCHES_IN_FLIGHT) yield await this.#finishFirst();
+      while (this.#submitted.length > BATCHES_IN_FLIGHT) yield await this.#first();
     }
     this.#scanner.end();
     this.#endSegment();
     this.#submit();
-    while (this.#submitted.length > 0) yield await this.#finishFirst();
+    while (this.#submitted.length > 0) yield await this.#first();
   }
 
   /** Closes the descriptors of what was not submitted. */
@@ -213,9 +213,7 @@ export class LayerExtractor implements TarVisitor {
     this.#submitted.push(text);
   }
 
-  async #finishFirst(): Promise<Buffer> {
-    const text = await (this.#submitted[0] as Promise<Buffer>);
-    this.#submitted.shift();
-    return text;
+  async #first(): Promise<Buffer> {
+    return await (this.#submitted.shift() as Promise<Buffer>);
   }
 }
