@@ -1,102 +1,18 @@
 // JavaScript's view of the object store and of ingests.
 #include <sys/sysmacros.h>
 
-#include <algorithm>
 #include <atomic>
-#include <new>
 #include <cstring>
-#include <functional>
 #include <map>
 
 #include "base/addon.h"
-#include "base/file_io.h"
-#include "compress/raw_inflate.h"
 #include "ingest/ingest.h"
-#include "base/op_reader.h"
 #include "ingest/pool.h"
+#include "ingest/read_batch.h"
+#include "store/store_jobs.h"
 
 namespace cfsbridge {
 namespace {
-
-// An operation as `src/layer/batch.ts` writes it. The descriptor in it is owned from here on.
-Item readItem(OpReader& ops) {
-  Item item;
-  const uint8_t kind = ops.number<uint8_t>();
-  if (kind > static_cast<uint8_t>(Operation::DeflatedFile)) fail("INVALID_BATCH", "unknown operation");
-  item.kind = static_cast<Operation>(kind);
-  switch (item.kind) {
-    case Operation::Bytes:
-    case Operation::Data:
-    case Operation::Memory:
-      item.size = ops.number<uint32_t>();
-      item.data = ops.bytes(item.size);
-      break;
-    case Operation::Named: {
-      item.dir = ops.number<int32_t>();
-      item.size = ops.number<uint64_t>();
-      size_t length = ops.number<uint16_t>();
-      item.name = std::string_view(reinterpret_cast<const char*>(ops.bytes(length)), length);
-      break;
-    }
-    case Operation::Open:
-      item.fd.reset(ops.number<int32_t>());
-      item.size = ops.number<uint64_t>();
-      break;
-    case Operation::DataBegin:
-      item.size = ops.number<uint64_t>();
-      break;
-    case Operation::DataEnd:
-    case Operation::Digest:
-      break;
-    case Operation::Deflated:
-      item.size = ops.number<uint64_t>();
-      item.storedSize = ops.number<uint32_t>();
-      item.data = ops.bytes(item.storedSize);
-      break;
-    case Operation::DeflatedFile:
-      item.size = ops.number<uint64_t>();
-      item.fd.reset(ops.number<int32_t>());
-      item.start = ops.number<uint64_t>();
-      item.storedSize = ops.number<uint32_t>();
-      break;
-    case Operation::Range:
-    case Operation::Entry:
-    case Operation::Text:
-    case Operation::Segment:
-    case Operation::Checksum:
-      fail("INVALID_BATCH", "nothing that can be stored");
-  }
-  if (item.isDeflated() && (item.size > kInflatable || !RawInflate::available()))
-    fail("INVALID_BATCH", "content that is not inflated here");
-  item.large = item.isPlain() && item.size > kLargeFile;
-  if (item.kind == Operation::Memory) item.ready = true;
-  return item;
-}
-
-void addItem(Batch& batch, Item item) {
-  if (item.isFile() || item.kind == Operation::DataEnd || item.kind == Operation::Digest) {
-    item.result = batch.results.size();
-    batch.results.emplace_back();
-    if (item.isFile()) batch.unstored++;
-  }
-  batch.items.push_back(std::move(item));
-}
-
-// The descriptors in them are owned from here on, also when this throws.
-std::shared_ptr<Batch> readBatch(const uint8_t* bytes, size_t size) {
-  std::shared_ptr<Batch> batch;
-  OpReader rest(bytes, size);
-  try {
-    batch = std::make_shared<Batch>();
-    batch->bytes.reset(new uint8_t[size + 1]);
-    memcpy(batch->bytes.get(), bytes, size);
-    for (rest = OpReader(batch->bytes.get(), size); !rest.done();) addItem(*batch, readItem(rest));
-    return batch;
-  } catch (const std::bad_alloc&) {
-    while (!rest.done()) readItem(rest);
-    throw;
-  }
-}
 
 Napi::Value packResults(Napi::Env env, const std::vector<FileResult>& results) {
   auto packed = Napi::Buffer<uint8_t>::New(env, results.size() * kResultEnd);
@@ -130,18 +46,6 @@ struct Environment {
 };
 
 std::atomic<int> environments{0};
-
-// Work on another thread that gives nothing back.
-class StoreJob : public PromiseJob {
- public:
-  StoreJob(Napi::Env env, std::function<void()> call) : PromiseJob(env), call_(std::move(call)) {}
-
- private:
-  void work() override { call_(); }
-  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
-
-  const std::function<void()> call_;
-};
 
 class NativeIngest : public Napi::ObjectWrap<NativeIngest> {
  public:
@@ -248,92 +152,6 @@ void deliver(Napi::Env env, Napi::Function, void*, Reply* told) {
   // The environment may be ending, and then nobody waits.
   if (static_cast<napi_env>(env)) reply->ingest->finished(env, *reply);
 }
-
-class PutJob : public PromiseJob {
- public:
-  PutJob(Napi::Env env, std::shared_ptr<ObjectStore> store, const Napi::Value& bytes)
-      : PromiseJob(env), store_(std::move(store)) {
-    const Napi::Uint8Array kept = this->kept(steadyBytes(bytes));
-    data_ = kept.Data();
-    size_ = kept.ByteLength();
-  }
-
- private:
-  void work() override {
-    VerityHasher hasher(store_->algorithm());
-    hasher.update(data_, size_);
-    hasher.finish(digest_.data());
-    if (store_->presentAndRight(digest_, size_, nullptr)) return;
-    OwnedFd file = store_->temporary();
-    writeExactly(file.get(), data_, size_, 0);
-    store_->publish(std::move(file), digest_, size_);
-  }
-  Napi::Value result(Napi::Env env) override {
-    return Napi::Buffer<uint8_t>::Copy(env, digest_.data(), digestSize(store_->algorithm()));
-  }
-
-  const std::shared_ptr<ObjectStore> store_;
-  const uint8_t* data_;
-  size_t size_;
-  Digest digest_{};
-};
-
-// Looks for some objects, given as raw digests.
-class LookupJob : public PromiseJob {
- public:
-  LookupJob(Napi::Env env, std::shared_ptr<ObjectStore> store, Napi::Uint8Array digests)
-      : PromiseJob(env), store_(std::move(store)), digests_(digests.Data(), digests.Data() + digests.ByteLength()) {}
-
- private:
-  void work() override {
-    const size_t size = digestSize(store_->algorithm());
-    Digest digest{};
-    for (size_t at = 0; at + size <= digests_.size(); at += size) {
-      memcpy(digest.data(), digests_.data() + at, size);
-      if (!look(*store_, digest, at / size)) return;
-    }
-  }
-  // Whether to go on.
-  virtual bool look(ObjectStore& store, const Digest& digest, size_t index) = 0;
-
-  const std::shared_ptr<ObjectStore> store_;
-  const std::vector<uint8_t> digests_;
-};
-
-// Those that are not usable: their indexes, in ascending order.
-class UnusableJob : public LookupJob {
- public:
-  using LookupJob::LookupJob;
-
- private:
-  bool look(ObjectStore& store, const Digest& digest, size_t index) override {
-    if (!store.hasUsable(digest)) unusable_.push_back(static_cast<uint32_t>(index));
-    return true;
-  }
-  Napi::Value result(Napi::Env env) override {
-    Napi::Uint32Array indexes = Napi::Uint32Array::New(env, unusable_.size());
-    std::copy(unusable_.begin(), unusable_.end(), indexes.Data());
-    return indexes;
-  }
-
-  std::vector<uint32_t> unusable_;
-};
-
-// The first that is not there.
-class MissingJob : public LookupJob {
- public:
-  using LookupJob::LookupJob;
-
- private:
-  bool look(ObjectStore& store, const Digest& digest, size_t index) override {
-    if (store.has(digest)) return true;
-    missing_ = static_cast<int64_t>(index);
-    return false;
-  }
-  Napi::Value result(Napi::Env env) override { return Napi::Number::New(env, static_cast<double>(missing_)); }
-
-  int64_t missing_ = -1;
-};
 
 class NativeStore : public Napi::ObjectWrap<NativeStore> {
  public:
