@@ -28,7 +28,9 @@ interface Sent {
 /** Pieces of a file of so many bytes at most go to the pool together. */
 const GATHERED = 256 << 10;
 
-/** A batch is sent when it has one of so many files that were taken: a kill loses few of them. */
+/** So many files, of which each may be open, are in a batch at most. */
+const TOGETHER = 32;
+/** Where they are noted, one of so many that were taken: a kill loses few of them. */
 const SHARE = 512;
 
 /**
@@ -50,14 +52,14 @@ export class CommitImporter implements AsyncDisposable {
   #sent: Sent[] = [];
   #files = 0;
   #finished = false;
-  readonly #note: OnObject;
+  readonly #note: OnObject | undefined;
 
   /**
    * @param policy how files that are open are taken
    * @param note called with each object that was verified
    * @param apart one file after the other is taken, and the next one also when one is wrong
    */
-  constructor(repository: Repository, policy: LayerPolicy, note: OnObject = () => undefined, apart = false) {
+  constructor(repository: Repository, policy: LayerPolicy, note?: OnObject, apart = false) {
     this.#note = note;
     this.#repository = repository;
     this.#policy = policy;
@@ -173,7 +175,7 @@ export class CommitImporter implements AsyncDisposable {
 
   #add(id: Checksum, data: Buffer, object: ObjectId | undefined): void {
     this.#builder.add(id, data, object);
-    this.#note(id, data, object);
+    this.#note?.(id, data, object);
   }
 
   async #send(sent: Sent, hashed: Buffer, size: number, content: SourceContent, file: Fd | undefined): Promise<void> {
@@ -189,7 +191,8 @@ export class CommitImporter implements AsyncDisposable {
     batch.digest();
     this.#sent.push(sent);
     this.#files++;
-    if (this.#pipeline.isFull || this.#sent.length > this.#files / SHARE) this.#submit();
+    const most = this.#note === undefined ? TOGETHER : Math.min(TOGETHER, Math.floor(this.#files / SHARE) + 1);
+    if (this.#pipeline.isFull || this.#sent.length >= most) this.#submit();
   }
 
   #submit(): void {
