@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { newFolder, newLayout, tarOf, TYPES, type Described, type Layout } from '../support/images/source-layout.js';
 import {
@@ -139,13 +140,14 @@ test('blobs of another repository are taken over', async (t) => {
   assert.equal(server.received, 0);
 });
 
-/** Kills a push when the registry has so many bytes. */
+/** Kills a push when the registry has so many bytes, and waits until that has noticed. */
 async function killed({ server, start, reference }: Scene, after: number, args: string[] = []): Promise<void> {
   const { child, ended } = start(['push', '--tls-verify=false', 'it', reference, ...args]);
   const timer = setInterval(() => server.received >= after && child.kill('SIGKILL'), 1);
   const { status } = await ended;
   clearInterval(timer);
   assert.equal(status, null, 'it ended before it was killed');
+  while (server.reading > 0) await delay(1);
 }
 
 /** The registry takes bytes slowly. */

@@ -39,6 +39,8 @@ export interface ScriptedRegistry extends ScriptedServer {
   uploads: Map<string, Buffer>;
   /** bytes of bodies that came with PATCH and PUT of blobs */
   received: number;
+  /** how many of these bodies are being read: what came of one counts when it ends, however it does */
+  reading: number;
   addBlob(bytes: Buffer): { digest: string; size: number };
   addManifest(json: unknown, tag?: string, type?: string): string;
 }
@@ -57,6 +59,7 @@ export async function scriptedRegistry(
     manifests: new Map<string, { bytes: Buffer; type: string }>(),
     uploads: new Map<string, Buffer>(),
     received: 0,
+    reading: 0,
   };
   const server = await scriptedHttp(
     t,
@@ -156,6 +159,7 @@ export async function scriptedRegistry(
     const from = /^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1];
     if (from !== undefined && Number(from) !== before.length) return no(response, 416, 'BLOB_UPLOAD_INVALID');
     let all = before;
+    registry.reading++;
     try {
       for await (const piece of request) {
         registry.received += (piece as Buffer).length;
@@ -165,6 +169,7 @@ export async function scriptedRegistry(
       // Cut off: what has arrived stays.
     }
     state.uploads.set(id, all);
+    registry.reading--;
     if (request.destroyed && !request.complete) return;
     if (request.method === 'PATCH')
       return void response.writeHead(202, { location: locate(id), range: range(all) }).end();
