@@ -64,16 +64,10 @@ export function parseDirTree(bytes: Buffer): ParsedTree {
   const limit = bytes.length - width;
   const middle = width === 0 ? -1 : offsetAt(bytes, limit, width, limit);
   if (middle < 0) throw damaged(TYPE, 'is shorter than its offsets');
-  const files: ParsedFile[] = [];
-  const folders: TreeFolder[] = [];
-  eachEntry(bytes, 0, middle, 1, (name, at) => void files.push(new ParsedFile(name, bytes, at)));
-  eachEntry(bytes, middle, limit, 2, (name, at) => {
+  const files = readEntries(bytes, 0, middle, 1).map(({ name, at }) => new ParsedFile(name, bytes, at));
+  const folders = readEntries(bytes, middle, limit, 2).map(({ name, at }) => {
     const meta = at + ID_SIZE;
-    folders.push({
-      name,
-      tree: bytes.toString('hex', at, meta),
-      meta: bytes.toString('hex', meta, meta + ID_SIZE),
-    });
+    return { name, tree: bytes.toString('hex', at, meta), meta: bytes.toString('hex', meta, meta + ID_SIZE) };
   });
   checkOrder(files);
   checkOrder(folders);
@@ -93,18 +87,17 @@ export function encodeDirTree({ files, folders }: DirTree): Buffer {
   ]);
 }
 
-/**
- * Reads an array of a name and as many ids.
- * @param onEntry is told of the name, and where the ids are, one after the other
- */
-function eachEntry(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  ids: number,
-  onEntry: (name: ByteString, at: number) => void,
-): void {
-  if (start === end) return;
+/** An entry as it is stored. */
+interface StoredName {
+  readonly name: ByteString;
+  /** where the ids are, one after the other */
+  readonly at: number;
+}
+
+/** Reads an array of names with as many ids each. */
+function readEntries(bytes: Buffer, start: number, end: number, ids: number): StoredName[] {
+  const entries: StoredName[] = [];
+  if (start === end) return entries;
   const width = offsetWidth(end - start);
   const table = start + offsetAt(bytes, end - width, width, end - start);
   if ((end - table) % width !== 0) throw damaged(TYPE, 'has a table of offsets that is cut');
@@ -112,19 +105,14 @@ function eachEntry(
   for (let at = table; at < end; at += width) {
     const to = start + offsetAt(bytes, at, width, table - start);
     if (from > to) throw damaged(TYPE, `has an entry that ends at ${to} and begins at ${from}`);
-    readEntry(bytes, from, to, ids, onEntry);
+    entries.push(readEntry(bytes, from, to, ids));
     from = to;
   }
+  return entries;
 }
 
 /** Behind the ids, last first, stand the ends of all members but the last. */
-function readEntry(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  ids: number,
-  onEntry: (name: ByteString, at: number) => void,
-): void {
+function readEntry(bytes: Buffer, start: number, end: number, ids: number): StoredName {
   const width = offsetWidth(end - start);
   const limit = end - ids * width;
   if (limit < start || width === 0) throw damaged(TYPE, 'has an entry that is shorter than its offsets');
@@ -140,7 +128,7 @@ function readEntry(
       );
     at = next;
   }
-  onEntry(name, first);
+  return { name, at: first };
 }
 
 /** @param limit what it may be at most */

@@ -20,11 +20,7 @@ export class CommitStreamBuilder {
     return this.#ids.count;
   }
 
-  has(id: Checksum): boolean {
-    return this.#numberOf(id) !== undefined;
-  }
-
-  /** The same of the id that begins at `at`. */
+  /** Whether the object is there whose id begins at `at`. */
   hasAt(bytes: Buffer, at: number): boolean {
     return this.#ids.find(bytes, at) !== undefined;
   }

@@ -19,6 +19,7 @@ import { Repository } from '../../../src/repository/repository.js';
 import { startCli } from '../../support/cli/start-cli.js';
 import { withoutLeak } from '../../support/open-fds.js';
 import { archiveServer } from '../../support/ostree/archive-server.js';
+import { emptyRepository } from '../../support/ostree/empty-repository.js';
 import { recordedRepositories } from '../../support/ostree/recorded-repositories.js';
 import { Signer } from '../../support/ostree/signed-commits.js';
 import { scratch } from '../../support/scratch.js';
@@ -93,15 +94,6 @@ async function serverOf(t: TestContext, commit: Checksum, superblock: Buffer): R
     response.writeHead(404).end();
     return true;
   });
-}
-
-async function emptyRepository(t: TestContext): Promise<Repository> {
-  const path = scratch(t);
-  initRepository(path, { insecure: true });
-  const repository = await Repository.open(path, { write: true });
-  void repository.objects;
-  t.after(() => repository.close());
-  return repository;
 }
 
 async function pull(

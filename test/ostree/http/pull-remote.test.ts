@@ -20,6 +20,7 @@ import { cfsbridge } from '../../support/cli/run-cli.js';
 import { fixture, fixtureJson } from '../../support/fixtures.js';
 import { withoutLeak } from '../../support/open-fds.js';
 import { archiveServer } from '../../support/ostree/archive-server.js';
+import { emptyRepository as newRepository } from '../../support/ostree/empty-repository.js';
 import { recordedRepositories } from '../../support/ostree/recorded-repositories.js';
 import { scriptedHttp } from '../../support/servers/scripted-http.js';
 
@@ -41,13 +42,7 @@ const [A, B] = [commits['d/a']!, commits['d/b']!];
 const WEB = 'web/app/stable';
 
 async function emptyRepository(t: TestContext): Promise<Repository> {
-  const path = mkdtempSync(join(scratch, 'repository-'));
-  initRepository(path, { insecure: true });
-  const repository = await Repository.open(path, { write: true });
-  // Opened when it is first used.
-  void repository.objects;
-  t.after(() => repository.close());
-  return repository;
+  return await newRepository(t, mkdtempSync(join(scratch, 'repository-')));
 }
 
 async function pull(
