@@ -29,3 +29,12 @@ export function parseObjectId(text: string, algorithm: Algorithm): ObjectId {
     throw new FormatError('OBJECT_ID', `"${text}" is not a digest of this repository: it takes ${digits} hex digits`);
   return id;
 }
+
+/** An id as a raw digest. @throws RangeError when it is not one of that algorithm */
+export function digestOf(id: ObjectId, algorithm: Algorithm): Buffer {
+  const digest = Buffer.from(id, 'hex');
+  const size = DIGEST_SIZE[algorithm];
+  if (id.length !== 2 * size || digest.length !== size)
+    throw new RangeError(`not an object id of this repository: ${id}`);
+  return digest;
+}

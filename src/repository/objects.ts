@@ -177,11 +177,12 @@ export class ObjectStore implements Disposable {
   /**
    * Looks for many objects at once, as `firstMissing` does. One without its fs-verity digest is not there either, where
    * that is required.
-   * @returns the place of each that is not there in the list, ascending
+   * @param digests raw, one after the other
+   * @returns the place of each that is not there among them, ascending
    */
-  async unusable(ids: readonly ObjectId[]): Promise<Uint32Array> {
+  async unusable(digests: Buffer): Promise<Uint32Array> {
     try {
-      return await this.#native.unusable(Buffer.from(ids.join(''), 'hex'));
+      return await this.#native.unusable(digests);
     } catch (error) {
       throw storeError(error, {});
     }

@@ -155,8 +155,7 @@ const { ids, places } = await native.listObjects(objects.number, 1, new Uint8Arr
 const CALLS: Record<string, () => Promise<unknown>> = {
   put: async () => await store.put(fresh(100_000)),
   firstMissing: async () => await store.firstMissing(Buffer.concat([ids, ids])),
-  unusable: async () =>
-    await store.unusable(Array.from({ length: ids.length / 32 }, (_, i) => ids.toString('hex', 32 * i, 32 * (i + 1)))),
+  unusable: async () => await store.unusable(ids),
   land: async () => {
     const path = join(folder, `staging-${last++}`);
     using staging = directory(path);

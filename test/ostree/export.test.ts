@@ -123,7 +123,7 @@ test('fsck finds a file whose content is not that of its id, inline and as an ob
   const entries = [...objects];
   const others = entries.flatMap(({ object }) => object ?? []);
   for (const forge of ['inline', 'object'] as const) {
-    const builder = new CommitStreamBuilder();
+    const builder = new CommitStreamBuilder(repository.algorithm);
     let forged = '';
     for (const { id: entry, data, object } of entries) {
       const isOne = forged === '' && (forge === 'object' ? object !== undefined : data.includes('a few bytes'));

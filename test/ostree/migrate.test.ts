@@ -106,7 +106,7 @@ test('a commit stream that has an object twice in its table ends a migration, wi
     const writer = new SplitstreamWriter(CONTENT_TYPES.ostreeCommit, 'sha256');
     const [one, other] = [1, 2].map((byte) => Buffer.alloc(100, byte));
     const ids = [await repository.objects.put(one!), await repository.objects.put(other!)];
-    for (const id of ids) writer.refer(id);
+    writer.refer(Buffer.from(ids.join(''), 'hex'));
     writer.inline(Buffer.alloc(2000));
     const bytes = await writer.finish();
     // The second reference becomes the first.

@@ -30,7 +30,7 @@ async function putCommit(repository: Repository, timestamp: bigint, image?: stri
   const none = '0'.repeat(64);
   const commit = { metadata: [], parent: undefined, subject: '', body: '', timestamp, tree: none, meta: none };
   const bytes = encodeCommit(commit);
-  const builder = new CommitStreamBuilder();
+  const builder = new CommitStreamBuilder(repository.algorithm);
   const id = sha256(bytes);
   builder.add(id, bytes);
   const stream = await storeCommitStream(repository, builder.finish(id), image);

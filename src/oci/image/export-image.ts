@@ -39,6 +39,6 @@ export async function exportImageTo(
   const root = await namedTree(repository, image, undefined, { xattrs: 'allowlist-only', bootable: false, signal });
   toDeployable(root, repository.objects);
   const { id, chunk } = await makeCommit(repository, root, { subject, timestamp, ref }, signal);
-  const commit = { id, objects: new CommitObjects(chunk.bytes, chunk.objects), form: WHOLE };
+  const commit = { id, objects: new CommitObjects(chunk), form: WHOLE };
   return await writeCommitTo(repository, commit, path, { ref, signal });
 }

@@ -169,11 +169,11 @@ export class CommitRepair {
     if (form === undefined) return `${problem}, and no name of it says what part of the commit it had`;
     const commit = idOf(contentId);
     await using importer = new Importer(this.#repository, this.#health, this.#sources);
-    for (const entry of sound) importer.copy(entry);
+    for (const { objects, index } of sound) importer.copy(objects, index);
     if (!(await this.#fetch(importer, commit, form))) return problem;
     const chunk = await importer.finish(commit);
     try {
-      const tree = commitTree(new CommitObjects(chunk.bytes, chunk.objects), form);
+      const tree = commitTree(new CommitObjects(chunk), form);
       const image = (await this.#image(tree, stored?.image, true)) as ObjectId;
       if (stored === undefined || image !== stored.image || !isSame(stored.objects.whole, chunk))
         await this.#publish(commit, chunk, image, form);
@@ -192,8 +192,8 @@ export class CommitRepair {
 
   /** Asks one after the other, and again as long as that helps: each may have folders that lead to what others have. */
   async #fetch(importer: Importer, commit: Checksum, form: CommitForm): Promise<boolean> {
-    const bases = new Bases(this.#repository, this.#signal, async (files) =>
-      files.filter(({ entry, file }) => this.#isVerified(entry.id, file)),
+    const bases = new Bases(this.#repository, this.#signal, async (objects, files) =>
+      [...files.keys()].filter((i) => !this.#isVerified(objects.idAt(files[i]!), objects.fileAt(files[i]!))),
     );
     await bases.addOthers();
     for (let before = -1; importer.count > before; ) {
@@ -272,9 +272,5 @@ function idOf(contentId: ByteString): Checksum {
 }
 
 function isSame(a: CommitChunk, b: CommitChunk): boolean {
-  return (
-    a.bytes.equals(b.bytes) &&
-    a.objects.length === b.objects.length &&
-    a.objects.every((id, index) => id === b.objects[index])
-  );
+  return a.bytes.equals(b.bytes) && a.objects.bytes.equals(b.objects.bytes);
 }

@@ -59,12 +59,13 @@ export async function makeCommit(
 }
 
 class CommitMaker {
-  readonly builder = new CommitStreamBuilder();
+  readonly builder: CommitStreamBuilder;
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
   readonly #leaves = new Map<Leaf, Checksum>();
 
   constructor(repository: Repository, signal: AbortSignal | undefined) {
+    this.builder = new CommitStreamBuilder(repository.algorithm);
     this.#repository = repository;
     this.#signal = signal;
   }

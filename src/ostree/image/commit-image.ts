@@ -4,6 +4,7 @@ import type { Repository } from '../../repository/repository.js';
 import { storeImage } from '../../repository/store-image.js';
 import { contentIdOf, WHOLE } from '../form.js';
 import type { Checksum } from '../object/checksum.js';
+import type { KnownTrees } from '../object/known-trees.js';
 import { CommitObjects } from '../stream/commit-objects.js';
 import type { CommitChunk } from '../stream/format.js';
 import { storeCommitStream } from '../stream/write-commit.js';
@@ -20,6 +21,7 @@ export interface PublishedCommit {
 /**
  * Makes the image of a commit and stores its stream, which refers to that. Both get their names when all is there.
  * @param version of EROFS
+ * @param trees as \`commitTree\` has them
  * @throws as `commitTree` and `writeErofs`
  */
 export async function publishCommit(
@@ -27,9 +29,10 @@ export async function publishCommit(
   chunk: CommitChunk,
   version: ErofsVersion,
   form = WHOLE,
+  trees?: KnownTrees,
 ): Promise<PublishedCommit> {
-  const objects = new CommitObjects(chunk.bytes, chunk.objects);
-  const image = await storeImage(repository.objects, commitTree(objects, form), { version });
+  const objects = new CommitObjects(chunk);
+  const image = await storeImage(repository.objects, commitTree(objects, form, trees), { version });
   return publishWithImage(repository, objects.commit, chunk, image, form);
 }
 

@@ -1,11 +1,6 @@
 import { showBytes, type ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
-import {
-  OSTREE_ENTRIES_LIMIT,
-  OSTREE_KNOWN_TREES_LIMIT,
-  OSTREE_REPEATED_LIMIT,
-  OSTREE_REPETITIONS_LIMIT,
-} from '../../limits.js';
+import { OSTREE_ENTRIES_LIMIT, OSTREE_REPEATED_LIMIT, OSTREE_REPETITIONS_LIMIT } from '../../limits.js';
 import {
   DEPTH_MAX,
   Directory,
@@ -22,6 +17,7 @@ import { parseCommit } from '../object/commit.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree, type ParsedFile, type ParsedTree } from '../object/dirtree.js';
 import { isSymlink, type FileHeader } from '../object/file-header.js';
+import { KnownTrees } from '../object/known-trees.js';
 import { withoutNul } from '../object/xattrs.js';
 import { selected, selectionOf } from '../selection.js';
 import type { CommitObjects, StoredFileEntry } from '../stream/commit-objects.js';
@@ -29,11 +25,12 @@ import type { CommitObjects, StoredFileEntry } from '../stream/commit-objects.js
 /**
  * The file tree of a commit, as its image has it: nothing has a time, and files of one id are one inode. The names of
  * xattrs keep the NUL at their end, and all there is is in it, unless the form says otherwise.
+ * @param trees dirtrees of the commit that need not be read again
  * @throws FormatError when an object is missing, damaged, or of a kind that its place does not allow;
  *   DigestMismatchError for a commit, dirtree or dirmeta with another id
  */
-export function commitTree(objects: CommitObjects, form = WHOLE): Directory {
-  return new TreeBuilder(objects, form).build();
+export function commitTree(objects: CommitObjects, form = WHOLE, trees = new KnownTrees()): Directory {
+  return new TreeBuilder(objects, form, trees).build();
 }
 
 class TreeBuilder {
@@ -44,13 +41,13 @@ class TreeBuilder {
   readonly #metadata = new Map<Checksum, Metadata>();
   /** Of files, many of which have the same header. */
   readonly #ofHeader = new Map<FileHeader, Metadata>();
-  readonly #trees = new Map<Checksum, ParsedTree>();
-  #known = 0;
+  readonly #trees: KnownTrees;
   readonly #limit: number;
   #entries = 0;
 
-  constructor(objects: CommitObjects, form: CommitForm) {
+  constructor(objects: CommitObjects, form: CommitForm, trees: KnownTrees) {
     this.#objects = objects;
+    this.#trees = trees;
     this.#form = form;
     this.#leaves = new Array<Leaf | undefined>(objects.count);
     const repeated = Math.max(OSTREE_REPEATED_LIMIT, OSTREE_REPETITIONS_LIMIT * objects.count);
@@ -82,11 +79,7 @@ class TreeBuilder {
     const known = this.#trees.get(id);
     if (known !== undefined) return known;
     const tree = parseDirTree(this.#objects.metadata('dirtree', id));
-    const size = tree.files.length + tree.folders.length;
-    if (this.#known + size <= OSTREE_KNOWN_TREES_LIMIT) {
-      this.#trees.set(id, tree);
-      this.#known += size;
-    }
+    this.#trees.add(id, tree);
     return tree;
   }
 

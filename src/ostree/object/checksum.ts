@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { DigestMismatchError, FormatError } from '../../errors.js';
 
 /** The id of an ostree object: the SHA-256, 64 lower-case hex digits, of its content, for files with their metadata. */
@@ -23,9 +23,15 @@ export function checksumOf(bytes: Buffer, what: () => string): Checksum {
   return bytes.toString('hex');
 }
 
+/** Whether ids that are not written in digits are the same or, by the sign, which is the lesser one. */
+export function compareIds(a: Uint8Array, at: number, b: Uint8Array, from: number): number {
+  for (let i = 0; i < ID_SIZE; i++) if (a[at + i] !== b[from + i]) return a[at + i]! - b[from + i]!;
+  return 0;
+}
+
 /** The id of a commit, dirtree or dirmeta. */
 export function sha256(bytes: Uint8Array): Checksum {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes, 'hex');
 }
 
 /** @throws DigestMismatchError when the bytes are not those of the object */

@@ -18,6 +18,7 @@ import { encodeXattrs, readXattrs } from './xattrs.js';
 
 /** Bytes of the length and the zeros after it. */
 const HEADER_PREFIX = 8;
+const BEHIND_SIZE = HEADER_PREFIX + 8;
 const NUMBERS = 16;
 /** So many are remembered. */
 const KNOWN_HEADERS = 1024;
@@ -85,19 +86,48 @@ export function parseSizedHeader(bytes: Buffer): SizedHeader {
 /** Reads many headers. Those of a commit's files are few, apart from the sizes: each is parsed once. */
 export class HeaderReader {
   /** Of regular files, by what comes behind the size. */
-  readonly #known = new Map<string, FileHeader>();
+  readonly #known = new Map<string, KnownHeader>();
+  /** Files beside each other mostly have the same. */
+  #last: KnownHeader | undefined;
 
-  /** @throws FormatError as `parseSizedHeader` */
-  read(bytes: Buffer): SizedHeader {
-    const length = headerLength(bytes);
-    const rest = bytes.toString('latin1', HEADER_PREFIX + 8, length);
-    const header = this.#known.get(rest);
-    if (header !== undefined && rest.length === length - HEADER_PREFIX - 8 && bytes.readUInt32BE(4) === 0)
-      return { header, size: bytes.readBigUInt64BE(HEADER_PREFIX), length };
-    const parsed = parseSizedHeader(bytes);
-    if (this.#known.size < KNOWN_HEADERS && !isSymlink(parsed.header)) this.#known.set(rest, parsed.header);
+  /**
+   * @param start where it begins
+   * @param end of what there is
+   * @throws FormatError as `parseSizedHeader`
+   */
+  read(bytes: Buffer, start = 0, end = bytes.length): SizedHeader {
+    if (this.#last !== undefined && isSame(this.#last.bytes, bytes, start, end)) return sized(this.#last, bytes, start);
+    const part = bytes.subarray(start, end);
+    const length = headerLength(part);
+    const rest = part.toString('latin1', BEHIND_SIZE, length);
+    const known = this.#known.get(rest);
+    if (known !== undefined && isSame(known.bytes, bytes, start, end)) {
+      this.#last = known;
+      return sized(known, bytes, start);
+    }
+    const parsed = parseSizedHeader(part);
+    if (this.#known.size < KNOWN_HEADERS && !isSymlink(parsed.header))
+      this.#known.set(rest, { header: parsed.header, bytes: Buffer.from(part.subarray(0, length)) });
     return parsed;
   }
+}
+
+interface KnownHeader {
+  readonly header: FileHeader;
+  /** with some size */
+  readonly bytes: Buffer;
+}
+
+function sized({ header, bytes: known }: KnownHeader, bytes: Buffer, start: number): SizedHeader {
+  return { header, size: bytes.readBigUInt64BE(start + HEADER_PREFIX), length: known.length };
+}
+
+/** Whether a known header is what begins at `start`, but for the size. */
+function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < known.length) return false;
+  for (let i = 0; i < HEADER_PREFIX; i++) if (known[i] !== bytes[start + i]) return false;
+  for (let i = BEHIND_SIZE; i < known.length; i++) if (known[i] !== bytes[start + i]) return false;
+  return true;
 }
 
 /** The header as it is hashed, with its prefix. */

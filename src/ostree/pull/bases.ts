@@ -1,43 +1,38 @@
-import type { ObjectId } from '../../fsverity/object-id.js';
+import type { DigestTable } from '../../fsverity/digest-table.js';
 import { BridgeError, FormatError } from '../../errors.js';
 import { OSTREE_BASES_LIMIT } from '../../limits.js';
 import type { Repository } from '../../repository/repository.js';
 import type { ByteString } from '../../bytes.js';
 import { ID_SIZE, type Checksum } from '../object/checksum.js';
-import type { IdTable } from '../object/id-table.js';
 import { contentIdOf } from '../form.js';
 import { listStored } from '../refs.js';
-import { StoredEntry, type CommitObjects, type StoredFileEntry } from '../stream/commit-objects.js';
+import type { CommitObjects, StoredEntry } from '../stream/commit-objects.js';
+import { NO_OBJECT } from '../stream/format.js';
 import { findStored, type StoredCommit } from '../stream/read-commit.js';
 import type { MetadataKind } from './source.js';
 
-/** A file of a commit in the repository. */
-export interface StoredFile {
-  /** of those that were looked for */
-  readonly number: number;
-  readonly entry: StoredEntry;
-  readonly file: StoredFileEntry;
-}
+/** Says which files of a commit cannot be taken over, by their places among `files`, which are entries of it. */
+export type WrongFiles = (objects: CommitObjects, files: readonly number[]) => Promise<readonly number[]>;
 
 /** Commits of the repository whose objects need not be fetched. */
 export class Bases {
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
-  readonly #soundOf: (files: readonly StoredFile[]) => Promise<readonly StoredFile[]>;
+  readonly #wrongOf: WrongFiles;
   /** Those that the pull is based on, which come first. */
   readonly #named = new Map<ByteString, CommitObjects>();
   readonly #others = new Map<ByteString, CommitObjects>();
   #size = 0;
 
-  /** @param soundOf which of these files can be taken over; default: those whose content is there */
+  /** @param wrongOf which files cannot be taken over; default: those whose content is not there */
   constructor(
     repository: Repository,
     signal: AbortSignal | undefined,
-    soundOf = (files: readonly StoredFile[]): Promise<readonly StoredFile[]> => presentOf(repository, files),
+    wrongOf: WrongFiles = (objects, files) => absentOf(repository, objects, files),
   ) {
     this.#repository = repository;
     this.#signal = signal;
-    this.#soundOf = soundOf;
+    this.#wrongOf = wrongOf;
   }
 
   /** Adds a commit. One that the repository does not have, or that is damaged, is left out. @param stream its name */
@@ -80,19 +75,39 @@ export class Bases {
   }
 
   /**
-   * Files whose content is in the repository, by their numbers; what is not among them has to be fetched.
+   * Looks for files whose content is in the repository.
+   * @param onFound is told of each where it is, and whether one of the commits that were named has it
+   * @returns the numbers of those that have to be fetched
    * @throws BridgeError with the errno's name as `code`
    */
-  async files(ids: IdTable, numbers: readonly number[]): Promise<Map<number, FoundEntry>> {
-    const found = new Map<number, FoundEntry>();
+  async files(
+    ids: DigestTable,
+    numbers: readonly number[],
+    onFound: (objects: CommitObjects, index: number, named: boolean) => void,
+  ): Promise<readonly number[]> {
     let left = numbers;
     for (const [objects, named] of this.#commits()) {
-      const stored = left.flatMap((number) => storedFile(objects, ids, number) ?? []);
-      if (stored.length === 0) continue;
-      for (const { entry, number } of await this.#soundOf(stored)) found.set(number, { entry, named });
-      left = left.filter((number) => !found.has(number));
+      const absent: number[] = [];
+      const known: number[] = [];
+      const places: number[] = [];
+      const { bytes } = ids;
+      for (const number of left) {
+        const index = indexOfSound(objects, bytes, number * ID_SIZE);
+        if (index === undefined) {
+          absent.push(number);
+          continue;
+        }
+        known.push(number);
+        places.push(index);
+      }
+      const wrong = new Set(places.length === 0 ? [] : await this.#wrongOf(objects, places));
+      places.forEach((index, i) => {
+        if (wrong.has(i)) absent.push(known[i]!);
+        else onFound(objects, index, named);
+      });
+      left = absent;
     }
-    return found;
+    return left;
   }
 
   *#commits(): Generator<readonly [objects: CommitObjects, named: boolean], void, void> {
@@ -112,24 +127,28 @@ export class Bases {
   }
 }
 
-/** A file of a commit; undefined when that does not have it, or in damaged form. */
-function storedFile(objects: CommitObjects, ids: IdTable, number: number): StoredFile | undefined {
-  const index = objects.indexOf(ids.bytes, number * ID_SIZE);
+/** Where a commit has a file; undefined when it does not have it, or in damaged form. */
+function indexOfSound(objects: CommitObjects, ids: Buffer, at: number): number | undefined {
+  const index = objects.indexOf(ids, at);
   if (index === undefined) return undefined;
   try {
-    return { number, entry: new StoredEntry(objects, index), file: objects.fileAt(index) };
+    objects.headerAt(index);
+    return index;
   } catch (error) {
     if (error instanceof FormatError) return undefined;
     throw error;
   }
 }
 
-/** Those whose content is in the repository. */
-async function presentOf({ objects }: Repository, files: readonly StoredFile[]): Promise<readonly StoredFile[]> {
-  const apart = files.filter(({ file }) => file.object !== undefined);
-  const absent = await objects.unusable(apart.map(({ file }) => file.object as ObjectId));
-  const lost = new Set(Array.from(absent, (index) => apart[index]));
-  return lost.size === 0 ? files : files.filter((file) => !lost.has(file));
+/** Those whose content is not in the repository. */
+async function absentOf(
+  repository: Repository,
+  objects: CommitObjects,
+  files: readonly number[],
+): Promise<readonly number[]> {
+  const apart = [...files.keys()].filter((i) => objects.referenceAt(files[i]!) !== NO_OBJECT);
+  const digests = objects.references.pick(apart.map((i) => objects.referenceAt(files[i]!)));
+  return Array.from(await repository.objects.unusable(digests), (at) => apart[at]!);
 }
 
 interface FoundEntry {

@@ -2,13 +2,14 @@ import { setMaxListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import type { ByteString } from '../../bytes.js';
 import { FormatError } from '../../errors.js';
+import { DigestTable } from '../../fsverity/digest-table.js';
 import { commitContentId } from '../../repository/names.js';
 import { inPlace } from '../in-place.js';
 import { parseCommit } from '../object/commit.js';
 import { ID_SIZE, type Checksum } from '../object/checksum.js';
 import { parseDirMeta } from '../object/dirmeta.js';
 import { parseDirTree } from '../object/dirtree.js';
-import { IdTable } from '../object/id-table.js';
+import { KnownTrees } from '../object/known-trees.js';
 import type { ObjectKind } from '../object/kind.js';
 import { selected, type Selection } from '../selection.js';
 import type { Bases } from './bases.js';
@@ -39,6 +40,8 @@ export type OnProgress = (progress: FetchProgress) => void;
 interface FetchOptions {
   /** what of the commit's tree is wanted */
   selection: Selection;
+  /** gets the dirtrees that were read */
+  trees?: KnownTrees | undefined;
   signal: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
   /**
@@ -58,7 +61,7 @@ export async function fetchCommit(
   commit: Checksum,
   source: ObjectSource,
   bases: Bases,
-  { selection, signal, onProgress, onLost }: FetchOptions,
+  { selection, trees = new KnownTrees(), signal, onProgress, onLost }: FetchOptions,
 ): Promise<ObjectCounts> {
   let bytes = 0;
   const report = (): void => {
@@ -69,7 +72,7 @@ export async function fetchCommit(
     bytes += count;
     report();
   });
-  const walk = new Walk(importer, noted, bases, selection, signal, onLost);
+  const walk = new Walk(importer, noted, bases, selection, trees, signal, onLost);
   await walk.run(commit, report);
   return walk.counts;
 }
@@ -103,11 +106,12 @@ class Walk {
   readonly #source: ObjectSource;
   readonly #bases: Bases;
   readonly #selection: Selection;
+  readonly #trees: KnownTrees;
   readonly #metadata: MetadataStep[] = [];
   /** Files that are yet to be looked for, by their numbers in `#seen`, and those that are to be fetched. */
   readonly #files: number[] = [];
   readonly #absent: Checksum[] = [];
-  readonly #seen = new IdTable();
+  readonly #seen = new DigestTable(ID_SIZE);
   readonly #queued = new Set<string>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -123,9 +127,11 @@ class Walk {
     source: ObjectSource,
     bases: Bases,
     selection: Selection,
+    trees: KnownTrees,
     signal: AbortSignal | undefined,
     onLost: FetchOptions['onLost'],
   ) {
+    this.#trees = trees;
     this.#onLost = onLost;
     this.#selection = selection;
     this.#importer = importer;
@@ -221,17 +227,13 @@ class Walk {
 
   /** Takes what bases have of these files; the others are to be fetched. */
   async #reuse(numbers: readonly number[]): Promise<void> {
-    const wanted = numbers.filter((number) => !this.#importer.hasAt(this.#seen.bytes, number * ID_SIZE));
-    const found = await this.#bases.files(this.#seen, wanted);
-    for (const number of wanted) {
-      const base = found.get(number);
-      if (base === undefined) {
-        this.#absent.push(this.#seen.checksum(number));
-        continue;
-      }
-      this.#importer.copy(base.entry);
-      this.#count('files', base);
-    }
+    const { bytes } = this.#seen;
+    const wanted = numbers.filter((number) => !this.#importer.hasAt(bytes, number * ID_SIZE));
+    const absent = await this.#bases.files(this.#seen, wanted, (objects, index, named) => {
+      this.#importer.copy(objects, index);
+      this.#count('files', named, true);
+    });
+    for (const number of absent) this.#absent.push(this.#seen.digits(number));
   }
 
   async #fetchFile(id: Checksum): Promise<void> {
@@ -240,7 +242,7 @@ class Walk {
     } catch (error) {
       throw named(error, 'file', id);
     }
-    this.#count('files', undefined);
+    this.#count('files');
   }
 
   async #bytes(kind: MetadataKind, id: Checksum): Promise<Buffer> {
@@ -248,20 +250,22 @@ class Walk {
     if (present !== undefined) return present;
     const found = this.#bases.metadata(kind, id);
     if (found !== undefined) {
-      this.#importer.copy(found.entry);
-      this.#count('metadata', found);
-      return found.entry.data;
+      const { entry, named } = found;
+      this.#importer.copy(entry.objects, entry.index);
+      this.#count('metadata', named, true);
+      return entry.data;
     }
     const bytes = await this.#source.metadata(kind, id, this.#signal);
     this.#importer.addMetadata(kind, id, bytes);
-    this.#count('metadata', found);
+    this.#count('metadata');
     return bytes;
   }
 
-  #count(what: 'metadata' | 'files', found: { named: boolean } | undefined): void {
-    if (found?.named === true) return;
+  /** @param named one of the commits that the pull is based on has it */
+  #count(what: 'metadata' | 'files', named = false, reused = false): void {
+    if (named) return;
     this.counts[what]++;
-    if (found !== undefined) this.counts.reused++;
+    if (reused) this.counts.reused++;
   }
 
   /** Adds what an object leads to. */
@@ -278,8 +282,10 @@ class Walk {
     }
   }
 
-  #openTree(bytes: Buffer, { selection = 'all', path = '' }: MetadataStep): void {
-    const { files, folders } = selected(parseDirTree(bytes), selection, path);
+  #openTree(bytes: Buffer, { id, selection = 'all', path = '' }: MetadataStep): void {
+    const tree = parseDirTree(bytes);
+    this.#trees.add(id, tree);
+    const { files, folders } = selected(tree, selection, path);
     for (const { bytes: ids, at } of files) {
       const number = this.#seen.count;
       if (this.#seen.add(ids, at) === number) this.#files.push(number);

@@ -10,7 +10,7 @@ import type { Repository } from '../../repository/repository.js';
 import { readAt } from '../../fd/read-file.js';
 import { verifyChecksum, type Checksum } from '../object/checksum.js';
 import { encodeHeader, encodeSizedHeader } from '../object/file-header.js';
-import type { StoredEntry } from '../stream/commit-objects.js';
+import type { CommitObjects } from '../stream/commit-objects.js';
 import { CommitStreamBuilder } from '../stream/commit-stream-builder.js';
 import type { CommitChunk } from '../stream/format.js';
 import { canInflate, inflateAll } from './inflate.js';
@@ -38,7 +38,7 @@ const SHARE = 512;
  * not small goes into the repository. Nothing gets a name. Disposing waits for what is under way, and gives it up.
  */
 export class CommitImporter implements AsyncDisposable {
-  readonly #builder = new CommitStreamBuilder();
+  readonly #builder: CommitStreamBuilder;
   readonly #repository: Repository;
   readonly #policy: LayerPolicy;
   /** Content of so many bytes at most is in the commit stream. */
@@ -61,6 +61,7 @@ export class CommitImporter implements AsyncDisposable {
    */
   constructor(repository: Repository, policy: LayerPolicy, note?: OnObject, apart = false) {
     this.#note = note;
+    this.#builder = new CommitStreamBuilder(repository.algorithm);
     this.#repository = repository;
     this.#policy = policy;
     this.#inlineLimit = 2 * DIGEST_SIZE[repository.algorithm];
@@ -91,8 +92,8 @@ export class CommitImporter implements AsyncDisposable {
   }
 
   /** Takes over what another commit of the repository has: metadata was verified there, files are believed. */
-  copy(entry: StoredEntry): void {
-    this.#builder.take(entry);
+  copy(objects: CommitObjects, index: number): void {
+    this.#builder.take(objects, index);
   }
 
   /**

@@ -9,6 +9,7 @@ import { contentIdOf, nameOf, WHOLE, type CommitForm } from '../form.js';
 import { publishCommit, type PublishedCommit } from '../image/commit-image.js';
 import { ensureImage } from '../image/ensure-image.js';
 import type { Checksum } from '../object/checksum.js';
+import { KnownTrees } from '../object/known-trees.js';
 import { checkCommitRef, readStoredRef, writeStoredRef } from '../refs.js';
 import { selectionOf } from '../selection.js';
 import { findStored, type StoredCommit } from '../stream/read-commit.js';
@@ -81,12 +82,14 @@ export async function pullCommit(
   const note = journal && ((...object: Parameters<OnObject>): void => journal.note(...object));
   await using importer = options.importer ?? new CommitImporter(repository, source.policy, note);
   try {
+    const trees = new KnownTrees();
     const counts = await fetchCommit(importer, commit, journal?.before(source) ?? source, bases, {
       selection: selectionOf(form),
+      trees,
       signal,
       onProgress,
     });
-    const published = await publishCommit(repository, await importer.finish(commit), version, form);
+    const published = await publishCommit(repository, await importer.finish(commit), version, form, trees);
     await name(repository, ref, stored);
     journal?.remove();
     return { commit, ref, ...published, ...counts, deltaParts: undefined };

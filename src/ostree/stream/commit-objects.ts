@@ -1,9 +1,12 @@
 import { FormatError } from '../../errors.js';
+import type { Digests } from '../../fsverity/digests.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
-import { ID_SIZE, isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
+import { compareIds, ID_SIZE, isChecksum, verifyChecksum, type Checksum } from '../object/checksum.js';
 import { HeaderReader, type SizedHeader } from '../object/file-header.js';
 import type { ObjectKind } from '../object/kind.js';
 import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT, type CommitChunk } from './format.js';
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** One object of a commit stream. Of most little is asked. */
 export class StoredEntry {
@@ -45,7 +48,11 @@ export class CommitObjects {
   readonly count: number;
   /** Not to be changed. */
   readonly chunk: Buffer;
-  readonly #objects: readonly ObjectId[];
+  /** The stream's object references. */
+  readonly references: Digests;
+  readonly #numbers: DataView;
+  /** Where the ids of each first byte end, behind a 0. */
+  readonly #buckets: Uint32Array;
   /** The first four bytes of each id. */
   readonly #beginnings: Uint32Array;
   readonly #entries: number;
@@ -55,21 +62,22 @@ export class CommitObjects {
   /**
    * Reads the chunk of a commit stream: its whole structure is checked, the objects in it are not.
    * @param chunk not copied
-   * @param objects the stream's object references
    * @throws FormatError `OSTREE_STREAM`
    */
-  constructor(chunk: Buffer, objects: readonly ObjectId[]) {
+  constructor({ bytes: chunk, objects }: CommitChunk) {
     if (chunk.length < CHUNK.ids) throw damaged(`has ${chunk.length} bytes, which is too short`);
-    this.count = checkBuckets(chunk);
     this.chunk = chunk;
-    this.#objects = objects;
+    this.references = objects;
+    this.#numbers = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+    this.#buckets = this.#readBuckets();
+    this.count = this.#buckets[BUCKETS]!;
     this.#entries = CHUNK.ids + ID_SIZE * this.count;
     this.#data = this.#entries + ENTRY.size * this.count;
     if (this.#data > chunk.length) throw damaged(`says that it has ${this.count} objects, for which it is too short`);
     this.#beginnings = new Uint32Array(this.count);
     this.#checkIds();
     this.#checkEntries();
-    const commit = chunk.readUInt32LE(CHUNK.commit);
+    const commit = this.#number(CHUNK.commit);
     if (commit >= this.count) throw damaged(`has commit object ${commit} of ${this.count}`);
     this.commit = this.idAt(commit);
   }
@@ -81,7 +89,7 @@ export class CommitObjects {
 
   /** All of it, to be written as it was read. */
   get whole(): CommitChunk {
-    return { bytes: this.chunk, objects: this.#objects };
+    return { bytes: this.chunk, objects: this.references };
   }
 
   /** The id of entry `index`, 0 up to `count`, in ascending order. */
@@ -90,17 +98,31 @@ export class CommitObjects {
     return this.chunk.toString('hex', at, at + ID_SIZE);
   }
 
+  /** Where the data of an entry begin in the chunk. */
+  startAt(index: number): number {
+    return this.#data + this.#number(this.#entries + ENTRY.size * index + ENTRY.offset) * DATA_ALIGNMENT;
+  }
+
+  /** How many bytes of data an entry has. */
+  lengthAt(index: number): number {
+    return this.#number(this.#entries + ENTRY.size * index + ENTRY.length);
+  }
+
+  /** Which of the stream's object references an entry has, or `NO_OBJECT`. */
+  referenceAt(index: number): number {
+    return this.#number(this.#entries + ENTRY.size * index + ENTRY.object);
+  }
+
   /** What `StoredEntry` has of it. */
   dataAt(index: number): Buffer {
-    const at = this.#entries + ENTRY.size * index;
-    const start = this.#data + this.chunk.readUInt32LE(at + ENTRY.offset) * DATA_ALIGNMENT;
-    return this.chunk.subarray(start, start + this.chunk.readUInt32LE(at + ENTRY.length));
+    const start = this.startAt(index);
+    return this.chunk.subarray(start, start + this.lengthAt(index));
   }
 
   /** What `StoredEntry` has of it. */
   objectAt(index: number): ObjectId | undefined {
-    const object = this.chunk.readUInt32LE(this.#entries + ENTRY.size * index + ENTRY.object);
-    return object === NO_OBJECT ? undefined : this.#objects[object];
+    const object = this.referenceAt(index);
+    return object === NO_OBJECT ? undefined : this.references.at(object);
   }
 
   /** The entry of an object, or undefined. */
@@ -113,12 +135,12 @@ export class CommitObjects {
   /** Where the object is whose id begins at `at`. */
   indexOf(bytes: Buffer, at: number): number | undefined {
     const first = bytes[at]!;
-    const beginning = bytes.readUInt32BE(at);
-    let low = first === 0 ? 0 : this.#bucket(first - 1);
-    let high = this.#bucket(first);
+    const beginning = ((first << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+    let low = this.#buckets[first]!;
+    let high = this.#buckets[first + 1]!;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const order = this.#beginnings[middle]! - beginning || this.#compare(middle, bytes, at);
+      const order = this.#beginnings[middle]! - beginning || compareIds(this.chunk, idOffset(middle), bytes, at);
       if (order === 0) return middle;
       if (order < 0) low = middle + 1;
       else high = middle;
@@ -156,39 +178,53 @@ export class CommitObjects {
 
   /** The same of the file at `index`. @throws FormatError as `file` does */
   fileAt(index: number): StoredFileEntry {
-    const data = this.dataAt(index);
-    const object = this.objectAt(index);
-    const { header, size, length } = this.#headers.read(data);
-    const inline = data.subarray(length);
-    if (object === undefined ? BigInt(inline.length) !== size : inline.length > 0)
-      throw damaged(`has file ${this.idAt(index)} of ${size} bytes with ${inline.length} of them`);
-    return { header, size, length, inline, object };
+    const { header, size, length } = this.headerAt(index);
+    const start = this.startAt(index) + length;
+    const end = this.startAt(index) + this.lengthAt(index);
+    const inline = start === end ? NO_BYTES : this.chunk.subarray(start, end);
+    return { header, size, length, inline, object: this.objectAt(index) };
+  }
+
+  /** The header of the file at `index`. @throws FormatError as `file` does */
+  headerAt(index: number): SizedHeader {
+    const start = this.startAt(index);
+    const end = start + this.lengthAt(index);
+    const sized = this.#headers.read(this.chunk, start, end);
+    const inline = end - start - sized.length;
+    if (this.referenceAt(index) === NO_OBJECT ? BigInt(inline) !== sized.size : inline > 0)
+      throw damaged(`has file ${this.idAt(index)} of ${sized.size} bytes with ${inline} of them`);
+    return sized;
   }
 
   *[Symbol.iterator](): Generator<StoredEntry> {
     for (let i = 0; i < this.count; i++) yield new StoredEntry(this, i);
   }
 
-  #compare(index: number, bytes: Buffer, from: number): number {
-    const at = idOffset(index);
-    return this.chunk.compare(bytes, from, from + ID_SIZE, at, at + ID_SIZE);
+  #number(at: number): number {
+    return this.#numbers.getUint32(at, true);
   }
 
-  #bucket(byte: number): number {
-    return this.chunk.readUInt32LE(CHUNK.buckets + 4 * byte);
+  #readBuckets(): Uint32Array {
+    const buckets = new Uint32Array(BUCKETS + 1);
+    for (let byte = 0; byte < BUCKETS; byte++) {
+      buckets[byte + 1] = this.#number(CHUNK.buckets + 4 * byte);
+      if (buckets[byte + 1]! < buckets[byte]!) throw damaged('has buckets that decrease');
+    }
+    return buckets;
   }
 
   #checkIds(): void {
     let at = CHUNK.ids;
     let index = 0;
     for (let byte = 0; byte < BUCKETS; byte++)
-      for (const end = this.#bucket(byte); index < end; index++, at += ID_SIZE) {
+      for (const end = this.#buckets[byte + 1]!; index < end; index++, at += ID_SIZE) {
         if (this.chunk[at] !== byte) throw damaged('has buckets that do not fit its ids');
-        this.#beginnings[index] = this.chunk.readUInt32BE(at);
+        this.#beginnings[index] = this.#numbers.getUint32(at);
         if (index === 0) continue;
         // Nearly all ids differ in these bytes.
         const order =
-          this.#beginnings[index]! - this.#beginnings[index - 1]! || this.#compare(index, this.chunk, at - ID_SIZE);
+          this.#beginnings[index]! - this.#beginnings[index - 1]! ||
+          compareIds(this.chunk, at, this.chunk, at - ID_SIZE);
         if (order <= 0) throw damaged('has ids that do not ascend');
       }
   }
@@ -196,24 +232,14 @@ export class CommitObjects {
   #checkEntries(): void {
     const room = this.chunk.length - this.#data;
     for (let at = this.#entries; at < this.#data; at += ENTRY.size) {
-      const start = this.chunk.readUInt32LE(at + ENTRY.offset) * DATA_ALIGNMENT;
-      const length = this.chunk.readUInt32LE(at + ENTRY.length);
+      const start = this.#number(at + ENTRY.offset) * DATA_ALIGNMENT;
+      const length = this.#number(at + ENTRY.length);
       if (start + length > room) throw damaged(`has data from ${start} on of ${length} bytes, in ${room}`);
-      const object = this.chunk.readUInt32LE(at + ENTRY.object);
-      if (object !== NO_OBJECT && object >= this.#objects.length)
-        throw damaged(`refers to object ${object} of ${this.#objects.length}`);
+      const object = this.#number(at + ENTRY.object);
+      if (object !== NO_OBJECT && object >= this.references.length)
+        throw damaged(`refers to object ${object} of ${this.references.length}`);
     }
   }
-}
-
-function checkBuckets(chunk: Buffer): number {
-  let previous = 0;
-  for (let at = CHUNK.buckets as number; at < CHUNK.ids; at += 4) {
-    const end = chunk.readUInt32LE(at);
-    if (end < previous) throw damaged('has buckets that decrease');
-    previous = end;
-  }
-  return previous;
 }
 
 function missing(kind: ObjectKind, id: Checksum): FormatError {

@@ -1,20 +1,36 @@
 import { FormatError } from '../../errors.js';
-import type { ObjectId } from '../../fsverity/object-id.js';
+import { DIGEST_SIZE, type Algorithm } from '../../fsverity/algorithm.js';
+import { DigestTable } from '../../fsverity/digest-table.js';
+import { Digests } from '../../fsverity/digests.js';
+import { digestOf, type ObjectId } from '../../fsverity/object-id.js';
 import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
-import { ID_SIZE, isChecksum, type Checksum } from '../object/checksum.js';
-import { IdTable } from '../object/id-table.js';
-import type { StoredEntry } from './commit-objects.js';
+import { compareIds, ID_SIZE, isChecksum, type Checksum } from '../object/checksum.js';
+import type { CommitObjects } from './commit-objects.js';
 import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT, type CommitChunk } from './format.js';
+
+const LOOPED = 128;
 
 /** Gathers the objects of a commit, in any order. Memory: their metadata, and some 150 bytes for each. */
 export class CommitStreamBuilder {
-  readonly #ids = new IdTable();
-  /** What each object came with, by its number. */
-  readonly #objects: (StoredEntry | ObjectId | undefined)[] = [];
-  /** Start and length of its data, which are in `#data` unless it is a stored one's. */
+  readonly #algorithm: Algorithm;
+  readonly #ids = new DigestTable(ID_SIZE);
+  /** Where the content of files is that is not in the data. */
+  readonly #contents: DigestTable;
+  /** Of each object, by its number: the stream that it was taken from. */
+  readonly #origins: (CommitObjects | undefined)[] = [];
+  /** Its place there, or the number of its content. */
   readonly #places: number[] = [];
+  /** Where its data begin, in `#data` or in the chunk of that stream, and how long they are. */
+  readonly #starts: number[] = [];
+  readonly #lengths: number[] = [];
   #data = Buffer.allocUnsafe(64 << 10);
   #length = 0;
+
+  /** @param algorithm of the repository that the content of files is in */
+  constructor(algorithm: Algorithm) {
+    this.#algorithm = algorithm;
+    this.#contents = new DigestTable(DIGEST_SIZE[algorithm]);
+  }
 
   get count(): number {
     return this.#ids.count;
@@ -32,27 +48,26 @@ export class CommitStreamBuilder {
    */
   add(id: Checksum, data: Buffer, object?: ObjectId): void {
     if (!isChecksum(id)) throw new RangeError(`not an id: ${id}`);
-    if (this.#ids.add(Buffer.from(id, 'hex'), 0) < this.#objects.length) return;
-    this.#objects.push(object);
-    this.#places.push(this.#length, data.length);
+    if (this.#ids.add(Buffer.from(id, 'hex'), 0) < this.#origins.length) return;
+    const content = object === undefined ? NO_OBJECT : this.#contents.add(digestOf(object, this.#algorithm), 0);
+    this.#note(undefined, content, this.#length, data.length);
     this.#reserve(data.length);
     data.copy(this.#data, this.#length);
     this.#length += data.length;
   }
 
-  /** Adds an object of another commit stream, unless it is there. Nothing is copied before the end. */
-  take(entry: StoredEntry): void {
-    if (this.#ids.add(entry.objects.chunk, idOffset(entry.index)) < this.#objects.length) return;
-    this.#objects.push(entry);
-    this.#places.push(0, entry.data.length);
+  /** Adds an object of a commit stream of the same repository, unless it is there. Nothing is copied before the end. */
+  take(objects: CommitObjects, index: number): void {
+    if (this.#ids.add(objects.chunk, idOffset(index)) < this.#origins.length) return;
+    this.#note(objects, index, objects.startAt(index), objects.lengthAt(index));
   }
 
-  /**
-   * The bytes that were added for an object. Valid until the next one is added.
-   */
+  /** The bytes that were added for an object. Valid until the next one is added. */
   data(id: Checksum): Buffer | undefined {
     const number = this.#numberOf(id);
-    return number === undefined ? undefined : this.#dataOf(number);
+    if (number === undefined) return undefined;
+    const start = this.#starts[number]!;
+    return (this.#origins[number]?.chunk ?? this.#data).subarray(start, start + this.#lengths[number]!);
   }
 
   /**
@@ -60,70 +75,64 @@ export class CommitStreamBuilder {
    * @param commit id of the commit object, one of those that were added
    */
   finish(commit: Checksum): CommitChunk {
-    const order = this.#order();
+    const ids = this.#ids.bytes;
+    const contents = this.#contents.bytes;
+    const order = orderOf(ids);
     const at = order.indexOf(this.#numberOf(commit) ?? -1);
     if (at < 0) throw new RangeError(`commit ${commit} was not added`);
     const start = CHUNK.ids + order.length * (ID_SIZE + ENTRY.size);
     const bytes = Buffer.alloc(start + this.#size());
-    bytes.writeUInt32LE(at, CHUNK.commit);
-    const ids = this.#ids.bytes;
-    const references = new Map<ObjectId, number>();
+    const numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    numbers.setUint32(CHUNK.commit, at, true);
+    const objects = new DigestTable(DIGEST_SIZE[this.#algorithm]);
     const buckets = new Uint32Array(BUCKETS);
     let place = CHUNK.ids as number;
     let entry = CHUNK.ids + order.length * ID_SIZE;
     let to = start;
     for (const number of order) {
-      ids.copy(bytes, place, number * ID_SIZE, (number + 1) * ID_SIZE);
+      const length = this.#lengths[number]!;
+      copyBytes(ids, number * ID_SIZE, bytes, place, ID_SIZE);
+      copyBytes(this.#origins[number]?.chunk ?? this.#data, this.#starts[number]!, bytes, to, length);
       buckets[bytes[place]!]!++;
-      const data = this.#dataOf(number);
-      bytes.writeUInt32LE((to - start) / DATA_ALIGNMENT, entry + ENTRY.offset);
-      bytes.writeUInt32LE(data.length, entry + ENTRY.length);
-      bytes.writeUInt32LE(referenceOf(references, this.#objectOf(number)), entry + ENTRY.object);
-      bytes.set(data, to);
+      numbers.setUint32(entry + ENTRY.offset, (to - start) / DATA_ALIGNMENT, true);
+      numbers.setUint32(entry + ENTRY.length, length, true);
+      numbers.setUint32(entry + ENTRY.object, this.#reference(objects, contents, number), true);
       place += ID_SIZE;
       entry += ENTRY.size;
-      to += roundUp(data.length);
+      to += roundUp(length);
     }
     let end = 0;
     buckets.forEach((count, byte) => {
       end += count;
-      bytes.writeUInt32LE(end, CHUNK.buckets + 4 * byte);
+      numbers.setUint32(CHUNK.buckets + 4 * byte, end, true);
     });
-    return { bytes, objects: [...references.keys()] };
+    return { bytes, objects: new Digests(this.#algorithm, objects.bytes) };
   }
 
   #numberOf(id: Checksum): number | undefined {
     return isChecksum(id) ? this.#ids.find(Buffer.from(id, 'hex'), 0) : undefined;
   }
 
-  #dataOf(number: number): Buffer {
-    const object = this.#objects[number];
-    if (typeof object === 'object') return object.data;
-    const start = this.#places[2 * number]!;
-    return this.#data.subarray(start, start + this.#places[2 * number + 1]!);
+  #note(origin: CommitObjects | undefined, place: number, start: number, length: number): void {
+    this.#origins.push(origin);
+    this.#places.push(place);
+    this.#starts.push(start);
+    this.#lengths.push(length);
   }
 
-  #objectOf(number: number): ObjectId | undefined {
-    const object = this.#objects[number];
-    return typeof object === 'object' ? object.object : object;
-  }
-
-  /** The numbers of all objects in ascending order of their ids. */
-  #order(): Uint32Array {
-    const ids = this.#ids.bytes;
-    const beginnings = Uint32Array.from({ length: this.count }, (_, number) => ids.readUInt32BE(number * ID_SIZE));
-    return Uint32Array.from(beginnings.keys()).sort(
-      (a, b) =>
-        // Nearly all ids differ in these bytes.
-        beginnings[a]! - beginnings[b]! ||
-        ids.compare(ids, b * ID_SIZE, (b + 1) * ID_SIZE, a * ID_SIZE, (a + 1) * ID_SIZE),
-    );
+  /** @param objects the references of the stream, to which that of the object is added */
+  #reference(objects: DigestTable, contents: Buffer, number: number): number {
+    const place = this.#places[number]!;
+    const origin = this.#origins[number];
+    const content = origin === undefined ? place : origin.referenceAt(place);
+    if (content === NO_OBJECT) return NO_OBJECT;
+    return objects.add(origin?.references.bytes ?? contents, content * DIGEST_SIZE[this.#algorithm]);
   }
 
   /** Bytes of the data of all objects, each from a multiple of the alignment on. */
   #size(): number {
     let size = 0;
-    for (let at = 1; at < this.#places.length; at += 2) size += roundUp(this.#places[at]!);
+    for (const length of this.#lengths) size += roundUp(length);
     if (size > OSTREE_CHUNK_LIMIT)
       throw new FormatError(
         'OSTREE_STREAM',
@@ -140,12 +149,23 @@ export class CommitStreamBuilder {
   }
 }
 
-function referenceOf(references: Map<ObjectId, number>, object: ObjectId | undefined): number {
-  if (object === undefined) return NO_OBJECT;
-  const known = references.get(object);
-  if (known !== undefined) return known;
-  references.set(object, references.size);
-  return references.size - 1;
+/** The numbers of ids, which are one after the other, in ascending order of these. */
+function orderOf(ids: Buffer): Uint32Array {
+  // With their first four bytes alone, which are others in nearly all ids, no function is needed to compare them.
+  const keys = new BigUint64Array(ids.length / ID_SIZE);
+  for (let number = 0; number < keys.length; number++)
+    keys[number] = BigInt(ids.readUInt32BE(number * ID_SIZE) * 2 ** 32) + BigInt(number);
+  const order = Uint32Array.from(keys.sort(), (key) => Number(BigInt.asUintN(32, key)));
+  for (let i = 1; i < order.length; i++)
+    for (let j = i; j > 0 && compareIds(ids, order[j - 1]! * ID_SIZE, ids, order[j]! * ID_SIZE) > 0; j--)
+      [order[j - 1], order[j]] = [order[j]!, order[j - 1]!];
+  return order;
+}
+
+/** Most pieces are too short for a call of the runtime. */
+function copyBytes(from: Buffer, at: number, to: Buffer, start: number, length: number): void {
+  if (length > LOOPED) to.set(from.subarray(at, at + length), start);
+  else for (let i = 0; i < length; i++) to[start + i] = from[at + i]!;
 }
 
 function roundUp(length: number): number {

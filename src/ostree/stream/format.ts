@@ -11,7 +11,7 @@
 // The data of a commit, dirtree or dirmeta are its bytes; those of a file its sized header and, for a small one, the
 // content. The content of other files is an object of the repository.
 
-import type { ObjectId } from '../../fsverity/object-id.js';
+import type { Digests } from '../../fsverity/digests.js';
 import { ID_SIZE } from '../object/checksum.js';
 
 export const CHUNK = {
@@ -41,5 +41,5 @@ export interface CommitChunk {
   /** tables, and the data of all objects */
   readonly bytes: Buffer;
   /** the stream's object references, in this order */
-  readonly objects: readonly ObjectId[];
+  readonly objects: Digests;
 }

@@ -16,7 +16,7 @@ export async function storeCommitStream(
   form = WHOLE,
 ): Promise<ObjectId> {
   const writer = new SplitstreamWriter(CONTENT_TYPES.ostreeCommit, repository.algorithm);
-  for (const object of chunk.objects) writer.refer(object);
+  writer.refer(chunk.objects.bytes);
   await writer.chunk([chunk.bytes]);
   if (image !== undefined) writer.addNamedRef(imageRefOf(form), image);
   return repository.objects.put(await writer.finish());

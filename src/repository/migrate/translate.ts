@@ -104,7 +104,7 @@ export class Translation {
         'OSTREE_STREAM',
         `a commit stream of ${reader.streamSize} bytes, at most ${OSTREE_CHUNK_LIMIT} are read`,
       );
-    for (const id of objects) writer.refer(this.#contents.get(id).id);
+    for (const id of objects) writer.refer(Buffer.from(this.#contents.get(id).id, 'hex'));
     const parts: Buffer[] = [];
     for await (const pieces of reader.batches(this.#signal))
       for (const piece of pieces) {

@@ -1,7 +1,8 @@
 import { FormatError } from '../../errors.js';
 import { INLINE_RUN_LIMIT, NAMED_REFS_LIMIT, OBJECT_REFS_LIMIT, SPLITSTREAM_LIMIT } from '../../limits.js';
+import { DigestTable } from '../../fsverity/digest-table.js';
 import type { Algorithm, ObjectId } from '../../fsverity/object-id.js';
-import { DIGEST_SIZE } from '../../fsverity/object-id.js';
+import { DIGEST_SIZE, digestOf } from '../../fsverity/object-id.js';
 import { encodeHead, encodeNamedRefs } from './format.js';
 import { ZstdWriter } from '../../compress/zstd.js';
 
@@ -18,8 +19,8 @@ export class SplitstreamWriter {
   readonly #algorithm: Algorithm;
   readonly #contentType: bigint;
   readonly #zstd = new ZstdWriter(SPLITSTREAM_LIMIT);
-  readonly #objects: DigestTable;
-  readonly #streams: DigestTable;
+  readonly #objects: References;
+  readonly #streams: References;
   readonly #named = new Map<string, number>();
   #size = 0;
   /** Body bytes not yet compressed; an open inline chunk starts at `#run` with room for its length. */
@@ -34,8 +35,8 @@ export class SplitstreamWriter {
   constructor(contentType: bigint, algorithm: Algorithm) {
     this.#contentType = contentType;
     this.#algorithm = algorithm;
-    this.#objects = new DigestTable(algorithm, OBJECT_REFS_LIMIT);
-    this.#streams = new DigestTable(algorithm, NAMED_REFS_LIMIT);
+    this.#objects = new References(algorithm, OBJECT_REFS_LIMIT);
+    this.#streams = new References(algorithm, NAMED_REFS_LIMIT);
   }
 
   /** Bytes of the merged stream so far, inline and external. */
@@ -66,9 +67,9 @@ export class SplitstreamWriter {
     this.#flush(FLUSH_SIZE);
   }
 
-  /** Refers to an object whose content is not part of the stream. */
-  refer(id: ObjectId): void {
-    this.#objects.add(id);
+  /** Refers to objects whose content is not part of the stream. @param digests raw, one after the other */
+  refer(digests: Uint8Array): void {
+    for (let at = 0; at < digests.length; at += DIGEST_SIZE[this.#algorithm]) this.#objects.addAt(digests, at);
   }
 
   /** Adds one inline chunk of any length, which is not cut. */
@@ -168,38 +169,34 @@ function writeInt64(buffer: Buffer, value: number, at: number): number {
 }
 
 /** Raw digests in order of first use. */
-class DigestTable {
-  readonly #size: number;
+class References {
+  readonly #algorithm: Algorithm;
   readonly #limit: number;
-  readonly #index = new Map<ObjectId, number>();
-  #buffer: Buffer<ArrayBuffer>;
+  readonly #table: DigestTable;
 
   /** @param limit most bytes of digests: what readers accept */
   constructor(algorithm: Algorithm, limit: number) {
+    this.#algorithm = algorithm;
     this.#limit = limit;
-    this.#size = DIGEST_SIZE[algorithm];
-    this.#buffer = Buffer.allocUnsafe(16 * this.#size);
+    this.#table = new DigestTable(DIGEST_SIZE[algorithm]);
   }
 
   add(id: ObjectId): number {
-    const known = this.#index.get(id);
-    if (known !== undefined) return known;
-    const index = this.#index.size;
-    const at = index * this.#size;
-    if (at + this.#size > this.#limit)
+    return this.addAt(digestOf(id, this.#algorithm), 0);
+  }
+
+  addAt(digests: Uint8Array, at: number): number {
+    const index = this.#table.add(digests, at);
+    if ((index + 1) * DIGEST_SIZE[this.#algorithm] > this.#limit)
       throw new FormatError(
         'SPLITSTREAM_LIMIT',
         `more than ${index} different objects in one splitstream; split the layer`,
       );
-    this.#buffer = withRoom(this.#buffer, at, this.#size);
-    if (id.length !== 2 * this.#size || this.#buffer.write(id, at, 'hex') !== this.#size)
-      throw new RangeError(`not an object id of this repository: ${id}`);
-    this.#index.set(id, index);
     return index;
   }
 
   bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#index.size * this.#size);
+    return this.#table.bytes;
   }
 }
 

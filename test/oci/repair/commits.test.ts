@@ -28,6 +28,7 @@ import { Repository } from '../../../src/repository/repository.js';
 import { fastFolder } from '../../support/fast-folder.js';
 import { writeArchive } from '../../support/images/ostree-archive.js';
 import { withoutLeak } from '../../support/open-fds.js';
+import { digestsOf, idsOf } from '../../support/ostree/digests.js';
 import { archiveServer } from '../../support/ostree/archive-server.js';
 import { archivedFile, recordedRepositories } from '../../support/ostree/recorded-repositories.js';
 import { filesBelow } from '../../support/walk.js';
@@ -121,8 +122,11 @@ describe('repair of commits', () => {
   async function exchange(path: string): Promise<void> {
     using repository = await Repository.open(path, { write: true });
     const { objects, image } = await readCommit(repository, old);
-    const { bytes, objects: files } = objects.whole;
-    const wrong = { bytes, objects: [files[1]!, files[0]!, ...files.slice(2)] };
+    const [first, second, ...others] = idsOf(objects.references);
+    const wrong = {
+      bytes: objects.chunk,
+      objects: digestsOf(repository.algorithm, [second!, first!, ...others]),
+    };
     await repository.linkStream(`ostree-commit-${old}`, await storeCommitStream(repository, wrong, image));
   }
 

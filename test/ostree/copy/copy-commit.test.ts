@@ -34,6 +34,7 @@ import { runCli } from '../../support/cli/run-cli.js';
 import { fastFolder } from '../../support/fast-folder.js';
 import { writeArchive } from '../../support/images/ostree-archive.js';
 import { withoutLeak } from '../../support/open-fds.js';
+import { digestsOf, idsOf } from '../../support/ostree/digests.js';
 import { recordedRepositories } from '../../support/ostree/recorded-repositories.js';
 
 const ALGORITHMS = ['sha256', 'sha512'] as const;
@@ -158,7 +159,7 @@ for (const localFetch of LOCAL_FETCH)
     assert.equal(status, 0, stderr);
     using repository = await Repository.open(target);
     const { objects } = await readCommit(repository, latest);
-    const files = objects.whole.objects;
+    const files = idsOf(objects.references);
     assert.ok(files.length > 3);
     const shared = files.filter((id) => isShared(target, id, sources.sha512)).length;
     const wanted = localFetch === 'auto' || localFetch === 'zerocopy';
@@ -320,9 +321,10 @@ async function largeIn(path: string): Promise<{ file: string; id: string }> {
 async function restream(path: string, change: (chunk: Buffer, objects: string[]) => void): Promise<void> {
   using repository = await Repository.open(path, { write: true });
   const { objects, image } = await readCommit(repository, latest);
-  const { bytes, objects: files } = objects.whole;
-  const wrong = { bytes: Buffer.from(bytes), objects: [...files] };
-  change(wrong.bytes, wrong.objects);
+  const bytes = Buffer.from(objects.chunk);
+  const files = idsOf(objects.references);
+  change(bytes, files);
+  const wrong = { bytes, objects: digestsOf(repository.algorithm, files) };
   await repository.linkStream(`ostree-commit-${latest}`, await storeCommitStream(repository, wrong, image));
 }
 

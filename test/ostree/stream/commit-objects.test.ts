@@ -9,6 +9,8 @@ import { encodeHeader, encodeSizedHeader } from '../../../src/ostree/object/file
 import { sha256 } from '../../../src/ostree/object/checksum.js';
 import { CommitObjects } from '../../../src/ostree/stream/commit-objects.js';
 import { CommitStreamBuilder } from '../../../src/ostree/stream/commit-stream-builder.js';
+import type { CommitChunk } from '../../../src/ostree/stream/format.js';
+import { digestsOf, idsOf } from '../../support/ostree/digests.js';
 import { fixture, fixtureNames } from '../../support/fixtures.js';
 
 interface Recorded {
@@ -29,13 +31,14 @@ const CHUNKS: readonly Recorded[] = fixtureNames('ostree').flatMap((name) =>
 );
 
 /** As many objects as a chunk can refer to; which they are stands elsewhere in a stream. */
-function someObjects(algorithm: Algorithm, count: number): string[] {
-  return Array.from({ length: count }, (_, i) => i.toString(16).padStart(2 * DIGEST_SIZE[algorithm], '0'));
+function withObjects(bytes: Buffer, algorithm: Algorithm): CommitChunk {
+  const ids = Array.from({ length: 5000 }, (_, i) => i.toString(16).padStart(2 * DIGEST_SIZE[algorithm], '0'));
+  return { bytes, objects: digestsOf(algorithm, ids) };
 }
 
 function readChunk({ path, algorithm }: Recorded): { chunk: Buffer; objects: CommitObjects } {
   const chunk = fixture(path);
-  return { chunk, objects: new CommitObjects(chunk, someObjects(algorithm, 5000)) };
+  return { chunk, objects: new CommitObjects(withObjects(chunk, algorithm)) };
 }
 
 test('there are chunks of both hashes to compare with', () => {
@@ -47,12 +50,12 @@ for (const recorded of CHUNKS)
   test(`${recorded.path} is read, and written again with the same bytes`, () => {
     const { chunk, objects } = readChunk(recorded);
     assert.ok(objects.commit.startsWith(recorded.commit));
-    const builder = new CommitStreamBuilder();
+    const builder = new CommitStreamBuilder(recorded.algorithm);
     const entries = [...objects];
     for (const { id, data, object } of [...entries].reverse()) builder.add(id, data, object);
     const written = builder.finish(objects.commit);
     assert.deepEqual(written.bytes, chunk);
-    assert.deepEqual(written.objects, [...new Set(entries.flatMap(({ object }) => object ?? []))]);
+    assert.deepEqual(idsOf(written.objects), [...new Set(entries.flatMap(({ object }) => object ?? []))]);
   });
 
 for (const recorded of CHUNKS)
@@ -100,7 +103,7 @@ for (const [what, change, message] of DAMAGE)
   test(`a chunk with ${what} is refused`, () => {
     const { chunk, objects } = readChunk(CHUNKS[0]!);
     assert.throws(
-      () => new CommitObjects(change(Buffer.from(chunk), objects.count), someObjects('sha256', 5000)),
+      () => new CommitObjects(withObjects(change(Buffer.from(chunk), objects.count), 'sha256')),
       (error) => error instanceof FormatError && error.code === 'OSTREE_STREAM' && message.test(error.message),
     );
   });
@@ -110,7 +113,7 @@ test('an object with other bytes under its id is refused', () => {
   const changed = Buffer.from(chunk);
   const at = changed.indexOf(objects.find(objects.commit)!.data);
   changed[at + 1] = changed[at + 1]! ^ 1;
-  const forged = new CommitObjects(changed, someObjects('sha256', 5000));
+  const forged = new CommitObjects(withObjects(changed, 'sha256'));
   assert.throws(() => forged.metadata('commit', objects.commit), { code: 'DIGEST_MISMATCH' });
 });
 
