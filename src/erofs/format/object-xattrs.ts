@@ -9,8 +9,6 @@ export const METACOPY_VALUE = { version: 0, length: 1, flags: 2, algorithm: 3, d
 /** The same before a digest, by its number of hex digits: version 0, length of all, no flags, algorithm. */
 export const METACOPY_HEADER = { 64: '\0\x24\0\x01', 128: '\0\x44\0\x02' } as const;
 
-const SLASH = 0x2f;
-
 /** The entries that lead to an object, as they are when no other inode shares them; the digits are missing. */
 interface Template {
   bytes: Buffer;
@@ -35,7 +33,7 @@ function template(digits: 64 | 128): Template {
     return bytes;
   };
   const first = entry(metacopy, head.length + digits / 2, head);
-  const second = entry(redirect, digits + 2, '/');
+  const second = entry(redirect, digits + 2, '/--/');
   return {
     bytes: Buffer.concat([first, second]),
     digest: XATTR_ENTRY.end + metacopy.suffix.length + head.length,
@@ -56,25 +54,22 @@ export function objectXattrsSize(id: ObjectId): number {
 export function writeObjectXattrs(out: Buffer, id: ObjectId, offset: number): void {
   const { bytes, digest, path } = TEMPLATES[id.length as 64 | 128];
   out.set(bytes, offset);
-  let from = offset + path + 2;
-  out.write(id, from, 'latin1');
-  const to = offset + digest;
-  const count = id.length / 2;
-  for (let index = 0; index < count; index++, from += 2) {
-    const high = DIGIT[out[from]!]!;
-    const low = DIGIT[out[from + 1]!]!;
-    if ((high | low) > 15) throw new FormatError('EROFS_OBJECT_ID', `"${id}" is not hex`);
-    out[to + index] = (high << 4) | low;
-  }
   // `/xx/yyyy...` for `xxyyyy...`
-  const start = offset + path;
-  out[start + 1] = out[start + 2]!;
-  out[start + 2] = out[start + 3]!;
-  out[start + 3] = SLASH;
+  let to = offset + path + 1;
+  for (let at = 0; at < id.length; at += 2) {
+    const high = id.charCodeAt(at);
+    const low = id.charCodeAt(at + 1);
+    const byte = DIGIT[high]! * 16 + DIGIT[low]!;
+    if (!(byte < 256)) throw new FormatError('EROFS_OBJECT_ID', `"${id}" is not hex`);
+    out[offset + digest + at / 2] = byte;
+    out[to] = high;
+    out[to + 1] = low;
+    to += at === 0 ? 3 : 2;
+  }
 }
 
-/** Value of a hex digit by its character, 255 for others. */
-const DIGIT = new Uint8Array(256).fill(255);
+/** Value of a hex digit by its character, 256 for others. */
+const DIGIT = new Uint16Array(256).fill(256);
 for (let value = 0; value < 16; value++) {
   const digit = value.toString(16);
   DIGIT[digit.charCodeAt(0)] = DIGIT[digit.toUpperCase().charCodeAt(0)] = value;

@@ -1,8 +1,9 @@
 import { TYPE_BITS, type Node, type ObjectContent } from '../../tree/tree.js';
-import { packDirectory } from './directory-blocks.js';
+import { blockEnd } from './directory-blocks.js';
 import {
   BLOCK,
   BLOCK_BITS,
+  CHUNK_INDEX_SIZE,
   COMPACT_INODE,
   DIRENT,
   DIRENT_TYPE,
@@ -48,7 +49,7 @@ export function emitInode(out: Output, inode: number, number: number): void {
   view.setUint16(at + INODE.xattrCount, xattrCount(size), true);
   view.setUint16(at + INODE.mode, MODE_BITS[plan.scan.types[inode]!]! | (node.mode & 0o7777), true);
   if (extended === 1) {
-    view.setUint32(at + INODE.data, dataField(out, inode), true);
+    view.setUint32(at + INODE.data, dataField(out, inode, node), true);
     view.setUint32(at + INODE.number, number, true);
     view.setUint32(at + EXTENDED_INODE.uid, node.uid, true);
     view.setUint32(at + EXTENDED_INODE.gid, node.gid, true);
@@ -61,7 +62,7 @@ export function emitInode(out: Output, inode: number, number: number): void {
   } else {
     view.setUint16(at + COMPACT_INODE.links, plan.scan.links[inode]!, true);
     view.setUint32(at + INODE.size, storedSize(out, inode), true);
-    view.setUint32(at + INODE.data, dataField(out, inode), true);
+    view.setUint32(at + INODE.data, dataField(out, inode, node), true);
     view.setUint32(at + INODE.number, number, true);
     view.setUint16(at + COMPACT_INODE.uid, node.uid, true);
     view.setUint16(at + COMPACT_INODE.gid, node.gid, true);
@@ -83,7 +84,7 @@ export function emitBlocks(out: Output, inode: number, at: number): void {
   } else if (node.kind === 'symlink') {
     writeBytes(window.bytes, node.target, start);
   } else if (plan.backings[inode] !== undefined) {
-    window.bytes.fill(NULL_CHUNK & 0xff, start, start + layout.blocks[inode]! * BLOCK);
+    emitChunks(window, start, layout.blocks[inode]! * BLOCK);
   } else if (node.kind === 'regular' && node.content.kind === 'inline') {
     const { bytes } = node.content;
     bytes.copy(window.bytes, start, 0, bytes.length - layout.tail[inode]!);
@@ -91,29 +92,17 @@ export function emitBlocks(out: Output, inode: number, at: number): void {
 }
 
 function storedSize({ plan, layout }: Output, inode: number): number {
-  const node = plan.scan.nodes[inode]!;
-  switch (node.kind) {
-    case 'directory':
-      return layout.blocks[inode]! * BLOCK + layout.tail[inode]!;
-    case 'symlink':
-      return node.target.length;
-    case 'regular': {
-      const backing = plan.backings[inode];
-      if (backing !== undefined) return Number(backing.size);
-      return node.content.kind === 'inline' ? node.content.bytes.length : 0;
-    }
-    default:
-      return 0;
-  }
+  return plan.scan.types[inode] === DIRENT_TYPE.directory
+    ? layout.blocks[inode]! * BLOCK + layout.tail[inode]!
+    : plan.size[inode]!;
 }
 
 /** The header's field whose meaning depends on the inode: first block, chunk format or device number. */
-function dataField({ plan, layout }: Output, inode: number): number {
-  const node = plan.scan.nodes[inode]!;
-  if (node.kind === 'char' || node.kind === 'block') return node.rdev;
+function dataField({ layout }: Output, inode: number, node: Node): number {
   const block = layout.firstBlock[inode]!;
-  if (layout.dataLayout[inode] !== LAYOUT_CHUNKED) return block;
-  return ((block & 0xffff0000) | (layout.chunkBits[inode]! - BLOCK_BITS)) >>> 0;
+  if (layout.dataLayout[inode] === LAYOUT_CHUNKED)
+    return ((block & 0xffff0000) | (layout.chunkBits[inode]! - BLOCK_BITS)) >>> 0;
+  return node.kind === 'char' || node.kind === 'block' ? node.rdev : block;
 }
 
 function emitXattrs({ window, plan, tableBase }: Output, inode: number, start: number): void {
@@ -145,48 +134,53 @@ function emitXattrs({ window, plan, tableBase }: Output, inode: number, start: n
 
 function emitTail(out: Output, inode: number, start: number): void {
   const { window, plan, layout } = out;
-  const node = plan.scan.nodes[inode]!;
   const tail = layout.tail[inode]!;
+  if (plan.backings[inode] !== undefined) return emitChunks(window, start, tail);
+  const node = plan.scan.nodes[inode]!;
   if (node.kind === 'directory') {
     emitDirectory(out, inode, start, true);
   } else if (node.kind === 'symlink') {
     writeBytes(window.bytes, node.target, start);
-  } else if (plan.backings[inode] !== undefined) {
-    window.bytes.fill(NULL_CHUNK & 0xff, start, start + tail);
   } else if (node.kind === 'regular' && node.content.kind === 'inline') {
     const { bytes } = node.content;
     bytes.copy(window.bytes, start, bytes.length - tail);
   }
 }
 
+/** Of chunks without data. */
+function emitChunks({ view }: ImageWindow, start: number, length: number): void {
+  for (let at = 0; at < length; at += CHUNK_INDEX_SIZE) view.setUint32(start + at, NULL_CHUNK, true);
+}
+
 /** Writes either what of a directory is beside its inode, or all before that. */
 function emitDirectory(out: Output, inode: number, start: number, inTail: boolean): void {
+  const { scan } = out.plan;
   const blocks = out.layout.blocks[inode]!;
-  let block = 0;
-  let at = start;
-  packDirectory(out.plan.scan, inode, (first, end) => {
-    if ((block === blocks) === inTail) {
-      emitDirents(out, first, end, at);
-      at += BLOCK;
-    }
-    block++;
-  });
+  const last = out.layout.tail[inode]! > 0 ? blocks : blocks - 1;
+  let first = scan.firstSlot[inode]!;
+  const end = first + scan.slotCount[inode]!;
+  for (let block = 0; block <= last; block++) {
+    const next = block === last ? end : blockEnd(scan, first, end);
+    if ((block === blocks) === inTail) emitDirents(out, first, next, inTail ? start : start + block * BLOCK);
+    first = next;
+  }
 }
 
 /** A block of a directory: fixed-size entries, then their names. */
 function emitDirents({ window, plan, layout }: Output, first: number, end: number, start: number): void {
   const { bytes, view } = window;
   const { types, slotNames, slotTargets } = plan.scan;
+  const namesOffset = (end - first) * DIRENT.end;
+  // All at once is faster than each for itself.
+  bytes.write(slotNames.slice(first, end).join(''), start + namesOffset, 'latin1');
   let at = start;
-  let nameAt = start + (end - first) * DIRENT.end;
+  let nameOffset = namesOffset;
   for (let slot = first; slot < end; slot++) {
     const target = slotTargets[slot]!;
-    const name = slotNames[slot]!;
     view.setUint32(at + DIRENT.nid, layout.position[target]! / SLOT, true);
-    view.setUint16(at + DIRENT.nameOffset, nameAt - start, true);
+    view.setUint16(at + DIRENT.nameOffset, nameOffset, true);
     bytes[at + DIRENT.type] = types[target]!;
-    writeBytes(bytes, name, nameAt);
     at += DIRENT.end;
-    nameAt += name.length;
+    nameOffset += slotNames[slot]!.length;
   }
 }

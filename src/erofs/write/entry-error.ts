@@ -22,19 +22,11 @@ function pathOf(scan: Scan, inode: number): ByteString {
   if (inode === 0) return '/';
   const names: ByteString[] = [];
   for (let at = inode; at !== 0; ) {
-    const slot = slotOf(scan, at);
+    const slot = scan.ownerSlot[at]!;
     names.unshift(scan.slotNames[slot]!);
     at = scan.nodes.findIndex(
       (_, parent) => slot >= scan.firstSlot[parent]! && slot < scan.firstSlot[parent]! + scan.slotCount[parent]!,
     );
   }
   return `/${names.join('/')}`;
-}
-
-/** Where the directory above has an inode. */
-function slotOf(scan: Scan, inode: number): number {
-  const isLeaf = scan.slotCount[inode] === 0;
-  return isLeaf
-    ? scan.ownerSlot[inode]!
-    : scan.slotNames.findIndex((name, slot) => scan.slotTargets[slot] === inode && name !== '.' && name !== '..');
 }

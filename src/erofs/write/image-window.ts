@@ -8,16 +8,14 @@ export class ImageWindow {
   view: DataView;
   /** Offset of the first byte in the image. */
   start = 0;
+  /** Offset behind the last one. */
+  end: number;
 
   /** @param size in bytes; it grows for what does not fit */
   constructor(size: number) {
     this.bytes = Buffer.alloc(size);
     this.view = viewOf(this.bytes);
-  }
-
-  /** Offset behind the last byte. */
-  get end(): number {
-    return this.start + this.bytes.length;
+    this.end = size;
   }
 
   /**
@@ -25,7 +23,7 @@ export class ImageWindow {
    * @returns what is before `at`, if anything; to be used before the generator goes on
    */
   *move(at: number, end: number): Generator<Buffer, void> {
-    for (; this.end < at; this.start = this.end) {
+    for (; this.end < at; this.#startAt(this.end)) {
       yield this.bytes;
       this.bytes.fill(0);
     }
@@ -33,10 +31,16 @@ export class ImageWindow {
       yield this.bytes.subarray(0, at - this.start);
       this.bytes.fill(0);
     }
-    this.start = at;
+    this.#startAt(at);
     if (end <= this.end) return;
     this.bytes = Buffer.alloc(end - at);
     this.view = viewOf(this.bytes);
+    this.end = end;
+  }
+
+  #startAt(start: number): void {
+    this.start = start;
+    this.end = start + this.bytes.length;
   }
 }
 

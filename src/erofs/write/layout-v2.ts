@@ -4,6 +4,7 @@ import {
   BLOCK,
   CHUNK_BITS_MAX,
   CHUNK_INDEX_SIZE,
+  DIRENT_TYPE,
   EXTENDED_INODE,
   FIRST_INODE,
   LAYOUT_CHUNKED,
@@ -40,25 +41,20 @@ export function layOutV2(plan: Plan): Layout {
 }
 
 function measureBody(plan: Plan, layout: Layout, inode: number): void {
-  const node = plan.scan.nodes[inode]!;
-  let tail = 0;
-  if (node.kind === 'directory') {
+  const backing = plan.backings[inode];
+  if (backing !== undefined) {
+    layout.dataLayout[inode] = LAYOUT_CHUNKED;
+    // This format marks all such files with the largest chunk size.
+    layout.chunkBits[inode] = CHUNK_BITS_MAX;
+    // Only a file with a digest gets its (empty) chunk index.
+    layout.tail[inode] = backing.kind === 'external' && backing.digest === undefined ? 0 : CHUNK_INDEX_SIZE;
+    return;
+  }
+  let tail = plan.size[inode]!;
+  if (plan.scan.types[inode] === DIRENT_TYPE.directory) {
     const packed = packDirectory(plan.scan, inode);
     layout.blocks[inode] = packed.blocks;
     tail = packed.tail;
-  } else if (node.kind === 'symlink') {
-    tail = node.target.length;
-  } else if (node.kind === 'regular') {
-    const backing = plan.backings[inode];
-    if (backing !== undefined) {
-      layout.dataLayout[inode] = LAYOUT_CHUNKED;
-      // This format marks all such files with the largest chunk size.
-      layout.chunkBits[inode] = CHUNK_BITS_MAX;
-      // Only a file with a digest gets its (empty) chunk index.
-      layout.tail[inode] = backing.kind === 'external' && backing.digest === undefined ? 0 : CHUNK_INDEX_SIZE;
-      return;
-    }
-    if (node.content.kind === 'inline') tail = node.content.bytes.length;
   }
   layout.tail[inode] = tail;
   if (tail > 0) layout.dataLayout[inode] = LAYOUT_INLINE;

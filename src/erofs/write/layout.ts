@@ -1,6 +1,5 @@
 import { FormatError } from '../../errors.js';
 import { EROFS_IMAGE_LIMIT } from '../../limits.js';
-import type { Content } from '../../tree/tree.js';
 import { packDirectory } from './directory-blocks.js';
 import {
   alignUp,
@@ -33,6 +32,8 @@ export interface Layout {
   /** Number of whole data blocks. */
   blocks: Int32Array;
   firstBlock: Int32Array;
+  /** The inodes that have some, in the order of the image. */
+  withBlocks: number[];
   /** log2 of the chunk size of files whose data is outside. */
   chunkBits: Uint8Array;
   /** End of the inodes, where the table of shared xattrs starts. */
@@ -50,6 +51,7 @@ export function emptyLayout(count: number): Layout {
     tail: new Int32Array(count),
     blocks: new Int32Array(count),
     firstBlock: new Int32Array(count),
+    withBlocks: [],
     chunkBits: new Uint8Array(count),
     inodesEnd: 0,
     length: 0,
@@ -87,7 +89,9 @@ export function finishLayout(plan: Plan, layout: Layout, inodesEnd: number): Lay
   for (let index = 0; index < order.length; index++) {
     const inode = order[index]!;
     const count = layout.blocks[inode]!;
-    if (count > 0) layout.firstBlock[inode] = block;
+    if (count === 0) continue;
+    layout.withBlocks.push(inode);
+    layout.firstBlock[inode] = block;
     block += count;
   }
   layout.length = block * BLOCK;
@@ -128,25 +132,28 @@ function needsExtended(plan: Plan, layout: Layout, inode: number, writer: Writer
     case DIRENT_TYPE.directory:
     case DIRENT_TYPE.symlink:
       return false;
-    case DIRENT_TYPE.regular: {
-      const backing = plan.backings[inode];
-      return backing !== undefined && backing.size > 0xffffffffn;
-    }
+    case DIRENT_TYPE.regular:
+      return plan.size[inode]! > 0xffffffff;
     default:
       return writer === 'composefs' && 'claimedSize' in node && node.claimedSize > 0xffffffffn;
   }
 }
 
 function measureBody(plan: Plan, layout: Layout, inode: number): void {
-  const node = plan.scan.nodes[inode]!;
-  if (node.kind === 'directory') {
-    const { blocks, tail } = packDirectory(plan.scan, inode);
-    layout.blocks[inode] = blocks;
-    setTail(layout, inode, tail);
-  } else if (node.kind === 'symlink') {
-    setTail(layout, inode, node.target.length);
-  } else if (node.kind === 'regular') {
-    measureFile(layout, inode, node.content, plan.backings[inode]);
+  const size = plan.size[inode]!;
+  switch (plan.scan.types[inode]) {
+    case DIRENT_TYPE.regular:
+      if (plan.backings[inode] === undefined) measureInline(layout, inode, size);
+      else measureChunks(layout, inode, size);
+      break;
+    case DIRENT_TYPE.directory: {
+      const { blocks, tail } = packDirectory(plan.scan, inode);
+      layout.blocks[inode] = blocks;
+      setTail(layout, inode, tail);
+      break;
+    }
+    case DIRENT_TYPE.symlink:
+      setTail(layout, inode, size);
   }
 }
 
@@ -155,27 +162,21 @@ function setTail(layout: Layout, inode: number, tail: number): void {
   layout.dataLayout[inode] = tail > 0 ? LAYOUT_INLINE : LAYOUT_PLAIN;
 }
 
-function measureFile(layout: Layout, inode: number, content: Content, backing: Plan['backings'][number]): void {
-  if (backing !== undefined) {
-    const { bits, count } = chunksOf(backing.size);
-    layout.chunkBits[inode] = bits;
-    layout.tail[inode] = CHUNK_INDEX_SIZE * count;
-    layout.dataLayout[inode] = LAYOUT_CHUNKED;
-  } else if (content.kind === 'inline') {
-    const tail = content.bytes.length % BLOCK;
-    const whole = tail > BLOCK / 2;
-    layout.blocks[inode] = Math.floor(content.bytes.length / BLOCK) + (whole ? 1 : 0);
-    setTail(layout, inode, whole ? 0 : tail);
-  }
+function measureInline(layout: Layout, inode: number, size: number): void {
+  const tail = size % BLOCK;
+  const whole = tail > BLOCK / 2;
+  layout.blocks[inode] = Math.floor(size / BLOCK) + (whole ? 1 : 0);
+  setTail(layout, inode, whole ? 0 : tail);
 }
 
 /** As few chunks as the format allows for a file: one up to 8 TiB. */
-function chunksOf(size: bigint): { bits: number; count: number } {
-  const bytes = Number(size);
+function measureChunks(layout: Layout, inode: number, size: number): void {
   let bits = BLOCK_BITS;
   let chunk = BLOCK;
-  for (; bits < CHUNK_BITS_MAX && chunk < bytes; bits++) chunk *= 2;
-  return { bits, count: Math.ceil(bytes / chunk) };
+  for (; bits < CHUNK_BITS_MAX && chunk < size; bits++) chunk *= 2;
+  layout.chunkBits[inode] = bits;
+  layout.tail[inode] = CHUNK_INDEX_SIZE * Math.ceil(size / chunk);
+  layout.dataLayout[inode] = LAYOUT_CHUNKED;
 }
 
 /**

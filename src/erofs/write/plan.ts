@@ -23,6 +23,8 @@ export interface Plan {
   /** Inodes in the order of the image. */
   order: Int32Array;
   backings: (Backing | undefined)[];
+  /** Bytes of a file or of a symlink's target. */
+  size: Float64Array;
   /** In the order of the image; shared ones come first there, in this order. */
   xattrs: (readonly XattrPair[])[];
   /** 1 where the two xattrs of the backing object follow those, which are not shared then. */
@@ -48,6 +50,7 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
     scan,
     order: version === 2 ? Int32Array.from(scan.nodes, (_, inode) => inode) : breadthFirst(scan),
     backings: [],
+    size: new Float64Array(count),
     xattrs: [],
     objectLast: new Uint8Array(count),
     sharedRefs: new Uint8Array(count),
@@ -64,9 +67,11 @@ export function planImage(root: Directory, options: Required<WriteOptions>): Pla
       if (backing?.size === 0n && writer === 'composefs') backing = undefined;
       if (backing !== undefined && version !== 2 && backing.size > FILE_MAX)
         throw tooLarge('file', backing.size, '2^53');
-      if (node.content.kind === 'inline') checkLength('content', node.content.bytes.length, INLINE_MAX[version]);
+      if (backing !== undefined) plan.size[inode] = Number(backing.size);
+      else if (node.content.kind === 'inline')
+        plan.size[inode] = checkLength('content', node.content.bytes.length, INLINE_MAX[version]);
     } else if (node.kind === 'symlink') {
-      checkLength('symlink target', node.target.length, SYMLINK_MAX[version]);
+      plan.size[inode] = checkLength('symlink target', node.target.length, SYMLINK_MAX[version]);
       if (!/^[\x01-\xff]+$/.test(node.target))
         throw new FormatError('EROFS_CONTENT', `"${showBytes(node.target)}" is no target that a symlink can have`);
     }
@@ -113,8 +118,9 @@ function measureXattrs(plan: Plan, inode: number, table: XattrTable, writer: Wri
   plan.xattrSize[inode] = size === 0 ? 0 : XATTR_HEADER.end + size;
 }
 
-function checkLength(what: string, length: number, most: number): void {
+function checkLength(what: string, length: number, most: number): number {
   if (length > most) throw tooLarge(what, length, most);
+  return length;
 }
 
 function tooLarge(what: string, length: number | bigint, most: number | string): FormatError {

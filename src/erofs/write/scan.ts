@@ -23,7 +23,7 @@ export interface Scan {
   roles: Uint8Array;
   /** Number of links. */
   links: Uint32Array;
-  /** The slot that decides where a leaf's inode is placed. */
+  /** The slot that decides where an inode is placed; -1 for the root. */
   ownerSlot: Int32Array;
   /** 1 for directories that hold a whiteout of the input. */
   hasWhiteout: Uint8Array;
@@ -68,47 +68,54 @@ class Scanner implements Scan {
   walk(root: Directory): void {
     const stub = this.#stubs ? stubOf(root) : undefined;
     const stubNames = stub === undefined ? [] : [...STUB_NAMES].filter((name) => !root.entries.has(name));
-    const path = [this.#addDirectory(root, 0, stubNames)];
+    const path = [this.#addDirectory(root, UNKNOWN, 0, stubNames)];
     const next = [this.firstSlot[0]!];
     while (path.length > 0) {
       const depth = path.length - 1;
       const inode = path[depth]!;
-      const slot = next[depth]!;
-      if (slot === this.firstSlot[inode]! + this.slotCount[inode]!) {
+      const directory = this.#addLeaves(inode, next[depth]!, stub);
+      if (directory === UNKNOWN) {
         path.pop();
         next.pop();
         continue;
       }
-      next[depth] = slot + 1;
-      if (this.slotTargets[slot] !== UNKNOWN) continue;
-      const directory = this.nodes[inode] as Directory;
-      const child = directory.entries.get(this.slotNames[slot]!);
-      if (child?.kind !== 'directory') {
-        this.slotTargets[slot] = this.#addLeaf(child ?? stub!, slot, inode, stub);
-        continue;
-      }
+      next[depth] = directory + 1;
       if (depth >= DEPTH_MAX) throw new FormatError('EROFS_DEPTH', `directories are nested deeper than ${DEPTH_MAX}`);
-      const target = this.#addDirectory(child, inode, []);
-      this.slotTargets[slot] = target;
+      const child = (this.nodes[inode] as Directory).entries.get(this.slotNames[directory]!) as Directory;
+      const target = this.#addDirectory(child, directory, inode, []);
+      this.slotTargets[directory] = target;
       this.links[inode]!++;
       path.push(target);
       next.push(this.firstSlot[target]!);
     }
   }
 
-  #addDirectory(directory: Directory, parent: number, more: readonly ByteString[]): number {
-    const inode = this.#add(directory, ROLE_PLAIN, 2, UNKNOWN);
-    const names = sortedNames(directory, more);
-    const first = this.slotNames.length;
-    this.firstSlot[inode] = first;
-    this.slotCount[inode] = names.length;
-    if (first + names.length > this.slotTargets.length)
-      this.slotTargets = longer(this.slotTargets, first + names.length);
-    for (let index = 0; index < names.length; index++) {
-      const name = names[index]!;
-      this.slotNames.push(name);
-      this.slotTargets[first + index] = name === '.' ? inode : name === '..' ? parent : UNKNOWN;
+  /** @returns the first slot of a directory among those from `first` on, before which there are leaves only */
+  #addLeaves(inode: number, first: number, stub: Device | undefined): number {
+    const { entries } = this.nodes[inode] as Directory;
+    const { slotNames, slotTargets } = this;
+    const end = this.firstSlot[inode]! + this.slotCount[inode]!;
+    for (let slot = first; slot < end; slot++) {
+      if (slotTargets[slot] !== UNKNOWN) continue;
+      const child = entries.get(slotNames[slot]!) ?? stub!;
+      if (child.kind === 'directory') return slot;
+      slotTargets[slot] = this.#addLeaf(child, slot, inode, stub);
     }
+    return UNKNOWN;
+  }
+
+  #addDirectory(directory: Directory, slot: number, parent: number, more: readonly ByteString[]): number {
+    const inode = this.#add(directory, ROLE_PLAIN, 2, slot);
+    const { slotNames } = this;
+    const first = slotNames.length;
+    addNames(slotNames, directory, more);
+    const end = slotNames.length;
+    this.firstSlot[inode] = first;
+    this.slotCount[inode] = end - first;
+    if (end > this.slotTargets.length) this.slotTargets = longer(this.slotTargets, end);
+    this.slotTargets.fill(UNKNOWN, first, end);
+    this.slotTargets[slotNames.indexOf('.', first)] = inode;
+    this.slotTargets[slotNames.indexOf('..', first)] = parent;
     return inode;
   }
 
@@ -185,9 +192,10 @@ function longer<List extends Uint8Array | Int32Array | Uint32Array>(list: List, 
 /** What a name may be, but for `.` and `..`. */
 const NAME = /^[\x01-\x2e\x30-\xff]{1,255}$/;
 
-/** Names mostly come in order, and then need no sorting. */
-function sortedNames(directory: Directory, more: readonly ByteString[]): readonly ByteString[] {
-  const names = ['.', '..', ...more];
+/** Adds a directory's names in order. Mostly they come so, and then need no sorting. */
+function addNames(names: ByteString[], directory: Directory, more: readonly ByteString[]): void {
+  const first = names.length;
+  names.push('.', '..', ...more);
   let sorted = more.length === 0;
   let previous = '..';
   for (const name of directory.entries.keys()) {
@@ -197,7 +205,9 @@ function sortedNames(directory: Directory, more: readonly ByteString[]): readonl
     names.push(name);
     previous = name;
   }
-  return sorted ? names : names.sort();
+  if (sorted) return;
+  const ordered = names.slice(first).sort();
+  for (let index = 0; index < ordered.length; index++) names[first + index] = ordered[index]!;
 }
 
 const STUB_NAMES: ReadonlySet<ByteString> = new Set(
@@ -222,18 +232,17 @@ function looksLike(leaf: Node, stub: Device): boolean {
   );
 }
 
-/** Breadth-first order of the inodes, a leaf where its owning name is: the order of formats 0 and 1. */
+/** Breadth-first order of the inodes, each where its owning name is: the order of formats 0 and 1. */
 export function breadthFirst(scan: Scan): Int32Array {
+  const { firstSlot, slotCount, slotTargets, ownerSlot } = scan;
   const order = new Int32Array(scan.nodes.length);
   let count = 1;
   for (let at = 0; at < count; at++) {
     const inode = order[at]!;
-    const end = scan.firstSlot[inode]! + scan.slotCount[inode]!;
-    for (let slot = scan.firstSlot[inode]!; slot < end; slot++) {
-      const target = scan.slotTargets[slot]!;
-      const name = scan.slotNames[slot]!;
-      if (name === '.' || name === '..') continue;
-      if (scan.slotCount[target] !== 0 || scan.ownerSlot[target] === slot) order[count++] = target;
+    const end = firstSlot[inode]! + slotCount[inode]!;
+    for (let slot = firstSlot[inode]!; slot < end; slot++) {
+      const target = slotTargets[slot]!;
+      if (ownerSlot[target] === slot) order[count++] = target;
     }
   }
   return order;

@@ -1,6 +1,6 @@
 import { DIGEST_SIZE } from '../../fsverity/algorithm.js';
 import type { Directory } from '../../tree/tree.js';
-import { emitBlocks, emitInode } from './emit-inode.js';
+import { emitBlocks, emitInode, type Output } from './emit-inode.js';
 import {
   BLOCK,
   BLOCK_BITS,
@@ -76,26 +76,40 @@ function* emitImage(
   yield* window.move(0, FIRST_INODE);
   writeHeader(window.view, plan, options);
   writeSuperblock(window.view, plan, layout, version);
-  for (let index = 0; index < order.length; index++) {
-    const at = layout.position[order[index]!]!;
-    const end = index + 1 < order.length ? layout.position[order[index + 1]!]! : layout.inodesEnd;
-    if (end > window.end) yield* window.move(at, end);
-    emitInode(output, order[index]!, version === 2 ? at / SLOT : index);
+  let index = emitInodes(output, 0);
+  while (index < order.length) {
+    yield* window.move(layout.position[order[index]!]!, inodeEnd(plan, layout, index));
+    index = emitInodes(output, index);
   }
   for (const pair of plan.shared) {
     const at = layout.inodesEnd + pair.tableOffset;
     if (at + pair.size > window.end) yield* window.move(at, at + pair.size);
     pair.write(window.bytes, at - window.start);
   }
-  for (let index = 0; index < order.length; index++) {
-    const inode = order[index]!;
-    if (layout.blocks[inode] === 0) continue;
+  for (const inode of layout.withBlocks) {
     const at = layout.firstBlock[inode]! * BLOCK;
     const end = at + layout.blocks[inode]! * BLOCK;
     if (end > window.end) yield* window.move(at, end);
     emitBlocks(output, inode, at);
   }
   yield* window.move(layout.length, layout.length);
+}
+
+/** Writes inodes from `first` of the order on. @returns the first that is not all in the window */
+function emitInodes(output: Output, first: number): number {
+  const { window, plan, layout, version } = output;
+  const { order } = plan;
+  for (let index = first; index < order.length; index++) {
+    if (inodeEnd(plan, layout, index) > window.end) return index;
+    const inode = order[index]!;
+    emitInode(output, inode, version === 2 ? layout.position[inode]! / SLOT : index);
+  }
+  return order.length;
+}
+
+/** Where the next inode is, or else the table of xattrs. */
+function inodeEnd({ order }: Plan, { position, inodesEnd }: Layout, index: number): number {
+  return index + 1 < order.length ? position[order[index + 1]!]! : inodesEnd;
 }
 
 function writeHeader(view: DataView, plan: Plan, options: Required<WriteOptions>): void {

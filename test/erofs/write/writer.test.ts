@@ -130,6 +130,12 @@ describe('what no image can hold', () => {
       new Symlink(metadata, target),
       'EROFS_CONTENT',
     ]),
+    ...['g0', '0g', '\u4e000', '0\u4e00'].map((end): [string, string, Node, string] => [
+      `the object id that ends with ${JSON.stringify(end)}`,
+      'a',
+      new Regular(metadata, { kind: 'object', id: 'a'.repeat(62) + end, size: 9n }),
+      'EROFS_OBJECT_ID',
+    ]),
     ...[
       ['', 'x'],
       ['user.a', '\u4e00'],
