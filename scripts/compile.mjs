@@ -47,9 +47,9 @@ await build({
   ...options,
   entryPoints: { commands: join(dist, 'src/cli/multicall.js'), mkcomposefs: join(dist, 'src/cli/mkcomposefs/main.js') },
 });
-// What may run when images and commits are pulled from no registry or server: a third of all code, and reading that of
-// the other commands is work for each process.
-const LOCAL_PULLS = {
+// What may run when images are pulled from no registry, and commits: a third of all code, and reading that of the other
+// commands is work for each process.
+const PULLS = {
   pull: [
     'cli-progress',
     'cli/main.js',
@@ -58,6 +58,7 @@ const LOCAL_PULLS = {
     'registry/policy/signed.js',
   ],
   commits: ['cli-progress', 'cli/main.js', 'cli/commands/ostree/pull-local.js', 'cli/commands/ostree/apply-delta.js'],
+  remote: ['cli-progress', 'cli/main.js', 'cli/commands/ostree/pull.js', 'cli/commands/ostree/pull-local.js'],
 };
 const nameOf = (path, importer) =>
   path.startsWith('.') ? relative(join(dist, 'src'), join(dirname(importer), path)) : path;
@@ -74,7 +75,7 @@ const only = (mayRun) => ({
     }));
   },
 });
-for (const [name, mayRun] of Object.entries(LOCAL_PULLS))
+for (const [name, mayRun] of Object.entries(PULLS))
   await build({ ...options, entryPoints: { [name]: join(dist, 'src/cli/multicall.js') }, plugins: [only(mayRun)] });
 // The image proxy is started for each pull, and has to answer at once; what opens images comes when one is asked for,
 // from the bundle of all commands' own parts.

@@ -6,11 +6,11 @@ import vm = require('node:vm');
 const FOLDER = path.join(__dirname, '..', '..', 'cli');
 /**
  * `mkcomposefs` is that command alone, which others call for every image they make; `pull` is `oci pull` from what is
- * on this machine, `commits` the same of ostree; `proxy` is skopeo's image proxy, which is started for every pull;
- * `completion` is called for every Tab.
+ * on this machine, `commits` the same of ostree, `remote` that of a server; `proxy` is skopeo's image proxy, which is
+ * started for every pull; `completion` is called for every Tab.
  */
-type Bundle = 'commands' | 'mkcomposefs' | 'pull' | 'commits' | 'proxy' | 'completion';
-const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs', 'pull', 'commits', 'proxy', 'completion'];
+type Bundle = 'commands' | 'mkcomposefs' | 'pull' | 'commits' | 'remote' | 'proxy' | 'completion';
+const BUNDLES: readonly Bundle[] = ['commands', 'mkcomposefs', 'pull', 'commits', 'remote', 'proxy', 'completion'];
 
 // A pull makes many short-lived objects; with V8's defaults, which are meant for servers, the heap grows for them by
 // tens of megabytes. The size of the young generation can only be set when the process starts, see `bin/cfsbridge`.
@@ -85,6 +85,7 @@ function bundleOf(called: string, args: readonly string[]): Bundle {
   if (isVersion) return 'pull';
   const [group, command, ...rest] = behindRepository(args);
   if (group === 'ostree' && (command === 'pull-local' || command === 'apply-delta')) return 'commits';
+  if (group === 'ostree' && command === 'pull') return 'remote';
   return group === 'oci' && command === 'pull' && isLocal(rest) ? 'pull' : 'commands';
 }
 

@@ -23,7 +23,14 @@ test('a pull from what is on this machine, and the version, have a bundle of the
 test('commits from what is on this machine have one, too', () => {
   for (const line of ['ostree pull-local a b', '--repo a ostree apply-delta b', '--insecure ostree pull-local --help'])
     assert.equal(bundleOf('cfsbridge', line.split(' ')), 'commits', line);
-  for (const line of ['ostree pull a b', 'ostree', 'ostree inspect pull-local', '--hash sha256 ostree pull-local a b'])
+  for (const line of ['ostree', 'ostree inspect pull-local', '--hash sha256 ostree pull-local a b'])
+    assert.equal(bundleOf('cfsbridge', line.split(' ')), 'commands', line);
+});
+
+test('commits from a server have one', () => {
+  for (const line of ['ostree pull a b', '--repo a ostree pull file:///a b', '--insecure ostree pull --help'])
+    assert.equal(bundleOf('cfsbridge', line.split(' ')), 'remote', line);
+  for (const line of ['ostree inspect pull', 'ostree list-refs a', '--hash sha256 ostree pull a b'])
     assert.equal(bundleOf('cfsbridge', line.split(' ')), 'commands', line);
 });
 

@@ -25,6 +25,7 @@ const files = [
   'dist/cli/commands.cjs',
   'dist/cli/mkcomposefs.cjs',
   'dist/cli/commits.cjs',
+  'dist/cli/remote.cjs',
   'dist/cli/pull.cjs',
   'dist/cli/proxy.cjs',
   'dist/cli/completion.cjs',

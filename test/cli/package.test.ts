@@ -13,7 +13,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
   exports: Record<string, string | Record<string, string>>;
 };
 
-const bundles = ['commands', 'mkcomposefs', 'pull', 'commits', 'proxy', 'completion'].map(
+const bundles = ['commands', 'mkcomposefs', 'pull', 'commits', 'remote', 'proxy', 'completion'].map(
   (name) => `dist/cli/${name}.cjs`,
 );
 
