@@ -92,6 +92,7 @@ SharingRule sharingRule(const Napi::Value& believed) {
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cfsbridge::initAbort(env, exports);
   cfsbridge::initBase64(env, exports);
+  cfsbridge::initBeginnings(env, exports);
   cfsbridge::initCheck(env, exports);
   cfsbridge::initDelta(env, exports);
   cfsbridge::initExtract(env, exports);

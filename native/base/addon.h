@@ -60,6 +60,7 @@ SharingRule sharingRule(const Napi::Value& believed);
 
 void initAbort(Napi::Env env, Napi::Object exports);
 void initBase64(Napi::Env env, Napi::Object exports);
+void initBeginnings(Napi::Env env, Napi::Object exports);
 void initCheck(Napi::Env env, Napi::Object exports);
 void initDelta(Napi::Env env, Napi::Object exports);
 void initExtract(Napi::Env env, Napi::Object exports);

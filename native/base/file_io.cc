@@ -22,14 +22,18 @@ int openat2Retrying(int dir, const char* name, struct open_how& how) {
 }
 
 OwnedFd openBeneath(int dir, std::string_view name, bool acrossMounts) {
-  std::string path(name);
+  const std::string path(name);
+  OwnedFd fd = tryOpenBeneath(dir, path, acrossMounts);
+  if (!fd && errno == EAGAIN) fail(kLeased, "another process keeps a lease on the file and does not give it back");
+  if (!fd) failErrno(errno, "cannot open content");
+  return fd;
+}
+
+OwnedFd tryOpenBeneath(int dir, const std::string& name, bool acrossMounts) {
   open_how how = {};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (acrossMounts ? 0 : RESOLVE_NO_XDEV);
-  int fd = openat2Retrying(dir, path.c_str(), how);
-  if (fd < 0 && errno == EAGAIN) fail(kLeased, "another process keeps a lease on the file and does not give it back");
-  if (fd < 0) failErrno(errno, "cannot open content");
-  return OwnedFd(fd);
+  return OwnedFd(openat2Retrying(dir, name.c_str(), how));
 }
 
 OwnedFd reopenReadOnly(int fd) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/failure.h"
@@ -28,6 +29,8 @@ constexpr auto kLeaseWait = std::chrono::seconds(60);
 // wait for a pipe. `acrossMounts`: not below a stranger's folder, since a filesystem that a stranger mounted there may
 // never answer.
 OwnedFd openBeneath(int dir, std::string_view name, bool acrossMounts = true);
+// The same, but empty, with errno, when it cannot be opened.
+OwnedFd tryOpenBeneath(int dir, const std::string& name, bool acrossMounts = true);
 // The same file, open for reading only; empty, with errno, when that is not allowed.
 OwnedFd reopenReadOnly(int fd);
 void checkRegular(int fd, struct stat* st);

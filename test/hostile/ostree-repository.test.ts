@@ -1,6 +1,7 @@
 // What whoever writes an ostree repository can try with whoever pulls from it: each kind of bad input once, with the
 // error that names the object and where it is.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -33,7 +34,7 @@ import { writeArchive } from '../support/images/ostree-archive.js';
 import { withoutLeak } from '../support/open-fds.js';
 import { archiveServer } from '../support/ostree/archive-server.js';
 import { recordedRepositories } from '../support/ostree/recorded-repositories.js';
-import { Random } from '../support/random.js';
+import { noise, Random } from '../support/random.js';
 import { filesBelow } from '../support/walk.js';
 import { attack, whyNoAttacker } from './attack.js';
 import { cfsbridge, giveAway, scene } from './stranger-repository.js';
@@ -304,6 +305,34 @@ attack('an ostree repository with symlinks in the place of refs and objects', {}
     assert.match(await localRefusal(path, 'r'), message, what);
   }
   return 'refs may be symlinks to refs; objects that are, or are behind one, are errors';
+});
+
+attack('an archive with something else in the place of a file', {}, async () => {
+  const secret = join(scratch, 'secret.filez');
+  writeFileSync(secret, 'secret');
+  for (const [what, put, message] of [
+    [
+      'a FIFO',
+      (path: string) => execFileSync('mkfifo', [path]),
+      /^file [0-9a-f]{64}: \S+\.filez is not a regular file/,
+    ],
+    ['a folder', (path: string) => mkdirSync(path), /^file [0-9a-f]{64}: \S+\.filez is not a regular file/],
+    ['a symlink to one', (path: string) => symlinkSync(secret, path), /ELOOP.*[0-9a-f]{62}\.filez/],
+    ['nothing', () => undefined, /^object [0-9a-f]{64}\.filez is missing in the ostree repository/],
+    ['an empty file', (path: string) => writeFileSync(path, ''), /^file [0-9a-f]{64}: .*length of its header/],
+  ] as const) {
+    const path = mkdtempSync(join(scratch, 'odd-'));
+    // The others are open, most of them, when it is met.
+    const files = Array.from({ length: 200 }, (_, i) => [`file-${i}`, noise(100 * i, `${i}`)] as const);
+    writeArchive(path, { r: Object.fromEntries(files) });
+    const file = filesBelow(join(path, 'objects')).filter((one) => one.endsWith('.filez'))[100]!;
+    rmSync(file);
+    put(file);
+    const said = await localRefusal(path, 'r');
+    assert.match(said, message, what);
+    if (!said.startsWith('ELOOP')) assert.match(said, PLACE, what);
+  }
+  return 'the object is named; nothing is waited for, and none of the others stays open';
 });
 
 attack(

@@ -15,7 +15,8 @@ import { bytesOf } from '../../src/bytes.js';
 import { CancelFlag } from '../../src/cancel-flag.js';
 import { Gunzip } from '../../src/compress/gunzip.js';
 import { ZstdDictionary } from '../../src/compress/zstd-dictionary.js';
-import { Fd, openDirectoryPath, openPath } from '../../src/fd/fd.js';
+import { BeginningReader } from '../../src/fd/beginnings.js';
+import { Fd, isErrno, openDirectoryPath, openPath } from '../../src/fd/fd.js';
 import { sockets, READ } from '../../src/fd/native-socket.js';
 import { PartWriter } from '../../src/fd/part-writer.js';
 import { PipePump } from '../../src/fd/pipe-pump.js';
@@ -245,6 +246,15 @@ const CALLS: Record<string, () => Promise<unknown>> = {
   },
   'a patch with frames': async () => await packPatch(2),
   'a patch with added data': async () => await packPatch(1),
+  openBeginnings: async () => {
+    using dir = openDirectoryPath(bytesOf(SOURCE));
+    const reader = new BeginningReader(dir, 1000);
+    const opened = await Promise.allSettled(['kept', 'missing', 'kept'].map((name) => reader.open(name)));
+    for (const one of opened) if (one.status === 'fulfilled') one.value.fd?.close();
+    const errors = opened.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []));
+    const other = errors.find((error) => !isErrno(error, 'ENOENT'));
+    if (other !== undefined) throw other;
+  },
   gunzip: async () => {
     const pieces = [Buffer.from(GZIPPED)][Symbol.iterator]();
     const reader = Gunzip.open()?.read({ next: async () => pieces.next() });

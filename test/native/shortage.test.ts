@@ -33,6 +33,7 @@ const CALLS = [
   'a zstd frame with a dictionary',
   'a patch with frames',
   'a patch with added data',
+  'openBeginnings',
   'gunzip',
   'syncfs',
   'sealFile',

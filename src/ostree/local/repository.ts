@@ -126,12 +126,25 @@ export class OstreeFolder implements Disposable {
   }
 }
 
+/** Where an object's file is below the folder of all of them. */
+export function objectPath(id: Checksum, extension: string): ByteString {
+  return `${id.slice(0, 2)}/${id.slice(2)}.${extension}`;
+}
+
 /** Opens an object's file. @throws NotFoundError when there is none */
 export function openObject(objects: Fd, id: Checksum, extension: string, flags: number = READ): Fd {
-  return orMissing(
-    () => openBeneath(objects, `${id.slice(0, 2)}/${id.slice(2)}.${extension}`, flags),
-    `object ${id}.${extension} is missing in the ostree repository`,
-  );
+  try {
+    return openBeneath(objects, objectPath(id, extension), flags);
+  } catch (cause) {
+    throw orMissingObject(cause, id, extension);
+  }
+}
+
+/** What to throw where an object's file could not be opened. */
+export function orMissingObject(cause: unknown, id: Checksum, extension: string): unknown {
+  return isMissing(cause)
+    ? new NotFoundError(`object ${id}.${extension} is missing in the ostree repository`, { cause })
+    : cause;
 }
 
 /** Whether there is such a file. */
@@ -149,7 +162,10 @@ function orMissing(open: () => Fd, message: string): Fd {
   try {
     return open();
   } catch (cause) {
-    if (isErrno(cause, 'ENOENT', 'ENOTDIR')) throw new NotFoundError(message, { cause });
-    throw cause;
+    throw isMissing(cause) ? new NotFoundError(message, { cause }) : cause;
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return isErrno(error, 'ENOENT', 'ENOTDIR');
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { FormatError, NotFoundError } from '../../errors.js';
+import { BeginningReader, type Beginning } from '../../fd/beginnings.js';
 import { isErrno, O_PATH, type Fd } from '../../fd/fd.js';
 import { readAt, readSmallFile } from '../../fd/read-file.js';
 import { getXattr, listXattrs } from '../../fd/xattrs.js';
@@ -12,28 +13,43 @@ import { parseFileMeta } from '../object/dirmeta.js';
 import { HeaderReader, isSymlink, type FileHeader } from '../object/file-header.js';
 import { deletedCommit, TOMBSTONE } from '../object/tombstone.js';
 import { readXattrs } from '../object/xattrs.js';
-import { openFilez } from '../pull/filez.js';
+import { BEGINNING, openFilez } from '../pull/filez.js';
 import type { MetadataKind, ObjectSource, SourceFile } from '../pull/source.js';
 import type { RepositoryMode } from './config.js';
-import { isThere, openObject, type OstreeFolder } from './repository.js';
+import { isThere, objectPath, openObject, orMissingObject, type OstreeFolder } from './repository.js';
 
 /** So many files are opened at the same time. */
 const PARALLEL = 16;
+/** The same where threads open them, a few together. */
+const PARALLEL_FILEZ = 128;
 /** Where bare-user repositories keep what a file would have if it were root's. */
 export const USER_META = 'user.ostreemeta';
 
 /** Reads the objects of a repository on this machine. */
 export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolicy): ObjectSource {
-  const headers = new HeaderReader();
+  const filez = filezReader(objects);
   return {
-    parallel: PARALLEL,
+    parallel: mode === 'archive' ? PARALLEL_FILEZ : PARALLEL,
     policy,
     metadata: async (kind: MetadataKind, id: Checksum) => {
       using file = kind === 'commit' ? openCommit(objects, id) : openObject(objects, id, kind);
       return readSmallFile(file, OSTREE_METADATA_LIMIT);
     },
-    file: (id, signal) =>
-      mode === 'archive' ? openFilez(openObject(objects, id, 'filez'), headers, signal) : READERS[mode](objects, id),
+    file: (id, signal) => (mode === 'archive' ? filez(id, signal) : READERS[mode](objects, id)),
+  };
+}
+
+function filezReader(objects: Fd): ObjectSource['file'] {
+  const beginnings = new BeginningReader(objects, BEGINNING);
+  const headers = new HeaderReader();
+  return async (id, signal) => {
+    let beginning: Beginning;
+    try {
+      beginning = await beginnings.open(objectPath(id, 'filez'));
+    } catch (error) {
+      throw orMissingObject(error, id, 'filez');
+    }
+    return await openFilez(beginning, headers, signal);
   };
 }
 

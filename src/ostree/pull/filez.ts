@@ -2,6 +2,7 @@
 // data. Nothing comes behind the data, and behind the header of a symlink nothing at all.
 import { createInflateRaw, type InflateRaw } from 'node:zlib';
 import { FormatError } from '../../errors.js';
+import type { Beginning } from '../../fd/beginnings.js';
 import type { Fd } from '../../fd/fd.js';
 import { readAt, readBlocks } from '../../fd/read-file.js';
 import { INFLATABLE } from '../../layouts.js';
@@ -13,7 +14,7 @@ const PREFIX = 8;
 const OUTPUT_SIZE = 256 << 10;
 const PIECE = 256 << 10;
 /** So much of a file is read at first: the header, and all of most files. */
-const BEGINNING = 4 << 10;
+export const BEGINNING = 4 << 10;
 /** No more deflate data are needed to say that there is no content. */
 const NOTHING_DEFLATED = 64;
 
@@ -45,13 +46,16 @@ export async function readFilez(content: Buffer | AsyncIterable<Buffer>, headers
 
 /**
  * The same of one that is on this machine.
- * @param fd closed here, or by whoever takes the content
+ * @param beginning its first `BEGINNING` bytes; the descriptor is closed here, or by whoever takes the content
  */
-export async function openFilez(fd: Fd, headers: HeaderReader, signal: AbortSignal): Promise<SourceFile> {
-  using file = fd;
-  const end = file.stat().size;
-  let head = readAt(file, 0, Math.min(BEGINNING, end));
-  if (head.length < end && headerLength(head) > head.length) head = readAt(file, 0, Math.min(headerLength(head), end));
+export async function openFilez(
+  { size: end, bytes, fd: file }: Beginning,
+  headers: HeaderReader,
+  signal: AbortSignal,
+): Promise<SourceFile> {
+  if (file === undefined) return await wholeFilez(bytes, headers);
+  using _ = file;
+  const head = headerLength(bytes) <= bytes.length ? bytes : readAt(file, 0, Math.min(headerLength(bytes), end));
   if (head.length === end) return await wholeFilez(head, headers);
   const { header, size, length } = parseHead(head, headers);
   if (size === 0) {
