@@ -4,7 +4,7 @@ import { applyDeltas, createDeltas } from './deltas.js';
 import { compareFsck } from './fsck.js';
 import { growthInBytes, growthInFiles } from './growth.js';
 import { compareLayers } from './layers.js';
-import { boundExt4, loopBesideStore, loopWithStore, plainExt4, type Place } from './place.js';
+import { boundExt4, journaledExt4, loopBesideStore, loopWithStore, plainExt4, type Place } from './place.js';
 import { comparePulls } from './pulls.js';
 import { registryPulls } from './registry-pulls.js';
 import { registryPushes } from './registry-pushes.js';
@@ -148,19 +148,19 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'ostree',
-    title: 'Commits of ostree from this machine, 16,000 files (ext4)',
+    title: 'Commits of ostree from this machine, 16,000 files (new ext4)',
     subject: 'from',
     ratio: 'medians',
     charted: false,
-    run: (bench) => at(plainExt4, bench, (place) => ostreeLocal(bench, place)),
+    run: (bench) => at(journaledExt4, bench, (place) => ostreeLocal(bench, place)),
   },
   {
     name: 'ostree-http',
-    title: 'Commits of ostree from nginx on this machine, 16,000 files (ext4)',
+    title: 'Commits of ostree from nginx on this machine, 16,000 files (new ext4)',
     subject: 'what',
     ratio: 'medians',
     charted: false,
-    run: (bench) => at(plainExt4, bench, (place) => ostreeHttp(bench, place)),
+    run: (bench) => at(journaledExt4, bench, (place) => ostreeHttp(bench, place)),
   },
   {
     name: 'server',

@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { requestsTo, startNginx } from '../test/interop/nginx.js';
 import type { Bench } from './bench.js';
@@ -17,7 +18,7 @@ const NEW = '1 % of the files new';
 export async function* ostreeLocal(bench: Bench, place: Place): AsyncGenerator<Row, void> {
   using commits = new OstreeCommits(bench);
   const pulls = await Pulls.make(bench, place);
-  const repositories = new Map(MODES.map((mode) => [mode, commits.commit(bench, mode, mode)]));
+  const repositories = new Map(MODES.map((mode) => [mode, beside(place, commits.commit(bench, mode, mode))]));
   for (const [mode, repository] of repositories)
     yield await pulls.compare('ostree', mode, pulls.empty, ['pull-local', repository, FIRST]);
   const archive = repositories.get('archive')!;
@@ -44,6 +45,14 @@ export async function* ostreeHttp(bench: Bench, place: Place): AsyncGenerator<Ro
   } finally {
     for (const end of ends) await end();
   }
+}
+
+/** A copy on the file system that is pulled into: files can be shared on one only. */
+function beside({ folder }: Place, repository: string): string {
+  const copy = join(folder, basename(repository));
+  execFileSync('cp', ['-a', repository, copy]);
+  rmSync(repository, { recursive: true });
+  return copy;
 }
 
 /** What serves, and what it is asked for. */

@@ -5,6 +5,9 @@ import { canMount } from './own-mounts.js';
 
 const GIB = 2 ** 30;
 const EXT4_MAGIC = 0xef53;
+/** For some repositories at a time, bytes. */
+const ROOM = 6 * GIB;
+const MKFS_OPTIONS = { btrfs: ['-f'], ext4: ['-qF'], xfs: ['-fq'] } as const;
 
 /** Where a case runs: a store, and a folder for repositories. */
 export interface Place extends Disposable {
@@ -66,7 +69,15 @@ export function loopBesideStore(type: 'btrfs' | 'xfs', store: string, work: stri
   return { ...loopFilesystem(type, sizeOf(store) + 2 * GIB, work), graphroot: store };
 }
 
-function loopFilesystem(type: 'btrfs' | 'xfs', bytes: number, work: string): Omit<Place, 'graphroot'> {
+/**
+ * An empty ext4 with a journal, as those are that programs get installed on; the one a machine runs from may have none.
+ * @throws as loopWithStore
+ */
+export function journaledExt4(store: string, work: string): Place {
+  return { ...loopFilesystem('ext4', ROOM, work), graphroot: store };
+}
+
+function loopFilesystem(type: 'btrfs' | 'ext4' | 'xfs', bytes: number, work: string): Omit<Place, 'graphroot'> {
   if (!canMount()) throw new Unavailable('loop mounts need root');
   needSpace(work, bytes);
   const image = join(work, `${type}.image`);
@@ -74,7 +85,7 @@ function loopFilesystem(type: 'btrfs' | 'xfs', bytes: number, work: string): Omi
   try {
     writeFileSync(image, '');
     truncateSync(image, bytes);
-    execFileSync(`mkfs.${type}`, [type === 'xfs' ? '-fq' : '-f', image], { stdio: 'pipe' });
+    execFileSync(`mkfs.${type}`, [...MKFS_OPTIONS[type], image], { stdio: 'pipe' });
     execFileSync('mount', ['-o', 'loop', image, folder], { stdio: 'pipe' });
   } catch (error) {
     rmSync(folder, { recursive: true });
