@@ -130,6 +130,37 @@ function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boole
   return true;
 }
 
+/** A header in both forms, for files of any size. */
+export class EncodedHeader {
+  /** as it is hashed, with its prefix */
+  readonly hashed: Buffer;
+  readonly #sized: Buffer;
+
+  constructor(header: FileHeader) {
+    this.hashed = encodeHeader(header);
+    this.#sized = encodeSizedHeader(header, 0n);
+  }
+
+  /** As it is in commit streams, with its prefix; valid until this is called again. @param size bytes of the content */
+  sized(size: number): Buffer {
+    this.#sized.writeBigUInt64BE(BigInt(size), HEADER_PREFIX);
+    return this.#sized;
+  }
+}
+
+/** Writes many headers. Each of those that a `HeaderReader` gives again and again is encoded once. */
+export class HeaderWriter {
+  readonly #known = new Map<FileHeader, EncodedHeader>();
+
+  encoded(header: FileHeader): EncodedHeader {
+    const known = this.#known.get(header);
+    if (known !== undefined) return known;
+    const encoded = new EncodedHeader(header);
+    if (this.#known.size < KNOWN_HEADERS) this.#known.set(header, encoded);
+    return encoded;
+  }
+}
+
 /** The header as it is hashed, with its prefix. */
 export function encodeHeader(header: FileHeader): Buffer {
   return encode(header, undefined);

@@ -9,7 +9,7 @@ import type { FileResult, LayerIngest, StoreFailure } from '../../repository/obj
 import type { Repository } from '../../repository/repository.js';
 import { readAt } from '../../fd/read-file.js';
 import { verifyChecksum, type Checksum } from '../object/checksum.js';
-import { encodeHeader, encodeSizedHeader } from '../object/file-header.js';
+import { HeaderWriter, type EncodedHeader } from '../object/file-header.js';
 import type { CommitObjects } from '../stream/commit-objects.js';
 import { CommitStreamBuilder } from '../stream/commit-stream-builder.js';
 import type { CommitChunk } from '../stream/format.js';
@@ -22,7 +22,9 @@ export type OnObject = (id: Checksum, data: Buffer, object: ObjectId | undefined
 /** What is remembered of a file in a batch. */
 interface Sent {
   readonly id: Checksum;
-  readonly sized: Buffer;
+  readonly header: EncodedHeader;
+  /** bytes of the content */
+  readonly size: number;
 }
 
 /** Pieces of a file of so many bytes at most go to the pool together. */
@@ -39,6 +41,7 @@ const SHARE = 512;
  */
 export class CommitImporter implements AsyncDisposable {
   readonly #builder: CommitStreamBuilder;
+  readonly #headers = new HeaderWriter();
   readonly #repository: Repository;
   readonly #policy: LayerPolicy;
   /** Content of so many bytes at most is in the commit stream. */
@@ -104,21 +107,19 @@ export class CommitImporter implements AsyncDisposable {
    */
   async addFile(id: Checksum, { header, size, content }: SourceFile): Promise<void> {
     using file = 'fd' in content ? content.fd : undefined;
-    const hashed = encodeHeader(header);
-    const sized = encodeSizedHeader(header, BigInt(size));
+    const sent = { id, header: this.#headers.encoded(header), size };
     if (size > this.#inlineLimit && (content.kind !== 'pieces' || size <= GATHERED))
-      return await (this.#apart
-        ? this.#sendApart({ id, sized }, hashed, size, content, file)
-        : this.#send({ id, sized }, hashed, size, content, file));
+      return await (this.#apart ? this.#sendApart(sent, content, file) : this.#send(sent, content, file));
     if (size > this.#inlineLimit) {
       const { pieces } = content as { pieces: AsyncIterable<Buffer> };
-      this.#add(id, sized, await this.#storePieces(id, hashed, size, pieces));
+      const object = await this.#storePieces(sent, pieces);
+      this.#add(id, sent.header.sized(size), object);
       return;
     }
     const bytes = await contentBytes(size, content);
     checkSize(id, size, bytes.length);
-    checkFile(id, createHash('sha256').update(hashed).update(bytes).digest('hex'));
-    this.#add(id, Buffer.concat([sized, bytes]), undefined);
+    checkFile(id, createHash('sha256').update(sent.header.hashed).update(bytes).digest('hex'));
+    this.#add(id, Buffer.concat([sent.header.sized(size), bytes]), undefined);
   }
 
   /** Waits until all files are verified and stored. @throws as `addFile` */
@@ -146,7 +147,7 @@ export class CommitImporter implements AsyncDisposable {
 
   #newPipeline(): IngestPipeline<readonly Sent[]> {
     return new IngestPipeline(this.#ingest, {
-      take: (results, sent) => sent.forEach(({ id, sized }, index) => this.#taken(id, sized, results[index])),
+      take: (results, sent) => sent.forEach((file, index) => this.#taken(file, results[index])),
       place: placed,
     });
   }
@@ -157,7 +158,7 @@ export class CommitImporter implements AsyncDisposable {
   }
 
   /** The same as `#send`, of nothing else at a time. */
-  async #sendApart(...file: [Sent, Buffer, number, SourceContent, Fd | undefined]): Promise<void> {
+  async #sendApart(...file: [Sent, SourceContent, Fd | undefined]): Promise<void> {
     const turn = this.#turn.then(async () => {
       try {
         await this.#send(...file);
@@ -179,12 +180,13 @@ export class CommitImporter implements AsyncDisposable {
     this.#note?.(id, data, object);
   }
 
-  async #send(sent: Sent, hashed: Buffer, size: number, content: SourceContent, file: Fd | undefined): Promise<void> {
+  async #send(sent: Sent, content: SourceContent, file: Fd | undefined): Promise<void> {
+    const { id, header, size } = sent;
     const bytes = isForAddon(content) ? undefined : await contentBytes(size, content);
-    if (bytes !== undefined) checkSize(sent.id, size, bytes.length);
+    if (bytes !== undefined) checkSize(id, size, bytes.length);
     await this.#pipeline.room();
     const { batch } = this.#pipeline;
-    batch.bytes(hashed);
+    batch.bytes(header.hashed);
     if (bytes !== undefined) batch.memory(bytes);
     else if (content.kind === 'deflated') batch.deflated(content.data, size);
     else if (content.kind === 'deflated-file') batch.deflatedFile(file!.move(), content.start, content.length, size);
@@ -202,16 +204,16 @@ export class CommitImporter implements AsyncDisposable {
     this.#pipeline.submit(sent);
   }
 
-  #taken(id: Checksum, sized: Buffer, result: FileResult | undefined): void {
+  #taken({ id, header, size }: Sent, result: FileResult | undefined): void {
     checkFile(id, result?.sha256 ?? '');
-    this.#add(id, sized, storedIn(result));
+    this.#add(id, header.sized(size), storedIn(result));
   }
 
-  async #storePieces(id: Checksum, header: Buffer, size: number, pieces: AsyncIterable<Buffer>): Promise<ObjectId> {
+  async #storePieces(sent: Sent, pieces: AsyncIterable<Buffer>): Promise<ObjectId> {
     const ingest = this.#newIngest();
     try {
-      const result = await submitPieces(ingest, id, header, size, pieces);
-      checkFile(id, ingest.digest());
+      const result = await submitPieces(ingest, sent, pieces);
+      checkFile(sent.id, ingest.digest());
       return storedIn(result);
     } catch (error) {
       ingest.abort();
@@ -222,13 +224,11 @@ export class CommitImporter implements AsyncDisposable {
 
 async function submitPieces(
   ingest: LayerIngest,
-  id: Checksum,
-  header: Buffer,
-  size: number,
+  { id, header, size }: Sent,
   pieces: AsyncIterable<Buffer>,
 ): Promise<FileResult | undefined> {
   const batch = new Batch();
-  batch.bytes(header);
+  batch.bytes(header.hashed);
   batch.dataBegin(size);
   let last: Promise<unknown> = ingest.submit(batch);
   let length = 0;

@@ -10,6 +10,7 @@ import {
   encodeHeader,
   encodeSizedHeader,
   HeaderReader,
+  HeaderWriter,
   parseSizedHeader,
 } from '../../../src/ostree/object/file-header.js';
 import { NO_XATTRS } from '../../../src/tree/tree.js';
@@ -231,6 +232,18 @@ test('a reader of many headers says of each what it says of one', () => {
     assert.deepEqual(reader.read(bytes), parseSizedHeader(bytes));
   }
   assert.throws(() => reader.read(changed(encodeSizedHeader(link, 0n), 15)), /symlink says that it has/);
+});
+
+test('a writer of many headers writes each like one alone', () => {
+  const writer = new HeaderWriter();
+  const link = { ...PLAIN, mode: 0o120777, target: 'x' };
+  const labelled = { ...PLAIN, xattrs: new Map([['user.name\0', 'value']]) };
+  for (const size of [0, 7, 2 ** 40, 1])
+    for (const header of [PLAIN, { ...PLAIN, uid: 1 }, link, labelled]) {
+      const encoded = writer.encoded(header);
+      assert.deepEqual(encoded.hashed, encodeHeader(header));
+      assert.deepEqual(encoded.sized(size), encodeSizedHeader(header, BigInt(size)));
+    }
 });
 
 test('xattrs that are not sorted, or are there twice, are refused', () => {
