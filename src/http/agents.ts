@@ -36,6 +36,8 @@ export interface AgentSettings {
 export class Agents implements AsyncDisposable {
   readonly #settings: AgentSettings;
   readonly #agents = new Map<string, Dispatcher>();
+  /** The same by origin, as there are many requests to each. */
+  readonly #byOrigin = new Map<string, Dispatcher>();
   readonly #contexts = new Map<boolean, SecureContext>();
 
   constructor(settings: AgentSettings) {
@@ -44,6 +46,13 @@ export class Agents implements AsyncDisposable {
 
   /** @throws HttpError `HTTP_PROXY`; NotFoundError, FormatError `BAD_CERTIFICATE` */
   for(url: URL): Dispatcher {
+    const { origin } = url;
+    let agent = this.#byOrigin.get(origin);
+    if (agent === undefined) this.#byOrigin.set(origin, (agent = this.#find(url)));
+    return agent;
+  }
+
+  #find(url: URL): Dispatcher {
     const { env, tls } = this.#settings;
     const proxy = this.#settings.socketPath === undefined ? proxyFor(url, env) : undefined;
     const known = url.host === tls.host;
@@ -59,6 +68,7 @@ export class Agents implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const agents = [...this.#agents.values()];
     this.#agents.clear();
+    this.#byOrigin.clear();
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 

@@ -1,3 +1,4 @@
+import { cancelOn, forget, type Cancellable } from './cancellation.js';
 import { DISCARD_LIMIT } from '../limits.js';
 import type { Dispatcher } from './quiet-undici.js';
 
@@ -9,7 +10,7 @@ const UNREAD = new Error('the rest of the body is not read');
  * One request under way and what is answered. A pull of a commit makes tens of thousands of them: no stream is made for
  * a body, and what waits for it is one promise.
  */
-export class Answer implements Dispatcher.DispatchHandler {
+export class Answer implements Dispatcher.DispatchHandler, Cancellable {
   status = 0;
   headers: Readonly<Record<string, string | string[] | undefined>> = {};
   #controller: Dispatcher.DispatchController | undefined;
@@ -44,7 +45,7 @@ export class Answer implements Dispatcher.DispatchHandler {
 
   private constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
-    signal?.addEventListener('abort', this.#onAbort);
+    if (signal !== undefined) cancelOn(signal, this);
   }
 
   /** Reads the body; leaving off closes the connection. @throws what went wrong, behind all that came before it */
@@ -129,7 +130,7 @@ export class Answer implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#ended = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#settled();
     this.#changed();
   }
 
@@ -137,17 +138,22 @@ export class Answer implements Dispatcher.DispatchHandler {
     this.#fail(error);
   }
 
-  readonly #onAbort = (): void => {
+  /** Closes the connection because nobody wants the answer any more. */
+  cancel(reason: Error): void {
     // What came is not wanted, either.
     this.#pieces = [];
-    this.abort(this.#signal?.reason as Error);
-  };
+    this.abort(reason);
+  }
 
   #fail(error: Error): void {
     if (this.#ended || this.#failure !== undefined) return;
     this.#failure = { error };
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#settled();
     this.#changed();
+  }
+
+  #settled(): void {
+    if (this.#signal !== undefined) forget(this.#signal, this);
   }
 
   #change(): Promise<void> {

@@ -58,10 +58,13 @@ export class HttpClient implements AsyncDisposable {
     const { body, retry = isRepeatable(body), signal } = request;
     for (let tries = 1; ; tries++) {
       signal?.throwIfAborted();
-      const result = await this.#follow(request).catch((error: unknown) => {
-        if (error instanceof HttpError && error.temporary && retry && tries <= this.#retries) return error;
-        throw error;
-      });
+      let result: HttpResponse | HttpError;
+      try {
+        result = await this.#follow(request);
+      } catch (error) {
+        if (!(error instanceof HttpError && error.temporary && retry && tries <= this.#retries)) throw error;
+        result = error;
+      }
       if (result instanceof HttpError) {
         await this.#wait(request, result, tries, undefined);
       } else if (retry && tries <= this.#retries && TEMPORARY.has(result.status)) {
@@ -93,9 +96,9 @@ export class HttpClient implements AsyncDisposable {
     let current = request;
     for (let redirects = 0; ; redirects++) {
       const response = await this.#send(current);
+      if (response.status < 300 || response.status === 304 || response.status >= 400) return response;
       const location = response.header('location');
-      if (response.status < 300 || response.status === 304 || response.status >= 400 || location === undefined)
-        return response;
+      if (location === undefined) return response;
       await response[Symbol.asyncDispose]();
       if (redirects === MOST_REDIRECTS)
         throw new HttpError(

@@ -20,7 +20,8 @@ export class HttpResponse implements AsyncDisposable {
 
   /** A header, the first one where it came several times. */
   header(name: string): string | undefined {
-    return this.headers(name)[0];
+    const value = this.#answer.headers[name.toLowerCase()];
+    return typeof value === 'string' ? value : value?.[0];
   }
 
   /** A header that may come several times. */

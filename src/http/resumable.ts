@@ -73,8 +73,8 @@ export class ResumableBody implements AsyncIterable<Buffer>, AsyncDisposable {
   async whole(limit: number): Promise<Buffer | undefined> {
     try {
       const response = await this.#fetch(this.#headers(), this.#options.signal ?? this.#signal);
-      const { size = response.length } = this.#options;
-      const isAll = response.status === 200 && this.#offset === 0 && response.length === size;
+      const { size } = this.#options;
+      const isAll = response.status === 200 && this.#offset === 0 && (size === undefined || response.length === size);
       const bytes = isAll ? await response.whole(limit) : undefined;
       if (bytes === undefined) this.#begun = response;
       return bytes;

@@ -171,22 +171,21 @@ export class OstreeRemote implements AsyncDisposable {
   ): Promise<HttpResponse> {
     const url = this.at(path);
     for (let first = true; ; first = false) {
-      const authorization = await this.#authorization?.header([]);
+      const authorization = this.#authorization && (await this.#authorization.header([]));
       const response = await this.#client.request({
         url,
-        headers: headers ?? {},
+        headers,
         ownHeaders: this.#options.headers,
         authorization,
         signal,
-        ...(retry !== undefined && { retry }),
+        retry,
       });
       if (expect.includes(response.status)) return response;
       if (response.status === 401 && first && response.url.origin === url.origin && this.#challenged(response)) {
         await response[Symbol.asyncDispose]();
         continue;
       }
-      await using refused = response;
-      throw statusError(refused.url, refused.status);
+      return await refused(response);
     }
   }
 
@@ -213,6 +212,11 @@ export class OstreeRemote implements AsyncDisposable {
 async function* piecesOf(body: ResumableBody): AsyncGenerator<Buffer, void, void> {
   await using read = body;
   yield* read;
+}
+
+async function refused(response: HttpResponse): Promise<never> {
+  await using answer = response;
+  throw statusError(answer.url, answer.status);
 }
 
 function statusError(url: URL, status: number): BridgeError {
