@@ -105,21 +105,8 @@ export class CommitImporter implements AsyncDisposable {
    * @throws DigestMismatchError for another file; FormatError `OSTREE_OBJECT` when there are more or less bytes of
    *   content than the source says; what the repository and the content throw
    */
-  async addFile(id: Checksum, { header, size, content }: SourceFile): Promise<void> {
-    using file = 'fd' in content ? content.fd : undefined;
-    const sent = { id, header: this.#headers.encoded(header), size };
-    if (size > this.#inlineLimit && (content.kind !== 'pieces' || size <= GATHERED))
-      return await (this.#apart ? this.#sendApart(sent, content, file) : this.#send(sent, content, file));
-    if (size > this.#inlineLimit) {
-      const { pieces } = content as { pieces: AsyncIterable<Buffer> };
-      const object = await this.#storePieces(sent, pieces);
-      this.#add(id, sent.header.sized(size), object);
-      return;
-    }
-    const bytes = await contentBytes(size, content);
-    checkSize(id, size, bytes.length);
-    checkFile(id, createHash('sha256').update(sent.header.hashed).update(bytes).digest('hex'));
-    this.#add(id, Buffer.concat([sent.header.sized(size), bytes]), undefined);
+  addFile(id: Checksum, file: SourceFile): Promise<void> {
+    return 'fd' in file.content ? this.#addOpen(id, file, file.content.fd) : this.#addFile(id, file, undefined);
   }
 
   /** Waits until all files are verified and stored. @throws as `addFile` */
@@ -173,6 +160,27 @@ export class CommitImporter implements AsyncDisposable {
     });
     this.#turn = turn.catch(() => undefined);
     await turn;
+  }
+
+  async #addOpen(id: Checksum, file: SourceFile, fd: Fd): Promise<void> {
+    using owned = fd;
+    await this.#addFile(id, file, owned);
+  }
+
+  async #addFile(id: Checksum, { header, size, content }: SourceFile, file: Fd | undefined): Promise<void> {
+    const sent = { id, header: this.#headers.encoded(header), size };
+    if (size > this.#inlineLimit && (content.kind !== 'pieces' || size <= GATHERED))
+      return await (this.#apart ? this.#sendApart(sent, content, file) : this.#send(sent, content, file));
+    if (size > this.#inlineLimit) {
+      const { pieces } = content as { pieces: AsyncIterable<Buffer> };
+      const object = await this.#storePieces(sent, pieces);
+      this.#add(id, sent.header.sized(size), object);
+      return;
+    }
+    const bytes = await contentBytes(size, content);
+    checkSize(id, size, bytes.length);
+    checkFile(id, createHash('sha256').update(sent.header.hashed).update(bytes).digest('hex'));
+    this.#add(id, Buffer.concat([sent.header.sized(size), bytes]), undefined);
   }
 
   #add(id: Checksum, data: Buffer, object: ObjectId | undefined): void {

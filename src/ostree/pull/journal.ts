@@ -14,6 +14,7 @@ import { bytesOf, type ByteString } from '../../bytes.js';
 import { BridgeError } from '../../errors.js';
 import { isErrno, openBeneath, type Fd } from '../../fd/fd.js';
 import { readAt } from '../../fd/read-file.js';
+import { GrowingBuffer } from '../../growing-buffer.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
 import { files } from '../../native.js';
@@ -27,6 +28,8 @@ import type { ObjectSource, SourceFile } from './source.js';
 const AT_REMOVEDIR = 0x200;
 /** A kill loses one of so many objects at most. */
 const SHARE = 64;
+/** Bytes that are taken for what is not written yet. */
+const PENDING = 64 << 10;
 
 interface Entry {
   readonly at: number;
@@ -41,7 +44,8 @@ export class PullJournal implements Disposable {
   readonly #file: Fd;
   readonly #name: ByteString;
   readonly #entries = new Map<Checksum, Entry>();
-  #pending: Buffer[] = [];
+  readonly #pending = new GrowingBuffer(PENDING);
+  #noted = 0;
   #count = 0;
   #end = 0;
 
@@ -86,17 +90,22 @@ export class PullJournal implements Disposable {
   /** Notes an object that was verified. */
   note(id: Checksum, data: Buffer, object: ObjectId | undefined): void {
     if (this.#entries.has(id)) return;
-    const digest = Buffer.from(object ?? '', 'hex');
-    const head = Buffer.alloc(4);
-    head.writeUInt32LE(ID_SIZE + 1 + digest.length + data.length);
-    this.#pending.push(head, Buffer.from(id, 'hex'), Buffer.of(digest.length), digest, Buffer.from(data));
+    const digest = (object ?? '').length / 2;
+    const length = ID_SIZE + 1 + digest + data.length;
+    const at = this.#pending.reserve(4 + length);
+    const { bytes } = this.#pending;
+    bytes.writeUInt32LE(length, at);
+    bytes.write(id, at + 4, 'hex');
+    bytes[at + 4 + ID_SIZE] = digest;
+    if (object !== undefined) bytes.write(object, at + 4 + ID_SIZE + 1, 'hex');
+    bytes.set(data, at + 4 + length - data.length);
     this.#count++;
-    if (this.#pending.length / 5 >= Math.max(1, this.#count / SHARE)) this.#flush();
+    if (++this.#noted >= this.#count / SHARE) this.#flush();
   }
 
   /** Takes it away: the commit is there, or what is in the journal cannot be used. */
   remove(): void {
-    this.#pending = [];
+    this.#pending.take();
     files.unlinkat(this.#folder.number, this.#name, 0);
   }
 
@@ -159,8 +168,8 @@ export class PullJournal implements Disposable {
 
   /** A disk that is full is no reason to end the pull here. */
   #flush(): void {
-    const bytes = Buffer.concat(this.#pending);
-    this.#pending = [];
+    const bytes = this.#pending.take();
+    this.#noted = 0;
     try {
       for (let done = 0; done < bytes.length; )
         done += writeSync(this.#file.number, bytes, done, bytes.length - done, this.#end + done);
