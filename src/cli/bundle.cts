@@ -70,6 +70,8 @@ function run(wanted: 'commands' | 'mkcomposefs'): void {
   process.on('uncaughtException', (error) => reportDefect(error, module));
   endRatherThanAbort();
   const commands = compile(bundle, readCache(bundle)).runInThisContext() as Commands;
+  // Thousands of answers leave much behind. With less room each second would have five collections of all there is.
+  if (bundle === 'remote') v8.setFlagsFromString('--heap-growing-percent=100');
   commands(module.exports, require, module, sourceOf(bundle), FOLDER);
 }
 
