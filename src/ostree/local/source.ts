@@ -18,39 +18,41 @@ import type { MetadataKind, ObjectSource, SourceFile } from '../pull/source.js';
 import type { RepositoryMode } from './config.js';
 import { isThere, objectPath, openObject, orMissingObject, type OstreeFolder } from './repository.js';
 
-/** So many files are opened at the same time. */
-const PARALLEL = 16;
-/** The same where threads open them, a few together. */
-const PARALLEL_FILEZ = 128;
+/** So many files are opened at the same time: threads open a few each, and have the next few before they are done. */
+const PARALLEL = 128;
 /** Where bare-user repositories keep what a file would have if it were root's. */
 export const USER_META = 'user.ostreemeta';
 
 /** Reads the objects of a repository on this machine. */
 export function folderSource({ objects, mode }: OstreeFolder, policy: LayerPolicy): ObjectSource {
-  const filez = filezReader(objects);
+  const beginnings = new BeginningReader(objects, BEGINNING);
+  const headers = new HeaderReader();
+  const open = async (id: Checksum, extension: string): Promise<Beginning> => {
+    try {
+      return await beginnings.open(objectPath(id, extension));
+    } catch (error) {
+      throw orMissingObject(error, id, extension);
+    }
+  };
   return {
-    parallel: mode === 'archive' ? PARALLEL_FILEZ : PARALLEL,
+    parallel: PARALLEL,
     policy,
-    metadata: async (kind: MetadataKind, id: Checksum) => {
-      using file = kind === 'commit' ? openCommit(objects, id) : openObject(objects, id, kind);
-      return readSmallFile(file, OSTREE_METADATA_LIMIT);
-    },
-    file: (id, signal) => (mode === 'archive' ? filez(id, signal) : READERS[mode](objects, id)),
+    metadata: async (kind: MetadataKind, id: Checksum) =>
+      kind === 'commit' ? readCommit(objects, id) : readMetadata(await open(id, kind)),
+    file: async (id, signal) =>
+      mode === 'archive' ? openFilez(await open(id, 'filez'), headers, signal) : READERS[mode](objects, id),
   };
 }
 
-function filezReader(objects: Fd): ObjectSource['file'] {
-  const beginnings = new BeginningReader(objects, BEGINNING);
-  const headers = new HeaderReader();
-  return async (id, signal) => {
-    let beginning: Beginning;
-    try {
-      beginning = await beginnings.open(objectPath(id, 'filez'));
-    } catch (error) {
-      throw orMissingObject(error, id, 'filez');
-    }
-    return await openFilez(beginning, headers, signal);
-  };
+function readMetadata({ bytes, fd }: Beginning): Buffer {
+  if (fd === undefined) return bytes;
+  using file = fd;
+  return readSmallFile(file, OSTREE_METADATA_LIMIT);
+}
+
+function readCommit(objects: Fd, id: Checksum): Buffer {
+  using file = openCommit(objects, id);
+  return readSmallFile(file, OSTREE_METADATA_LIMIT);
 }
 
 function openCommit(objects: Fd, id: Checksum): Fd {
