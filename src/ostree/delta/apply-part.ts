@@ -14,21 +14,24 @@ import { ID_SIZE, type Checksum } from '../object/checksum.js';
 import type { FileHeader } from '../object/file-header.js';
 import { isOfType, S_IFLNK, S_IFREG } from '../object/mode.js';
 import type { ObjectKind } from '../object/kind.js';
-import { piecesOf, type ByteRange } from './byte-range.js';
+import type { SourceContent } from '../pull/source.js';
+import { PIECE, piecesOf, type ByteRange } from './byte-range.js';
 import { patched } from './bspatch.js';
 import type { OpenPart } from './part.js';
 import type { DeltaObject } from './superblock.js';
 
+type FileContent = Extract<SourceContent, { kind: 'none' | 'bytes' | 'pieces' }>;
+
 /** Verifies the objects that come out of a delta, and takes them. */
 export interface DeltaTarget {
   addMetadata(kind: Exclude<ObjectKind, 'file'>, id: Checksum, bytes: Buffer): void;
-  /** Reads all of the pieces, each before the next, or throws. */
+  /** Reads all of the pieces, each before the next, or throws. Content that fits into one piece comes as bytes. */
   addFile(
     id: Checksum,
     file: {
       header: FileHeader;
       size: number;
-      content: { kind: 'none' } | { kind: 'pieces'; pieces: AsyncIterable<Buffer> };
+      content: FileContent;
     },
   ): Promise<void>;
   /** Waits until all that came is taken. @throws as `addFile` */
@@ -119,15 +122,14 @@ class Machine implements Disposable {
       await target.addFile(id, { header: link, size: 0, content: { kind: 'none' } });
     } else {
       checkRegular(header);
-      const pieces = eachOf(piecesOf(payload, offset, length));
-      await target.addFile(id, { header, size: length, content: { kind: 'pieces', pieces } });
+      await target.addFile(id, { header, size: length, content: contentOf(piecesOf(payload, offset, length), length) });
     }
   }
 
   async #inSteps(id: Checksum, header: FileHeader, size: number, target: DeltaTarget): Promise<void> {
     checkRegular(header);
     this.#open = true;
-    await target.addFile(id, { header, size, content: { kind: 'pieces', pieces: eachOf(this.#content(size)) } });
+    await target.addFile(id, { header, size, content: contentOf(this.#content(size), size) });
     if (this.#open) throw damaged(`has file ${id} of other than ${size} bytes`);
   }
 
@@ -197,6 +199,19 @@ class Machine implements Disposable {
       if (byte < 0x80) return value;
     }
   }
+}
+
+/** What fits into one piece is read at once. @param size that it should have; of what has more the rest is not read */
+function contentOf(pieces: Iterable<Buffer>, size: number): FileContent {
+  if (size > PIECE) return { kind: 'pieces', pieces: eachOf(pieces) };
+  const read: Buffer[] = [];
+  let length = 0;
+  for (const piece of pieces) {
+    read.push(piece);
+    length += piece.length;
+    if (length > size) break;
+  }
+  return { kind: 'bytes', bytes: read.length === 1 ? read[0]! : Buffer.concat(read) };
 }
 
 async function* eachOf(pieces: Iterable<Buffer>): AsyncGenerator<Buffer, void, void> {

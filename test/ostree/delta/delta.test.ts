@@ -30,12 +30,12 @@ class Verifier implements DeltaTarget {
   async addFile(id: Checksum, { header, size, content }: Parameters<DeltaTarget['addFile']>[1]): Promise<void> {
     const hash = createHash('sha256').update(encodeHeader(header));
     let length = 0;
-    if (content.kind === 'pieces')
-      for await (const piece of content.pieces) {
-        assert.ok(piece.length <= 256 << 10, 'pieces are small');
-        hash.update(piece);
-        length += piece.length;
-      }
+    const pieces = content.kind === 'pieces' ? content.pieces : content.kind === 'bytes' ? [content.bytes] : [];
+    for await (const piece of pieces) {
+      assert.ok(piece.length <= 256 << 10, 'pieces are small');
+      hash.update(piece);
+      length += piece.length;
+    }
     assert.equal(length, size);
     if (hash.digest('hex') !== id) throw new BridgeError('DIGEST_MISMATCH', `another file than ${id}`);
     this.ids.add(id);
