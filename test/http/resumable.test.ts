@@ -127,14 +127,13 @@ test('of a body that was to come at one go and is cut, the rest is asked for', a
 });
 
 test('a signal ends the wait for all of a body', async (t) => {
+  const stop = new AbortController();
+  const reason = new Error('not any more');
   const server = await scriptedHttp(t, (_request, response) => {
     response.writeHead(200, { 'content-length': BODY.length });
-    response.write(BODY.subarray(0, 1000));
+    response.write(BODY.subarray(0, 1000), () => void setTimeout(() => stop.abort(reason), 100));
   });
-  const stop = new AbortController();
   const body = bodyFrom(t, server, { size: undefined, signal: stop.signal });
-  const reason = new Error('not any more');
-  setTimeout(() => stop.abort(reason), 50);
   assert.equal(await body.whole(BODY.length), undefined);
   await assert.rejects(readAll(body), reason);
 });
