@@ -29,6 +29,11 @@ if (status !== 0) process.exit(status ?? 1);
 console.log('build: esbuild');
 rmSync(join(dist, 'cli'), { recursive: true, force: true });
 const { build } = require('esbuild');
+// No server is offered HTTP/2, whose part of Node takes longer to load than a small request.
+const withoutHttp2 = {
+  name: 'without-http2',
+  setup: ({ onLoad }) => onLoad({ filter: /\/undici\/lib\/dispatcher\/client-h2\.js$/ }, () => ({ contents: '' })),
+};
 const options = {
   outdir: join(dist, 'cli'),
   outExtension: { '.js': '.cjs' },
@@ -42,6 +47,7 @@ const options = {
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'bundleUrl' },
   logLevel: 'warning',
+  plugins: [withoutHttp2],
 };
 await build({
   ...options,
@@ -76,7 +82,11 @@ const only = (mayRun) => ({
   },
 });
 for (const [name, mayRun] of Object.entries(PULLS))
-  await build({ ...options, entryPoints: { [name]: join(dist, 'src/cli/multicall.js') }, plugins: [only(mayRun)] });
+  await build({
+    ...options,
+    entryPoints: { [name]: join(dist, 'src/cli/multicall.js') },
+    plugins: [...options.plugins, only(mayRun)],
+  });
 // The image proxy is started for each pull, and has to answer at once; what opens images comes when one is asked for,
 // from the bundle of all commands' own parts.
 await build({
@@ -97,7 +107,7 @@ const withoutCommands = {
 await build({
   ...options,
   entryPoints: { completion: join(dist, 'src/cli/completion/main.js') },
-  plugins: [withoutCommands],
+  plugins: [...options.plugins, withoutCommands],
 });
 
 await import('./code-cache.mjs');

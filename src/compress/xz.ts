@@ -1,6 +1,8 @@
-import { ReadableStream } from 'node:stream/web';
-import xz from 'xz-decompress';
+import { createRequire } from 'node:module';
+import type Xz from 'xz-decompress';
 import { FormatError } from '../errors.js';
+
+const require = createRequire(import.meta.url);
 
 /**
  * The decompressed bytes of one xz stream, piece by piece. Only one is decompressed at a time, the next one waits:
@@ -17,6 +19,8 @@ export async function* decompressXz(pieces: AsyncIterable<Buffer>): AsyncGenerat
       throw error;
     }
   };
+  // It takes longer to load than a small request, and few have anything of xz.
+  const xz = require('xz-decompress') as typeof Xz;
   const stream = new xz.XzReadableStream(ReadableStream.from(watched()) as ReadableStream<Uint8Array>);
   try {
     for await (const piece of stream) yield Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
