@@ -15,6 +15,7 @@ const GROUPS = [
     'debug',
     'error-codes',
     'errors',
+    'copy-bytes',
     'growing-buffer',
     'layouts',
     'limits',

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { copyBytes } from '../copy-bytes.js';
 
 const FIRST_ROOM = 256;
 
@@ -43,8 +44,7 @@ export class DigestTable {
     const number = this.#count++;
     this.#slots[slot] = number + 1;
     this.#hashes[number] = hash;
-    const to = number * this.#size;
-    for (let i = 0; i < this.#size; i++) this.#bytes[to + i] = bytes[at + i]!;
+    copyBytes(bytes, at, this.#bytes, number * this.#size, this.#size);
     return number;
   }
 

@@ -1,3 +1,4 @@
+import { copyBytes } from '../copy-bytes.js';
 import { DIGEST_SIZE, type Algorithm } from './algorithm.js';
 import type { ObjectId } from './object-id.js';
 
@@ -23,12 +24,7 @@ export class Digests {
   /** Those at these places. */
   pick(places: readonly number[]): Buffer {
     const picked = Buffer.allocUnsafe(places.length * this.#size);
-    let to = 0;
-    for (const place of places) {
-      const from = place * this.#size;
-      for (let i = 0; i < this.#size; i++) picked[to + i] = this.bytes[from + i]!;
-      to += this.#size;
-    }
+    places.forEach((place, index) => copyBytes(this.bytes, place * this.#size, picked, index * this.#size, this.#size));
     return picked;
   }
 }

@@ -84,7 +84,7 @@ export class StoredLayerReader {
     }
     scanner.end();
     if (scanner.stage !== 'trailing') checkMergedSize(reader, scanner.offset);
-    this.totals.externalObjects = reader.objectCount;
+    this.totals.externalObjects = reader.objects.length;
     this.totals.inlineSize = Number(reader.streamSize) - this.totals.externalSize;
     yield collector.takeAll();
   }

@@ -84,7 +84,7 @@ function findImages(
 async function isComplete(repository: Repository, stream: ObjectId): Promise<boolean> {
   try {
     using reader = repository.openStream(stream);
-    return (await repository.objects.firstMissing(reader.objectDigests)) === undefined;
+    return (await repository.objects.firstMissing(reader.objects.bytes)) === undefined;
   } catch (error) {
     if (error instanceof BridgeError) return false;
     throw error;

@@ -58,7 +58,7 @@ async function isUsable(
 ): Promise<boolean> {
   try {
     using reader = repository.openStream(stream);
-    const objects = Array.from({ length: reader.objectCount }, (_, index) => reader.objectId(index));
+    const objects = Array.from({ length: reader.objects.length }, (_, index) => reader.objects.at(index));
     if (isVerified(repository, digest, stream) && objects.every((id) => repository.objects.has(id))) return true;
     const algorithm = digest.slice(0, digest.indexOf(':'));
     const hash = createHash(algorithm);

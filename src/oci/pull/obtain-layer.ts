@@ -110,7 +110,7 @@ async function checkObjects(repository: Repository, stream: ObjectId): Promise<v
   // An artifact's blob with the same bytes has the same name.
   if (reader.contentType !== CONTENT_TYPES.layer)
     throw new FormatError('CONTENT_TYPE', `splitstream ${stream} is not a layer`);
-  await checkPresent(repository, reader.objectDigests);
+  await checkPresent(repository, reader.objects.bytes);
 }
 
 async function checkPresent(repository: Repository, digests: Buffer): Promise<void> {

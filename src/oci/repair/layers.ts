@@ -145,7 +145,7 @@ export class LayerRepair {
   #setRight(stream: ObjectId, from: string): void {
     this.#health.setRight(stream, from);
     using reader = this.#repository.openStream(stream);
-    for (const id of this.#health.wrongOf(reader.objectDigests, this.#repository.algorithm))
+    for (const id of this.#health.wrongOf(reader.objects.bytes, this.#repository.algorithm))
       this.#health.setRight(id, from);
   }
 
@@ -155,7 +155,7 @@ export class LayerRepair {
     try {
       using reader = this.#repository.openStream(stream);
       if (reader.contentType !== CONTENT_TYPES.layer && reader.contentType !== CONTENT_TYPES.blob) return undefined;
-      return this.#health.wrongOf(reader.objectDigests, this.#repository.algorithm);
+      return this.#health.wrongOf(reader.objects.bytes, this.#repository.algorithm);
     } catch (error) {
       if (error instanceof BridgeError) return undefined;
       throw error;

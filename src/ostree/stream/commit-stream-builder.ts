@@ -1,14 +1,14 @@
+import { copyBytes } from '../../copy-bytes.js';
 import { FormatError } from '../../errors.js';
 import { DIGEST_SIZE, type Algorithm } from '../../fsverity/algorithm.js';
 import { DigestTable } from '../../fsverity/digest-table.js';
 import { Digests } from '../../fsverity/digests.js';
 import { digestOf, type ObjectId } from '../../fsverity/object-id.js';
+import { GrowingBuffer } from '../../growing-buffer.js';
 import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
 import { compareIds, ID_SIZE, isChecksum, type Checksum } from '../object/checksum.js';
 import type { CommitObjects } from './commit-objects.js';
 import { BUCKETS, CHUNK, DATA_ALIGNMENT, ENTRY, idOffset, NO_OBJECT, type CommitChunk } from './format.js';
-
-const LOOPED = 128;
 
 /** Gathers the objects of a commit, in any order. Memory: their metadata, and some 150 bytes for each. */
 export class CommitStreamBuilder {
@@ -23,8 +23,7 @@ export class CommitStreamBuilder {
   /** Where its data begin, in `#data` or in the chunk of that stream, and how long they are. */
   readonly #starts: number[] = [];
   readonly #lengths: number[] = [];
-  #data = Buffer.allocUnsafe(64 << 10);
-  #length = 0;
+  readonly #data = new GrowingBuffer(64 << 10);
 
   /** @param algorithm of the repository that the content of files is in */
   constructor(algorithm: Algorithm) {
@@ -50,10 +49,9 @@ export class CommitStreamBuilder {
     if (!isChecksum(id)) throw new RangeError(`not an id: ${id}`);
     if (this.#ids.add(Buffer.from(id, 'hex'), 0) < this.#origins.length) return;
     const content = object === undefined ? NO_OBJECT : this.#contents.add(digestOf(object, this.#algorithm), 0);
-    this.#note(undefined, content, this.#length, data.length);
-    this.#reserve(data.length);
-    data.copy(this.#data, this.#length);
-    this.#length += data.length;
+    const start = this.#data.reserve(data.length);
+    data.copy(this.#data.bytes, start);
+    this.#note(undefined, content, start, data.length);
   }
 
   /** Adds an object of a commit stream of the same repository, unless it is there. Nothing is copied before the end. */
@@ -67,7 +65,7 @@ export class CommitStreamBuilder {
     const number = this.#numberOf(id);
     if (number === undefined) return undefined;
     const start = this.#starts[number]!;
-    return (this.#origins[number]?.chunk ?? this.#data).subarray(start, start + this.#lengths[number]!);
+    return (this.#origins[number]?.chunk ?? this.#data.bytes).subarray(start, start + this.#lengths[number]!);
   }
 
   /**
@@ -92,7 +90,7 @@ export class CommitStreamBuilder {
     for (const number of order) {
       const length = this.#lengths[number]!;
       copyBytes(ids, number * ID_SIZE, bytes, place, ID_SIZE);
-      copyBytes(this.#origins[number]?.chunk ?? this.#data, this.#starts[number]!, bytes, to, length);
+      copyBytes(this.#origins[number]?.chunk ?? this.#data.bytes, this.#starts[number]!, bytes, to, length);
       buckets[bytes[place]!]!++;
       numbers.setUint32(entry + ENTRY.offset, (to - start) / DATA_ALIGNMENT, true);
       numbers.setUint32(entry + ENTRY.length, length, true);
@@ -140,13 +138,6 @@ export class CommitStreamBuilder {
       );
     return size;
   }
-
-  #reserve(more: number): void {
-    if (this.#length + more <= this.#data.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(2 * this.#data.length, this.#length + more));
-    this.#data.copy(larger, 0, 0, this.#length);
-    this.#data = larger;
-  }
 }
 
 /** The numbers of ids, which are one after the other, in ascending order of these. */
@@ -160,12 +151,6 @@ function orderOf(ids: Buffer): Uint32Array {
     for (let j = i; j > 0 && compareIds(ids, order[j - 1]! * ID_SIZE, ids, order[j]! * ID_SIZE) > 0; j--)
       [order[j - 1], order[j]] = [order[j]!, order[j - 1]!];
   return order;
-}
-
-/** Most pieces are too short for a call of the runtime. */
-function copyBytes(from: Buffer, at: number, to: Buffer, start: number, length: number): void {
-  if (length > LOOPED) to.set(from.subarray(at, at + length), start);
-  else for (let i = 0; i < length; i++) to[start + i] = from[at + i]!;
 }
 
 function roundUp(length: number): number {

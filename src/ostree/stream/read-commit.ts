@@ -1,6 +1,5 @@
 import { showBytes, type ByteString } from '../../bytes.js';
 import { FormatError, NotFoundError } from '../../errors.js';
-import { Digests } from '../../fsverity/digests.js';
 import type { ObjectId } from '../../fsverity/object-id.js';
 import { OSTREE_CHUNK_LIMIT } from '../../limits.js';
 import { commitContentId } from '../../repository/names.js';
@@ -114,5 +113,5 @@ async function readCommitStream(reader: SplitstreamReader, signal?: AbortSignal)
     }
   if (length < chunk.length)
     throw new FormatError('OSTREE_STREAM', `a commit stream has ${length} of ${chunk.length} bytes`);
-  return new CommitObjects({ bytes: chunk, objects: new Digests(reader.algorithm, reader.objectDigests) });
+  return new CommitObjects({ bytes: chunk, objects: reader.objects });
 }

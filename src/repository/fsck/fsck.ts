@@ -105,7 +105,7 @@ class LinkCheck {
   checkStream(id: ObjectId, path: ByteString): boolean {
     try {
       using reader = this.#repository.openStream(id);
-      for (const ref of this.#present.missing(reader.objectDigests)) this.#missing('missing-object-ref', path, ref);
+      for (const ref of this.#present.missing(reader.objects.bytes)) this.#missing('missing-object-ref', path, ref);
       for (const [name, ref] of reader.namedRefs) {
         if (!this.#present.has(ref)) this.#missing('missing-named-ref', path, ref, name);
       }

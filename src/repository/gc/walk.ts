@@ -96,8 +96,8 @@ export class Walk {
 
   async #stream(reader: SplitstreamReader, path: ByteString): Promise<void> {
     const missing = new Missing();
-    for (let i = 0; i < reader.objectCount; i++) {
-      const ref = reader.objectId(i);
+    for (let i = 0; i < reader.objects.length; i++) {
+      const ref = reader.objects.at(i);
       missing.unless(this.#keep(ref), ref);
       if (i % REFS_AT_ONCE === REFS_AT_ONCE - 1) await new Promise(setImmediate);
     }

@@ -156,7 +156,7 @@ export class Translation {
 }
 
 function* objectsOf(reader: SplitstreamReader): Generator<ObjectId> {
-  for (let index = 0; index < reader.objectCount; index++) yield reader.objectId(index);
+  for (let index = 0; index < reader.objects.length; index++) yield reader.objects.at(index);
 }
 
 function* regularFiles(root: Directory): Generator<{ directory: Directory; name: string; file: Regular }> {

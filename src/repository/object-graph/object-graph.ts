@@ -72,7 +72,7 @@ export function referencesOf(repository: Repository, id: ObjectId): References {
       return { files: Buffer.concat(files), named: [] };
     }
     using stream = SplitstreamReader.open(object.move(), repository.algorithm);
-    return { files: stream.objectDigests, named: stream.streamRefs };
+    return { files: stream.objects.bytes, named: stream.streamRefs };
   } catch (error) {
     if (error instanceof BridgeError) return NONE;
     throw error;

@@ -1,7 +1,8 @@
 import { FormatError } from '../../errors.js';
 import type { Fd } from '../../fd/fd.js';
 import { NAMED_REFS_LIMIT, OBJECT_REFS_LIMIT } from '../../limits.js';
-import { DIGEST_SIZE, type Algorithm, type ObjectId } from '../../fsverity/object-id.js';
+import { Digests } from '../../fsverity/digests.js';
+import type { Algorithm, ObjectId } from '../../fsverity/object-id.js';
 import { readAt, readBlocks } from '../../fd/read-file.js';
 import {
   HEADER_SIZE,
@@ -46,7 +47,8 @@ export class SplitstreamReader implements Disposable {
   readonly streamRefs: readonly ObjectId[];
   readonly #fd: Fd;
   readonly #stream: Range;
-  readonly #objects: Buffer;
+  /** The different objects that the body refers to. */
+  readonly objects: Digests;
 
   /**
    * Opens a splitstream, in the current layout or the one before it.
@@ -68,7 +70,7 @@ export class SplitstreamReader implements Disposable {
   private constructor(fd: Fd, algorithm: Algorithm, info: SplitstreamInfo) {
     this.#fd = fd;
     this.#stream = info.stream;
-    this.#objects = readTable(fd, info.objectRefs, OBJECT_REFS_LIMIT);
+    this.objects = new Digests(algorithm, readTable(fd, info.objectRefs, OBJECT_REFS_LIMIT));
     this.algorithm = algorithm;
     this.contentType = info.contentType;
     this.streamSize = info.streamSize;
@@ -77,22 +79,6 @@ export class SplitstreamReader implements Disposable {
       decompressSection(readTable(fd, info.namedRefs, NAMED_REFS_LIMIT), NAMED_REFS_LIMIT),
       this.streamRefs,
     );
-  }
-
-  /** How many different objects the body refers to. */
-  get objectCount(): number {
-    return this.#objects.length / DIGEST_SIZE[this.algorithm];
-  }
-
-  /** The id of object `index`, 0 up to `objectCount`. */
-  objectId(index: number): ObjectId {
-    const size = DIGEST_SIZE[this.algorithm];
-    return this.#objects.toString('hex', index * size, (index + 1) * size);
-  }
-
-  /** The ids of all objects as raw digests, one after the other. */
-  get objectDigests(): Buffer {
-    return this.#objects;
   }
 
   /**
@@ -137,7 +123,7 @@ class BodyParser {
 
   constructor(reader: SplitstreamReader) {
     this.#reader = reader;
-    this.#count = BigInt(reader.objectCount);
+    this.#count = BigInt(reader.objects.length);
   }
 
   parse(block: Buffer): Piece[] {
@@ -167,7 +153,7 @@ class BodyParser {
   #start(value: bigint, pieces: Piece[]): void {
     if (value >= 0n) {
       if (value >= this.#count) throw this.#error(`chunk refers to object ${value} of ${this.#count}`);
-      pieces.push({ kind: 'object', id: this.#reader.objectId(Number(value)) });
+      pieces.push({ kind: 'object', id: this.#reader.objects.at(Number(value)) });
     } else {
       if (-value > BigInt(Number.MAX_SAFE_INTEGER)) throw this.#error(`inline chunk of ${-value} bytes`);
       this.#inline = Number(-value);

@@ -61,6 +61,6 @@ export function withNicknames(text: string, nicknames: Nicknames): string {
 /** References, sorted, and size of a stream. */
 function describeStream(path: string, algorithm: Algorithm): string {
   using stream = SplitstreamReader.open(openPath(bytesOf(path)), algorithm);
-  const objects = Array.from({ length: stream.objectCount }, (_, index) => stream.objectId(index));
+  const objects = Array.from({ length: stream.objects.length }, (_, index) => stream.objects.at(index));
   return JSON.stringify([[...stream.namedRefs].sort(), objects, String(stream.streamSize)]);
 }

@@ -32,7 +32,7 @@ async function contentOf(repository: Repository, digest: string): Promise<Buffer
   assert.ok(stream);
   using reader = repository.openStream(stream);
   assert.equal(reader.contentType, CONTENT_TYPES.blob);
-  assert.equal(reader.objectCount, 1);
+  assert.equal(reader.objects.length, 1);
   const parts: Buffer[] = [];
   for await (const piece of mergedStream(repository.objects, reader)) parts.push(Buffer.from(piece));
   return Buffer.concat(parts);
@@ -185,7 +185,7 @@ test('a stored blob that was damaged or lost is stored anew', async (t) => {
   await pull(repository, layout, 'art');
   const id = ((): string => {
     using reader = repository.openStream(repository.streamObject(layerContentId(sha256(BLOBS.small))) ?? '');
-    return reader.objectId(0);
+    return reader.objects.at(0);
   })();
   unlinkSync(join(path, 'objects', objectPath(id)));
   // An open repository remembers which objects it stored.

@@ -438,8 +438,8 @@ async function rewriteLayer(path: string, diffId: string): Promise<string> {
 async function layerObjects(path: string): Promise<string[]> {
   using repository = await Repository.open(path);
   using reader = repository.openStream(repository.streamObject(`oci-layer-${recorded.diff_ids[0]}`) ?? '');
-  return Array.from({ length: reader.objectCount }, (_, index) =>
-    join(path, 'objects', objectPath(reader.objectId(index))),
+  return Array.from({ length: reader.objects.length }, (_, index) =>
+    join(path, 'objects', objectPath(reader.objects.at(index))),
   );
 }
 

@@ -99,7 +99,7 @@ test('a layer that could not be sent is not reported as sent', async () => {
     await using image = await openRepositoryImage(repository, 'alpha');
     using stream = repository.openStream(repository.streamObject(layerContentId(image.layers[0]!.diffId))!);
     appendFileSync(
-      join(folder, 'damaged', 'objects', objectPath(stream.objectDigests.toString('hex', 0, DIGEST_SIZE.sha512))),
+      join(folder, 'damaged', 'objects', objectPath(stream.objects.bytes.toString('hex', 0, DIGEST_SIZE.sha512))),
       '.',
     );
   }

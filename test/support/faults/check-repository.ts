@@ -72,7 +72,7 @@ async function wrongStream(repository: Repository, name: string): Promise<string
   using reader = repository.openStream(id);
   const missing = [
     ...reader.streamRefs,
-    ...Array.from({ length: reader.objectCount }, (_, index) => reader.objectId(index)),
+    ...Array.from({ length: reader.objects.length }, (_, index) => reader.objects.at(index)),
   ].filter((ref) => !repository.objects.has(ref));
   const problems = missing.map((ref) => `streams/${name} refers to object ${ref}, which is missing`);
   if (problems.length > 0) return problems;
